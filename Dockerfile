@@ -1,0 +1,20 @@
+# One image for both processes: `node src/main.ts` is the API, `node workers/main.ts` the worker.
+# Debian, not Alpine: onnxruntime-node has no musl build.
+FROM node:24-bookworm-slim AS dependencies
+WORKDIR /foretell
+COPY package.json package-lock.json .npmrc ./
+# The CPU binaries are inside the package; its install script would only fetch CUDA libraries. Binaries for other
+# platforms, some 200 MB, stay out of the image.
+RUN ONNXRUNTIME_NODE_INSTALL=skip npm ci --omit=dev --ignore-scripts \
+  && cd node_modules/onnxruntime-node/bin/napi-v6 && rm -rf darwin win32
+
+FROM node:24-bookworm-slim
+WORKDIR /foretell
+ENV NODE_ENV=production
+COPY --from=dependencies /foretell/node_modules node_modules
+COPY package.json ./
+COPY src src
+COPY workers workers
+COPY models models
+USER node
+# No default command: inside a container the API is reached only with HOST=0.0.0.0, which asks for API_KEYS. See compose.yaml.

@@ -1,0 +1,116 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { Channel, ConsumeMessage } from 'amqplib';
+import type { Log } from '../log.ts';
+import type { Publisher } from './amqp-publisher.ts';
+import { ATTEMPTS_HEADER, ORIGIN_HEADER, RETURNS_HEADER } from './amqp-publishing-link.ts';
+import type { Delivery, Verdict } from './broker.ts';
+import { type ComingBack, comingBack } from './coming-back.ts';
+
+/** Before a delivery whose handler threw is given out again, and between attempts to publish a retry: no hot loop. */
+const PAUSE_MS = 1_000;
+
+export interface DeliveriesOptions {
+  queue: string;
+  handler: (delivery: Delivery) => Promise<Verdict>;
+  /** The one that delivers: a tag means nothing to any other, and an unknown tag costs the channel. */
+  channel: Channel;
+  /** Aborts when the channel is gone: RabbitMQ gives the deliveries out again, and a late verdict is dropped. */
+  lost: AbortSignal;
+  /** Aborts when the consumer closes; ends every pause. */
+  closing: AbortSignal;
+  publisher: Publisher;
+  log: Log;
+}
+
+/** The deliveries of one channel that wait for their verdict. */
+export interface Deliveries {
+  take(message: ConsumeMessage): void;
+  /** Resolves when none is left. */
+  settled(): Promise<void>;
+}
+
+export function createDeliveries(options: DeliveriesOptions): Deliveries {
+  const { queue, handler, channel, lost, log } = options;
+  const inHand = new Map<Promise<void>, AbortController>();
+  lost.addEventListener('abort', () => {
+    for (const ours of inHand.values()) ours.abort(lost.reason);
+  });
+
+  async function handle(message: ConsumeMessage, signal: AbortSignal): Promise<void> {
+    const { origin, ...said } = read(message, queue);
+    let verdict: Verdict | 'requeue';
+    try {
+      verdict = await handler({ ...said, signal });
+    } catch (error) {
+      log.error({ queue, taskId: said.id, err: error }, 'handler failed');
+      verdict = 'requeue';
+      await pause(signal, options.closing);
+    }
+    if (typeof verdict === 'object') verdict = await publishAgain(comingBack(said, verdict), origin, signal, options);
+    // The one place where deliveries are settled; nothing is awaited between this check and the channel.
+    if (!signal.aborted) settle(message, verdict);
+  }
+
+  function settle(message: ConsumeMessage, verdict: 'ack' | 'dead-letter' | 'requeue'): void {
+    try {
+      if (verdict === 'ack') channel.ack(message);
+      // RabbitMQ moves it: kept here until the dead letters' queue has confirmed it, as after too many redeliveries.
+      else channel.nack(message, false, verdict === 'requeue');
+    } catch (error) {
+      // amqplib throws on a channel that is closing; its deliveries go out again.
+      log.debug({ queue, err: error }, 'verdict came too late');
+    }
+  }
+
+  return {
+    take: (message) => {
+      const ours = new AbortController();
+      const handled = handle(message, ours.signal).finally(() => inHand.delete(handled));
+      inHand.set(handled, ours);
+    },
+    settled: async () => {
+      while (inHand.size > 0) await Promise.all(inHand.keys());
+    },
+  };
+}
+
+function read({ content, properties }: ConsumeMessage, queue: string) {
+  const origin: unknown = properties.headers?.[ORIGIN_HEADER];
+  return {
+    id: String(properties.messageId),
+    body: content,
+    attemptsBefore: countIn(properties.headers?.[ATTEMPTS_HEADER]),
+    returnsBefore: countIn(properties.headers?.[RETURNS_HEADER]),
+    origin: typeof origin === 'string' ? origin : queue,
+  };
+}
+
+function countIn(header: unknown): number {
+  return typeof header === 'number' ? header : 0;
+}
+
+/**
+ * Publishes the message to come back later; the original is acked only once that is confirmed. Until then it is held,
+ * not given back: a handler must not run again, nor RabbitMQ count a delivery, because a publish failed.
+ */
+async function publishAgain(
+  { queue: rung, message: again }: ComingBack,
+  origin: string,
+  signal: AbortSignal,
+  { queue, publisher, closing, log }: DeliveriesOptions,
+): Promise<'ack' | 'requeue'> {
+  for (let attempt = 0; !signal.aborted && !closing.aborted; attempt += 1) {
+    try {
+      await publisher.publish({ exchange: rung, routingKey: queue, origin }, again);
+      return 'ack';
+    } catch (error) {
+      if (attempt === 0) log.warn({ queue, taskId: again.id, err: error }, 'retry not published yet');
+      await pause(signal, closing);
+    }
+  }
+  return 'requeue';
+}
+
+async function pause(...signals: AbortSignal[]): Promise<void> {
+  await sleep(PAUSE_MS, undefined, { signal: AbortSignal.any(signals) }).catch(() => undefined);
+}

@@ -1,0 +1,51 @@
+import { BrokerUnavailable } from '../errors.ts';
+import type { Log } from '../log.ts';
+import { type AmqpConnection, type Link, superviseConnection } from './amqp-connection.ts';
+import { attachConsumer, buildConsumingLink } from './amqp-consumer.ts';
+import { createPublisher } from './amqp-publisher.ts';
+import { buildPublishingLink } from './amqp-publishing-link.ts';
+import type { Broker, Consumer } from './broker.ts';
+import { EXCHANGE } from './topology.ts';
+
+/**
+ * RabbitMQ, by two connections: when it is short of memory or disk it reads nothing from those that publish, and acks on
+ * the same one would wait behind the alarm that only consuming can end. Connects in the background, for ever.
+ */
+export function createAmqpBroker(brokerUrl: string, log: Log): Broker {
+  const publishing = superviseConnection({
+    brokerUrl,
+    purpose: 'publishing',
+    build: (link) => buildPublishingLink(link, log),
+    log,
+  });
+  const publisher = createPublisher(publishing);
+  const consumers = new Set<Consumer>();
+  // An API never consumes and needs no second connection.
+  let consuming: AmqpConnection<Link> | undefined;
+  let isClosed = false;
+
+  return {
+    isReady: () => publisher.isReady() && (consuming === undefined || consuming.current() !== undefined),
+    publish: (queue, message) => publisher.publish({ exchange: EXCHANGE, routingKey: queue, origin: queue }, message),
+    consume: async ({ queue, prefetch }, handler) => {
+      if (isClosed) throw new BrokerUnavailable('the broker is closed');
+      consuming ??= superviseConnection({ brokerUrl, purpose: 'consuming', build: buildConsumingLink, log });
+      const consumer = attachConsumer(consuming, { queue, prefetch, handler, publisher, log });
+      consumers.add(consumer);
+      return {
+        close: async () => {
+          await consumer.close();
+          consumers.delete(consumer);
+        },
+      };
+    },
+    depth: publisher.depth,
+    close: async () => {
+      isClosed = true;
+      // They are told to end first, and end at the latest with their connection.
+      const consumersClosed = Promise.all([...consumers].map((consumer) => consumer.close()));
+      await Promise.all([publisher.close().then(() => publishing.close()), consuming?.close()]);
+      await consumersClosed;
+    },
+  };
+}

@@ -1,0 +1,52 @@
+/** What the handler of a delivery says is to be done with it; it cannot forget to settle, nor settle twice. */
+export type Verdict =
+  | 'ack'
+  | 'dead-letter'
+  /** It was tried and is to be tried again: one more attempt. */
+  | { retryAfterMs: number }
+  /** It could not be tried here, but perhaps elsewhere or later: no attempt, one more return. */
+  | { returnAfterMs: number };
+
+export interface BrokerMessage {
+  /** The task's id. */
+  id: string;
+  body: Uint8Array;
+  /** Attempts that were made before this message was published: counted by us, never by the broker. */
+  attemptsBefore: number;
+  /** How often it was returned without an attempt. @default 0 */
+  returnsBefore?: number;
+}
+
+export interface Delivery extends Required<BrokerMessage> {
+  /** Aborts when the delivery is no longer ours: the channel it came by is gone, and the broker will give it out again. */
+  signal: AbortSignal;
+}
+
+export interface Consumer {
+  /** Takes no more deliveries; resolves when the verdict of each one in hand has reached the broker (or its channel is gone). */
+  close(): Promise<void>;
+}
+
+/**
+ * Carries prediction messages from the API to the workers, at least once. Queues are named by `topology.ts` and made by
+ * whoever needs them first. Both implementations pass `tests/contract/broker.ts`.
+ */
+export interface Broker {
+  /** Whether a message published now could be confirmed. */
+  isReady(): boolean;
+  /** Resolves once the broker has confirmed the message; rejects with `BrokerUnavailable` if it does not in time. */
+  publish(queue: string, message: BrokerMessage): Promise<void>;
+  /**
+   * Hands deliveries to `handler`, at most `prefetch` unsettled ones at a time, and goes on doing so through every
+   * reconnect. `{ retryAfterMs }` and `{ returnAfterMs }` publish the message again, with one more attempt or one more
+   * return counted, to come back after the next longer delay of the ladder, and ack it once that is confirmed. A handler
+   * that throws is a bug: the delivery is given out again after a pause.
+   */
+  consume(
+    options: { queue: string; prefetch: number },
+    handler: (delivery: Delivery) => Promise<Verdict>,
+  ): Promise<Consumer>;
+  /** Messages that wait in a queue, not counting unsettled deliveries. */
+  depth(queue: string): Promise<number>;
+  close(): Promise<void>;
+}

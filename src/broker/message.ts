@@ -1,0 +1,28 @@
+import { submissionSchema } from '../submission.ts';
+import type { Submission } from '../task.ts';
+import type { Tensor } from '../tensor.ts';
+import { decodeFrame, encodeFrame } from '../tensor-frame.ts';
+
+/** All that a worker needs to run a task, so that a store that lost its record still ends with the task completed. */
+export interface PredictionMessage {
+  submission: Submission;
+  inputs: Tensor[];
+}
+
+/** The body of a message in a prediction queue. */
+export function encodeMessage({ submission, inputs }: PredictionMessage): Buffer {
+  const { id, owner, model, door, submittedAt } = submission;
+  const { name, version, fingerprint } = model;
+  // Written out, because an object that has more than its type says would otherwise leak onto the wire.
+  return encodeFrame({ id, owner, model: { name, version, fingerprint }, door, submittedAt }, inputs);
+}
+
+/** Reads a body; the inputs are views of it. Throws a plain `Error` where it is no prediction message. */
+export function decodeMessage(body: Uint8Array): PredictionMessage {
+  try {
+    const { header, tensors } = decodeFrame(body);
+    return { submission: submissionSchema.parse(header), inputs: tensors };
+  } catch (cause) {
+    throw new Error(`expected a prediction message, got ${body.byteLength} bytes that are none`, { cause });
+  }
+}

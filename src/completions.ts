@@ -1,0 +1,106 @@
+import { AppError, ifUnavailable } from './errors.ts';
+import type { TaskStore } from './store/store.ts';
+import { isTerminal, type Task } from './task.ts';
+import { TaskStream } from './task-stream.ts';
+
+/** Results read at a time: a slow client holds this many in memory, however many tasks it waits for. */
+const READ_AHEAD = 32;
+
+/** Readings that find no record before an unfinished task is given up: some five minutes, in which a worker recreates it. */
+const MISSING_MAX = 30;
+
+/**
+ * Each of the tasks once, as it reaches its terminal state, then the end; before that, if some had ended and expired before they
+ * were read, one error that names them. Never misses one: the listener is registered,
+ * *then* the state is read, and it is read again whenever the store says that events may have been missed.
+ */
+export class Completions extends TaskStream<Task | AppError> {
+  readonly #store: TaskStore;
+  /** Not delivered yet, and how often no record was found. */
+  readonly #open: Map<string, number>;
+  /** Of those, the ones whose record is to be read, because they are or may be terminal. */
+  readonly #due = new Set<string>();
+  /** Known to be terminal, though not read yet. */
+  readonly #ended = new Set<string>();
+  /** Ended, and expired before they were read. */
+  readonly #gone: string[] = [];
+  #read: Task[] = [];
+
+  private constructor(store: TaskStore, ids: readonly string[]) {
+    super();
+    this.#store = store;
+    this.#open = new Map(ids.map((id) => [id, 0]));
+    for (const id of ids) {
+      this.watch(store, id, (event) => {
+        if (event === 'reread') this.#due.add(id);
+        else if (isTerminal(event.state)) this.#markEnded(id);
+      });
+    }
+  }
+
+  /** Rejects with UNKNOWN_TASK, naming them, if `result` would not find some of the tasks for this owner. */
+  static async open(store: TaskStore, ids: readonly string[], owner: string): Promise<Completions> {
+    const stream = new Completions(store, ids);
+    try {
+      const heads = await store.heads(ids);
+      const unknown = ids.filter((_, i) => heads[i]?.owner !== owner);
+      if (unknown.length > 0) throw unknownTask(unknown);
+      for (const [i, id] of ids.entries()) {
+        const head = heads[i];
+        if (head && isTerminal(head.state)) stream.#markEnded(id);
+      }
+      return stream;
+    } catch (error) {
+      await stream.return();
+      throw error;
+    }
+  }
+
+  protected async take(): Promise<Task | AppError | 'wait' | undefined> {
+    if (this.#read.length === 0 && this.#due.size > 0) this.#read = await this.#readDue();
+    const task = this.#read.shift();
+    if (task) return task;
+    if (this.#due.size > 0) return this.take();
+    if (this.#open.size > 0) return 'wait';
+    return this.#gone.length > 0 ? unknownTask(this.#gone.splice(0)) : undefined;
+  }
+
+  #markEnded(id: string): void {
+    this.#ended.add(id);
+    this.#due.add(id);
+  }
+
+  /** A store that is away is no reason to end the stream: it says `reread` when it is back. */
+  async #readDue(): Promise<Task[]> {
+    const ids = [...this.#due].slice(0, READ_AHEAD);
+    for (const id of ids) this.#due.delete(id);
+    const tasks = await this.#store.get(ids).catch(ifUnavailable(undefined));
+    if (!tasks) return [];
+    return ids.flatMap((id, i) => {
+      const task = tasks[i];
+      if (task && isTerminal(task.state)) this.#settle(id);
+      else if (!task) this.#missing(id);
+      return task && isTerminal(task.state) ? [task] : [];
+    });
+  }
+
+  /** A record that a store lost comes back from its message, unless the task had ended: then nobody will bring it back. */
+  #missing(id: string): void {
+    const times = (this.#open.get(id) ?? 0) + 1;
+    this.#open.set(id, times);
+    if (!this.#ended.has(id) && times < MISSING_MAX) return;
+    this.#gone.push(id);
+    this.#settle(id);
+  }
+
+  #settle(id: string): void {
+    this.#open.delete(id);
+    // Its event may have come while it was being read.
+    this.#due.delete(id);
+    this.unwatch(id);
+  }
+}
+
+export function unknownTask(ids: readonly string[]): AppError {
+  return new AppError('UNKNOWN_TASK', `no such task: ${ids.join(', ')}`);
+}

@@ -1,0 +1,112 @@
+import { readFileSync } from 'node:fs';
+import { z } from 'zod';
+import { ApiKeys } from './api-keys.ts';
+import { messageOf } from './errors.ts';
+import type { LOG_LEVELS } from './log.ts';
+import { SECRET_SETTINGS, settings } from './settings.ts';
+
+/** Which process asks: the API alone, the worker alone, or both in one. */
+export type Command = 'api' | 'worker' | 'start';
+
+export interface Config {
+  host: string;
+  port: number;
+  workerPort: number | undefined;
+  brokerUrl: string;
+  storeUrl: string;
+  /** Nothing outlives the process: broker and store are in it. */
+  embedded: boolean;
+  modelsDir: string;
+  workerSlots: number;
+  apiKeys: ApiKeys;
+  /** Something in front checks who asks: any address, any name. */
+  allowUnauthenticated: boolean;
+  corsOrigins: string[];
+  resultTtlMs: number;
+  bodyLimitBytes: number;
+  introspection: boolean;
+  graphiql: boolean;
+  logLevel: (typeof LOG_LEVELS)[number];
+}
+
+/** Settings that are wrong: one line each, naming the setting and what was expected. */
+export class ConfigError extends Error {}
+
+/** Reads the environment, the one place that does. Throws `ConfigError`. */
+export function readConfig(command: Command, env: Record<string, string | undefined> = process.env): Config {
+  // An empty variable is one that is not set, as compose files and shells write it.
+  const given = Object.fromEntries(Object.entries(env).filter(([name, value]) => name in settings && value !== ''));
+  const parsed = z.object(settings).safeParse(given);
+  if (!parsed.success) {
+    throw new ConfigError(
+      parsed.error.issues
+        .map(({ path: [name], message }) => `${String(name)}: ${message}${gotOf(String(name), given)}`)
+        .join('\n'),
+    );
+  }
+  const value = parsed.data;
+  const apiKeys = readApiKeys(value.API_KEYS, value.API_KEYS_FILE);
+  refuseMemory(command, value.BROKER_URL, value.STORE_URL);
+  if (command !== 'worker' && !isLoopback(value.HOST) && !apiKeys.required && !value.ALLOW_UNAUTHENTICATED) {
+    throw new ConfigError(
+      `HOST: "${value.HOST}" lets other machines in; set API_KEYS, or ALLOW_UNAUTHENTICATED=1 if something in front checks who asks`,
+    );
+  }
+  const open = !apiKeys.required && !value.PRODUCTION;
+  return {
+    host: value.HOST,
+    port: value.PORT,
+    workerPort: value.WORKER_PORT,
+    brokerUrl: value.BROKER_URL,
+    storeUrl: value.STORE_URL,
+    embedded: value.BROKER_URL === 'memory:',
+    modelsDir: value.MODELS_DIR,
+    workerSlots: value.WORKER_SLOTS,
+    apiKeys,
+    allowUnauthenticated: value.ALLOW_UNAUTHENTICATED,
+    corsOrigins: value.CORS_ORIGINS,
+    resultTtlMs: value.RESULT_TTL_S * 1_000,
+    bodyLimitBytes: value.BODY_LIMIT_BYTES,
+    introspection: value.INTROSPECTION ?? open,
+    graphiql: value.GRAPHIQL ?? open,
+    logLevel: value.LOG_LEVEL,
+  };
+}
+
+function gotOf(name: string, given: Record<string, string | undefined>): string {
+  return SECRET_SETTINGS.has(name) ? '' : `, got "${given[name] ?? ''}"`;
+}
+
+function readApiKeys(inline: string | undefined, file: string | undefined): ApiKeys {
+  try {
+    const keys = ApiKeys.parse(`${inline ?? ''}\n${file === undefined ? '' : readFileSync(file, 'utf8')}`);
+    // Somebody meant to guard the API: a file that came out empty must not leave it open.
+    if (!keys.required && (inline ?? file) !== undefined)
+      throw new Error('expected owner:key pairs, but there are none');
+    return keys;
+  } catch (error) {
+    const name = inline === undefined ? 'API_KEYS_FILE' : 'API_KEYS';
+    throw new ConfigError(`${name}: ${messageOf(error)}`);
+  }
+}
+
+function refuseMemory(command: Command, brokerUrl: string, storeUrl: string): void {
+  const memory = [brokerUrl === 'memory:' && 'BROKER_URL', storeUrl === 'memory:' && 'STORE_URL'].filter(
+    (name) => name !== false,
+  );
+  if (command === 'start' && memory.length === 1) {
+    throw new ConfigError(
+      `${memory[0]}: memory: goes with memory: alone; set both BROKER_URL and STORE_URL, or neither`,
+    );
+  }
+  if (command !== 'start' && memory.length > 0) {
+    throw new ConfigError(
+      `${memory.join(', ')}: memory: lives inside one process; set BROKER_URL=amqp://… and STORE_URL=redis://…, or run \`npm start\` for API and worker in one`,
+    );
+  }
+}
+
+/** Whether a name or an address can only mean this machine. */
+export function isLoopback(host: string): boolean {
+  return host === 'localhost' || host === '::1' || /^127(\.\d{1,3}){3}$/.test(host);
+}

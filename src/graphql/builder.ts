@@ -1,0 +1,38 @@
+import SchemaBuilder from '@pothos/core';
+import type { ModelRegistry } from '../models/registry.ts';
+import type { Predictions } from '../predictions.ts';
+
+/** What every resolver is given. */
+export interface GraphQLContext {
+  /** Whose tasks this operation may see. */
+  owner: string;
+  predictions: Predictions;
+  registry: ModelRegistry;
+  request: Request;
+  /** Aborts when the server closes. */
+  closing: AbortSignal;
+  /** Ids and predictions that this operation may still name, over all its fields. */
+  budget: { left: number };
+}
+
+/** A fresh builder: the schema is a function of the models, built again when they change, so nothing of it is global. */
+export function createBuilder() {
+  const builder = new SchemaBuilder<{
+    Context: GraphQLContext;
+    DefaultFieldNullability: false;
+    Scalars: { DateTime: { Input: number; Output: number } };
+  }>({ defaultFieldNullability: false });
+
+  builder.scalarType('DateTime', {
+    description: 'A moment as RFC 3339 writes it, in UTC: 2026-01-31T12:00:00.000Z.',
+    serialize: (at) => new Date(at).toISOString(),
+    parseValue: (value) => {
+      const at = typeof value === 'string' ? Date.parse(value) : Number.NaN;
+      if (Number.isNaN(at)) throw new TypeError('DateTime: expected a string as RFC 3339 writes it');
+      return at;
+    },
+  });
+  return builder;
+}
+
+export type Builder = ReturnType<typeof createBuilder>;

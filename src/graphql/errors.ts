@@ -1,0 +1,89 @@
+import type { ExecutionArgs, ExecutionResult, GraphQLErrorExtensions } from 'graphql';
+import { GraphQLError } from 'graphql';
+import { isAsyncIterable, type Plugin } from 'graphql-yoga';
+import { AppError, ERROR_CODES, InputError } from '../errors.ts';
+import type { Log } from '../log.ts';
+import { InputIssues } from '../models/input-issues.ts';
+import { findVariableIssues } from './variable-issues.ts';
+
+/** What Yoga calls for every error on its way out: ours with code and issues, the caller's as they are, any other masked. */
+export function createMaskError(log: Log) {
+  return (error: unknown, message: string): Error => {
+    const isGraphQL = error instanceof GraphQLError;
+    const original = isGraphQL ? error.originalError : error;
+    const place = isGraphQL ? { nodes: error.nodes ?? null, path: error.path ?? null } : {};
+    if (original instanceof AppError) {
+      const issues = original instanceof InputError ? { issues: original.issues } : {};
+      return new GraphQLError(original.message, { ...place, extensions: { code: original.code, ...issues } });
+    }
+    const argument = isGraphQL ? /^Argument "(\w+)"/.exec(error.message)?.[1] : undefined;
+    if (isGraphQL && argument !== undefined) {
+      // What GraphQL finds out only when it executes: a variable that may be null where the argument may not.
+      const issues = [{ path: [argument], message: error.message }];
+      return new GraphQLError(error.message, { ...place, extensions: { code: 'INVALID_INPUT', issues } });
+    }
+    if (isGraphQL && isCallers(error)) return error;
+    // Outside of an operation only the request itself is parsed: `variables` in an address that are no JSON.
+    if (!isGraphQL && original instanceof SyntaxError) {
+      return new GraphQLError('expected JSON', { extensions: { code: 'BAD_USER_INPUT', http: { status: 400 } } });
+    }
+    log.error({ err: original ?? error }, 'unexpected error');
+    return new GraphQLError(message, { ...place, extensions: { code: 'INTERNAL_SERVER_ERROR' } });
+  };
+}
+
+/** What GraphQL itself refuses is the caller's, until it executes: a result that it cannot say is ours. */
+function isCallers({ originalError, path, extensions }: GraphQLError): boolean {
+  if (originalError != null && !(originalError instanceof GraphQLError)) return false;
+  return path === undefined || extensions['code'] !== undefined;
+}
+
+/** Errors that GraphQL raises when it coerces variables take the form that ours have. */
+export function useVariableIssues(): Plugin {
+  const rewrite = (args: ExecutionArgs, result: unknown, setResult: (result: ExecutionResult) => void) => {
+    if (isAsyncIterable(result) || !isResult(result) || result.data != null || !result.errors) return;
+    // Only what happens before execution has no path.
+    if (result.errors.some(({ path }) => path !== undefined)) return;
+    const issues = new InputIssues();
+    findVariableIssues(args, issues);
+    if (issues.found) setResult({ errors: [toGraphQLError(issues)] });
+  };
+  return {
+    onExecute: ({ args }) => ({ onExecuteDone: ({ result, setResult }) => rewrite(args, result, setResult) }),
+    onSubscribe: ({ args }) => ({ onSubscribeResult: ({ result, setResult }) => rewrite(args, result, setResult) }),
+  };
+}
+
+function isResult(result: unknown): result is ExecutionResult {
+  return typeof result === 'object' && result !== null && ('errors' in result || 'data' in result);
+}
+
+function toGraphQLError(issues: InputIssues): GraphQLError {
+  const { message, code, issues: found } = issues.toError();
+  return new GraphQLError(message, { extensions: { code, issues: found } });
+}
+
+/** Every error has one of the codes that clients know: what Yoga or GraphQL say by other names is the caller's input too. */
+export function useErrorCodes(): Plugin {
+  return {
+    onResultProcess({ result }) {
+      for (const one of Array.isArray(result) ? result : [result]) {
+        if (isResult(one)) for (const { extensions } of one.errors ?? []) settleCode(extensions);
+      }
+    },
+  };
+}
+
+const KNOWN_CODES = new Set<unknown>([
+  ...ERROR_CODES,
+  ...['GRAPHQL_PARSE_FAILED', 'GRAPHQL_VALIDATION_FAILED', 'BAD_USER_INPUT', 'INTERNAL_SERVER_ERROR'],
+]);
+
+function settleCode(extensions: GraphQLErrorExtensions): void {
+  if (!KNOWN_CODES.has(extensions['code'])) extensions['code'] = 'BAD_USER_INPUT';
+  if (extensions['originalError'] === undefined) return;
+  // Of JSON that does not parse Yoga gives away the parser's own error, and with it a part of the body; its presence is
+  // also what makes the status 400.
+  delete extensions['originalError'];
+  extensions['http'] = { status: 400 };
+}

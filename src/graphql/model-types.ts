@@ -1,0 +1,165 @@
+import type { InputRef, InputTypeParam, ListRef, ObjectRef, OutputRef } from '@pothos/core';
+import { GraphQLNames, graphqlNames } from '../models/graphql-name.ts';
+import type { ServedModel } from '../models/served-model.ts';
+import { LABEL, type TypedDoor, type TypedField, typedDoorOf } from '../models/typed-door.ts';
+import type { ElementKind, Tensor } from '../tensor.ts';
+import type { Builder } from './builder.ts';
+import type { TensorTypes } from './tensor-types.ts';
+
+type Types = Builder extends PothosSchemaTypes.SchemaBuilder<infer T> ? T : never;
+type Values = Record<string, unknown>;
+/** Any type at all: what it resolves to is known from the signature, at run time, and not to the compiler. */
+type AnyOutput = OutputRef<unknown> | ListRef<Types, unknown> | (typeof SCALARS)[ElementKind];
+
+/** What stands behind the `Prediction` union: the type it shows as, and the values of that type's fields. */
+export interface PredictionValue {
+  typename: string;
+  values: Values;
+  outputs: readonly Tensor[];
+}
+
+/** The typed door of one model, in the schema. */
+export interface ModelTypes {
+  model: ServedModel;
+  door: TypedDoor;
+  /** Its field of `PredictionInput`. */
+  field: string;
+  input: InputRef<Values>;
+  prediction: ObjectRef<Types, PredictionValue>;
+  /** The name of `prediction`. */
+  typename: string;
+}
+
+/** Names the schema has of its own; a model called `prediction` must not claim `PredictionInput`. */
+const RESERVED_TYPES = [
+  ...['Query', 'Mutation', 'Subscription', 'DateTime', 'String', 'Int', 'Float', 'Boolean', 'ID', 'Prediction'],
+  ...['PredictionInput', 'SubmitOptions', 'Priority', 'Task', 'TaskState', 'TaskError', 'Model'],
+  ...['Tensor', 'TensorSpec', 'TensorInput', 'TensorData', 'TensorDatatype', 'TensorsInput', 'TensorsPrediction'],
+];
+
+const SCALARS = {
+  float: 'Float',
+  int: 'Int',
+  long: 'String',
+  boolean: 'Boolean',
+  string: 'String',
+} as const satisfies Record<ElementKind, string>;
+
+/** Input and prediction types for each model that GraphQL can say; `models` holds the default version of each. */
+export function addModelTypes(builder: Builder, models: readonly ServedModel[], tensors: TensorTypes): ModelTypes[] {
+  const fields = graphqlNames(
+    models.map(({ name }) => name),
+    ['tensors'],
+  );
+  const names = new GraphQLNames(RESERVED_TYPES);
+  return models.flatMap((model) => {
+    const door = typedDoorOf(model);
+    const field = fields.get(model.name);
+    if (!door || field === undefined) return [];
+    const claim = (suffix: string) => names.claim(`${model.name}/${suffix}`, capitalise(field) + suffix);
+    const input = addInput(builder, claim, model, door);
+    const typename = claim('Prediction');
+    const prediction = addPrediction(builder, typename, claim, model, door, tensors);
+    return [{ model, door, field, input, prediction, typename }];
+  });
+}
+
+type Claim = (suffix: string) => string;
+
+function addInput(builder: Builder, claim: Claim, model: ServedModel, door: TypedDoor): InputRef<Values> {
+  const name = claim('Input');
+  const [sole] = door.inputs;
+  if (door.flatInput && sole) return addElementsInput(builder, name, sole, model.description);
+  const rows = door.inputs.map((field) => {
+    const element = field.elements && addElementsInput(builder, claim(`${capitalise(field.name)}Input`), field);
+    return { field, element };
+  });
+  return builder.inputType(name, {
+    ...(model.description !== undefined && { description: model.description }),
+    fields: (t) => {
+      const typeOf = ({ field, element }: (typeof rows)[number]) => {
+        let type: InputTypeParam<Types> = element ?? SCALARS[field.kind];
+        for (let depth = listDepth(field); depth > 0; depth--) type = t.listRef(type);
+        return t.field({ type, required: true, description: describe(field) });
+      };
+      return Object.fromEntries(rows.map((row) => [row.field.name, typeOf(row)]));
+    },
+  });
+}
+
+function addElementsInput(builder: Builder, name: string, field: TypedField, description?: string): InputRef<Values> {
+  return builder.inputType(name, {
+    ...(description !== undefined && { description }),
+    fields: (t) =>
+      Object.fromEntries(
+        (field.elements ?? []).map((element) => [element, t.field({ type: SCALARS[field.kind], required: true })]),
+      ),
+  });
+}
+
+function addPrediction(
+  builder: Builder,
+  name: string,
+  claim: Claim,
+  model: ServedModel,
+  door: TypedDoor,
+  tensors: TensorTypes,
+) {
+  const ref = builder.objectRef<PredictionValue>(name);
+  const [sole] = door.outputs;
+  const description = `What model "${model.name}" predicts.`;
+  if (door.flatOutput && sole) {
+    return ref.implement({ description, fields: (t) => elementFields(t, sole, ({ values }) => values) });
+  }
+  const rows = door.outputs.map((field) => ({
+    field,
+    element: field.elements && addElements(builder, claim(capitalise(field.name)), field),
+  }));
+  return ref.implement({
+    description,
+    fields: (t) => {
+      const typeOf = ({ field, element }: (typeof rows)[number]) => {
+        let type: AnyOutput = field.shape === null ? tensors.tensor : (element ?? scalarOf(field));
+        for (let depth = listDepth(field); depth > 0; depth--) type = t.listRef(type);
+        return t.field({ type, description: describe(field), resolve: ({ values }) => values[field.name] });
+      };
+      return Object.fromEntries(rows.map((row) => [row.field.name, typeOf(row)]));
+    },
+  });
+}
+
+function addElements(builder: Builder, name: string, field: TypedField) {
+  return builder.objectRef<Values>(name).implement({ fields: (t) => elementFields(t, field, (values) => values) });
+}
+
+/** A field for each named element of a tensor's last dimension. */
+function elementFields<P>(
+  t: PothosSchemaTypes.ObjectFieldBuilder<Types, P>,
+  field: TypedField,
+  valuesOf: (parent: P) => Values,
+) {
+  const entries = (field.elements ?? []).map((element) => [
+    element,
+    t.field({ type: element === LABEL ? 'String' : scalarOf(field), resolve: (parent) => valuesOf(parent)[element] }),
+  ]);
+  return Object.fromEntries(entries);
+}
+
+function scalarOf(field: TypedField): AnyOutput {
+  return SCALARS[field.kind];
+}
+
+/** Lists around the element: one per dimension, less the one that named elements stand for. */
+function listDepth({ shape, elements }: TypedField): number {
+  return (shape?.length ?? 0) - (elements ? 1 : 0);
+}
+
+function describe({ spec, shape, labels }: TypedField): string {
+  const rows = shape && shape.length > 0 ? ` [${shape.map((dimension) => dimension ?? '?').join(', ')}]` : '';
+  const one = labels ? `; one of ${labels.slice(0, 12).join(', ')}${labels.length > 12 ? ', …' : ''}` : '';
+  return `${spec.name}: ${spec.datatype}${rows}${one}`;
+}
+
+function capitalise(name: string): string {
+  return name.charAt(0).toUpperCase() + name.slice(1);
+}

@@ -1,0 +1,176 @@
+import { AppError, InputError } from '../errors.ts';
+import { defaultVersions, findModel } from '../models/registry.ts';
+import type { Task } from '../task.ts';
+import type { Builder, GraphQLContext } from './builder.ts';
+import type { ModelTypes } from './model-types.ts';
+import type { addPredictionInput } from './prediction-input.ts';
+import { type PredictionInput, readPredictionInputs } from './prediction-input.ts';
+import type { TaskTypes } from './task-types.ts';
+
+/** Most ids and predictions that one operation may name, over all its fields: aliases do not multiply it. */
+export const NAMED_MAX = 1_000;
+const WAIT_MS_MAX = 30_000;
+
+interface Refs {
+  tasks: TaskTypes;
+  predictionInput: ReturnType<typeof addPredictionInput>;
+  models: readonly ModelTypes[];
+}
+
+export function addOperations(builder: Builder, refs: Refs): void {
+  addQueries(builder, refs);
+  addMutations(builder, refs);
+  addSubscriptions(builder, refs);
+}
+
+function addQueries(builder: Builder, { tasks }: Refs): void {
+  const { model, task } = tasks;
+  builder.queryType({
+    fields: (t) => ({
+      result: t.field({
+        type: task,
+        nullable: true,
+        description:
+          'One task; null when the id is unknown, has expired from the store, or belongs to another owner (all three look the same).',
+        args: { id: t.arg.id({ required: true }) },
+        resolve: async (_root, { id }, context) => {
+          const [found] = await context.predictions.get(atMost([id], 'id', context), context.owner);
+          return found ?? null;
+        },
+      }),
+      results: t.field({
+        type: t.listRef(task, { nullable: true }),
+        description: 'Several, in the order asked, null where result(id) would be null. At most 1,000.',
+        args: { ids: t.arg.idList({ required: true }) },
+        resolve: async (_root, { ids }, context) => {
+          const found = await context.predictions.get(atMost(ids, 'ids', context), context.owner);
+          return found.map((one) => one ?? null);
+        },
+      }),
+      models: t.field({
+        type: [model],
+        description: 'The default version of every model that is known.',
+        resolve: (_root, _args, { registry }) => defaultVersions(registry.list()),
+      }),
+      model: t.field({
+        type: model,
+        nullable: true,
+        description: 'One model, in its default version unless another is named; null if it is unknown.',
+        args: { name: t.arg.string({ required: true }), version: t.arg.string() },
+        resolve: (_root, { name, version }, { registry }) => findModel(registry.list(), name, version) ?? null,
+      }),
+    }),
+  });
+}
+
+function addMutations(builder: Builder, { tasks: { task }, predictionInput, models }: Refs): void {
+  const options = builder.inputType('SubmitOptions', {
+    fields: (t) => ({
+      version: t.string({
+        description:
+          "Pins a model version; the default is the model's default version. A typed input that does not fit the pinned version's signature: INVALID_INPUT.",
+      }),
+      waitMs: t.int({
+        defaultValue: 0,
+        description:
+          'Synchronous use: hold the answer until the task is terminal or this many milliseconds have passed. 0 to 30,000.',
+      }),
+    }),
+  });
+  type Options = typeof options.$inferInput | null | undefined;
+
+  const submit = (inputs: PredictionInput[], paths: (string | number)[][], given: Options, context: GraphQLContext) => {
+    const { registry, predictions, owner, request, closing } = context;
+    const waitMs = given?.waitMs ?? 0;
+    if (waitMs < 0 || waitMs > WAIT_MS_MAX) {
+      refuse(['options', 'waitMs'], `expected 0 to ${WAIT_MS_MAX} milliseconds, got ${waitMs}`);
+    }
+    const requests = readPredictionInputs(inputs, paths, given?.version, registry.list(), models);
+    const signal = AbortSignal.any([request.signal, closing]);
+    return predictions.submit(requests, { owner, waitMs, signal });
+  };
+
+  builder.mutationType({
+    fields: (t) => ({
+      submitPrediction: t.field({
+        type: task,
+        description: 'Enqueues one prediction and returns its task once the broker has confirmed it.',
+        args: { input: t.arg({ type: predictionInput, required: true }), options: t.arg({ type: options }) },
+        resolve: async (_root, { input, options: given }, context) => {
+          const [submitted] = await submit(atMost([input], 'input', context), [['input']], given, context);
+          if (!submitted) throw new Error('one submission gave no task');
+          return submitted;
+        },
+      }),
+      submitPredictions: t.field({
+        type: [task],
+        description:
+          'Enqueues up to 1,000 predictions in one round trip. All are validated before any is enqueued. Should the broker fail midway: an error, no ids, and those already enqueued are withdrawn (some may have run). waitMs waits for all.',
+        args: { inputs: t.arg({ type: [predictionInput], required: true }), options: t.arg({ type: options }) },
+        resolve: (_root, { inputs, options: given }, context) =>
+          submit(
+            atMost(inputs, 'inputs', context),
+            inputs.map((_, i) => ['inputs', i]),
+            given,
+            context,
+          ),
+      }),
+      cancelTask: t.field({
+        type: task,
+        description:
+          'Cancels a task that is not done. Asking twice is no error; a task that was already terminal is returned as it is.',
+        args: { id: t.arg.id({ required: true }) },
+        resolve: (_root, { id }, { predictions, owner }) => predictions.cancel(id, owner),
+      }),
+    }),
+  });
+}
+
+function addSubscriptions(builder: Builder, { tasks: { task } }: Refs): void {
+  // What cannot be told any more stands in the stream as an error of its own; the stream itself goes on.
+  const resolve = (value: Task | AppError) => {
+    if (value instanceof AppError) throw value;
+    return value;
+  };
+  builder.subscriptionType({
+    fields: (t) => ({
+      taskCompleted: t.field({
+        type: task,
+        description:
+          'Emits the task once, when it reaches a terminal state (at once if it already has), then completes. An id that result would not find: one UNKNOWN_TASK error, then complete.',
+        args: { id: t.arg.id({ required: true }) },
+        subscribe: (_root, { id }, { predictions, owner }) => predictions.completions([id], owner),
+        resolve,
+      }),
+      tasksCompleted: t.field({
+        type: task,
+        description:
+          'Emits each of the tasks as it completes, then completes. At most 1,000 ids; if any is unknown, one UNKNOWN_TASK error that lists them, then complete.',
+        args: { ids: t.arg.idList({ required: true }) },
+        subscribe: (_root, { ids }, context) =>
+          context.predictions.completions(atMost(ids, 'ids', context), context.owner),
+        resolve,
+      }),
+      taskUpdated: t.field({
+        type: task,
+        description: 'Emits the current state, then every change, and completes after a terminal one.',
+        args: { id: t.arg.id({ required: true }) },
+        subscribe: (_root, { id }, { predictions, owner }) => predictions.updates(id, owner),
+        resolve,
+      }),
+    }),
+  });
+}
+
+/** The list, if the operation may still name so many. */
+function atMost<T>(list: readonly T[], argument: string, { budget }: GraphQLContext): T[] {
+  if (list.length > budget.left) {
+    refuse([argument], `expected at most ${NAMED_MAX} in one operation, got ${list.length + NAMED_MAX - budget.left}`);
+  }
+  budget.left -= list.length;
+  return [...list];
+}
+
+function refuse(path: (string | number)[], message: string): never {
+  throw new InputError('INVALID_INPUT', [{ path, message }]);
+}

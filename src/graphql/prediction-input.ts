@@ -1,0 +1,85 @@
+import { InputError } from '../errors.ts';
+import { InputIssues, type Path } from '../models/input-issues.ts';
+import { findModel } from '../models/registry.ts';
+import type { ServedModel } from '../models/served-model.ts';
+import { readTensorsInput, type TensorInput } from '../models/tensors-input.ts';
+import { typedDoorOf } from '../models/typed-door.ts';
+import { readTypedInput } from '../models/typed-input.ts';
+import type { PredictionRequest } from '../predictions.ts';
+import type { Builder } from './builder.ts';
+import type { ModelTypes } from './model-types.ts';
+import type { TensorTypes } from './tensor-types.ts';
+
+/** `PredictionInput` as GraphQL has coerced it: exactly one key, a model's field or `tensors`. */
+export type PredictionInput = Record<string, unknown> & { tensors?: { model: string; inputs: TensorInput[] } | null };
+
+export function addPredictionInput(builder: Builder, models: readonly ModelTypes[], tensors: TensorTypes) {
+  return builder.inputRef<PredictionInput>('PredictionInput').implement({
+    description: 'What to predict from: exactly one model by its typed input, or any model by its tensors.',
+    isOneOf: true,
+    fields: (t) => ({
+      ...Object.fromEntries(
+        models.map(({ model, field, input }) => [
+          field,
+          t.field({ type: input, ...(field !== model.name && { description: `Model "${model.name}".` }) }),
+        ]),
+      ),
+      tensors: t.field({ type: tensors.tensorsInput }),
+    }),
+  });
+}
+
+/**
+ * Checks every input against its model and only then gives any back, so that nothing is queued beside a wrong one.
+ * Throws UNKNOWN_MODEL or INVALID_INPUT, with the path of each fault.
+ * @param paths where each input stands in the arguments
+ * @param served what the registry knows at this moment; `models` is what the schema was built from
+ */
+export function readPredictionInputs(
+  inputs: readonly PredictionInput[],
+  paths: readonly Path[],
+  version: string | null | undefined,
+  served: readonly ServedModel[],
+  models: readonly ModelTypes[],
+): PredictionRequest[] {
+  const issues = new InputIssues();
+  const requests = inputs.map((input, i): PredictionRequest => {
+    const path = paths[i] ?? [];
+    if (input.tensors) {
+      const model = requireModel(served, input.tensors.model, version, [...path, 'tensors', 'model']);
+      const at = [...path, 'tensors', 'inputs'];
+      const inputs = readTensorsInput(model.signature, input.tensors.inputs, at, issues);
+      return { model, door: 'tensors', inputs, path };
+    }
+    const types = models.find(({ field }) => input[field] != null);
+    const field = types?.field ?? '';
+    const model = requireModel(served, types?.model.name ?? field, version, [...path, field]);
+    const door = typedDoorOf(model);
+    if (!door) {
+      issues.add([...path, field], `version ${model.version} has no typed input; expected tensors`);
+      return { model, door: 'typed', inputs: [], path };
+    }
+    const tensors = readTypedInput(door, model.signature.batched, input[field], [...path, field], issues);
+    return { model, door: 'typed', inputs: tensors, path };
+  });
+  issues.refuse();
+  return requests;
+}
+
+function requireModel(
+  served: readonly ServedModel[],
+  name: string,
+  version: string | null | undefined,
+  path: Path,
+): ServedModel {
+  const model = findModel(served, name, version);
+  if (model) return model;
+  const versions = served.flatMap((other) => (other.name === name ? [other.version] : []));
+  if (versions.length > 0) {
+    const message = `model "${name}" has no version "${version}"; expected one of ${versions.join(', ')}`;
+    throw new InputError('UNKNOWN_MODEL', [{ path: ['options', 'version'], message }]);
+  }
+  const names = [...new Set(served.map((other) => other.name))];
+  const message = `no such model: "${name}"; expected one of ${names.join(', ')}`;
+  throw new InputError('UNKNOWN_MODEL', [{ path, message }]);
+}

@@ -1,0 +1,74 @@
+import type { IncomingMessage, ServerResponse } from 'node:http';
+import { createYoga } from 'graphql-yoga';
+import type { Log } from '../log.ts';
+import type { ModelRegistry } from '../models/registry.ts';
+import type { Predictions } from '../predictions.ts';
+import type { GraphQLContext } from './builder.ts';
+import { createMaskError, useErrorCodes, useVariableIssues } from './errors.ts';
+import { graphiqlOptions, renderPage } from './graphiql.ts';
+import { useLimits } from './limits.ts';
+import { NAMED_MAX } from './operations.ts';
+import { type Api, buildApi } from './schema.ts';
+
+export const GRAPHQL_PATH = '/graphql';
+
+export interface GraphQLSettings {
+  /** Largest body of a request. */
+  bodyLimitBytes: number;
+  /** Origins whose pages may call the API; none: no CORS at all. */
+  corsOrigins: readonly string[];
+  introspection: boolean;
+  graphiql: boolean;
+}
+
+export interface GraphQLServer {
+  handle: (request: IncomingMessage, response: ServerResponse, context: RequestContext) => unknown;
+  /** The API as it is now: it follows the registry. */
+  api: () => Api;
+  close: () => void;
+}
+
+/** What the HTTP server knows of a request. */
+type RequestContext = Pick<GraphQLContext, 'owner' | 'closing'>;
+
+interface Options {
+  predictions: Predictions;
+  registry: ModelRegistry;
+  settings: GraphQLSettings;
+  log: Log;
+}
+
+/** The GraphQL API over HTTP: Yoga, with what it leaves open by default closed. */
+export function createGraphQLServer({ predictions, registry, settings, log }: Options): GraphQLServer {
+  let api = buildApi([]);
+  const rebuild = () => {
+    try {
+      api = buildApi(registry.list());
+    } catch (error) {
+      // One announcement that no schema can be made of must not take down what worked.
+      log.error({ err: error }, 'schema not rebuilt');
+    }
+  };
+  rebuild();
+  const unwatch = registry.watch(rebuild);
+
+  const { corsOrigins, introspection, bodyLimitBytes } = settings;
+  const yoga = createYoga<RequestContext, Omit<GraphQLContext, keyof RequestContext | 'request'>>({
+    schema: () => api.schema,
+    context: () => ({ predictions, registry, budget: { left: NAMED_MAX } }),
+    graphqlEndpoint: GRAPHQL_PATH,
+    landingPage: false,
+    graphiql: (request) => settings.graphiql && graphiqlOptions(api, new URL(request.url)),
+    renderGraphiQL: renderPage,
+    cors: corsOrigins.length > 0 && { origin: [...corsOrigins], methods: ['GET', 'POST'], credentials: false },
+    maxRequestBodySize: bodyLimitBytes,
+    multipart: false,
+    batching: false,
+    // What a client did wrong is answered to the client; what we did wrong is logged where it is masked.
+    logging: false,
+    maskedErrors: { maskError: createMaskError(log), isDev: false },
+    plugins: [useLimits({ introspection }), useVariableIssues(), useErrorCodes()],
+  });
+
+  return { handle: (request, response, context) => yoga(request, response, context), api: () => api, close: unwatch };
+}

@@ -1,0 +1,129 @@
+import { AppError } from '../errors.ts';
+import { predictsAlike, typedPrediction } from '../models/prediction.ts';
+import { findModel } from '../models/registry.ts';
+import type { ServedModel } from '../models/served-model.ts';
+import { typedDoorOf } from '../models/typed-door.ts';
+import { TASK_STATES, type Task, type TaskError } from '../task.ts';
+import type { Builder, GraphQLContext } from './builder.ts';
+import type { ModelTypes, PredictionValue } from './model-types.ts';
+import type { TensorTypes } from './tensor-types.ts';
+
+/** `Model`, `Task`, and the union of what tasks predict. */
+export function addTaskTypes(builder: Builder, models: readonly ModelTypes[], tensors: TensorTypes) {
+  const model = addModel(builder, tensors);
+  const prediction = addPredictionUnion(builder, models, tensors);
+
+  const state = builder.enumType('TaskState', {
+    description: 'QUEUED → RUNNING → SUCCEEDED | FAILED; or CANCELLED, or EXPIRED. The last four never change.',
+    values: TASK_STATES,
+  });
+  const error = builder.objectRef<TaskError>('TaskError').implement({
+    description: 'Why a task FAILED.',
+    fields: (t) => ({
+      code: t.exposeString('code', { description: 'INVALID_OUTPUT, MODEL_ERROR, TIMEOUT, WORKER_LOST.' }),
+      message: t.exposeString('message'),
+    }),
+  });
+  const task = builder.objectRef<Task>('Task').implement({
+    description: 'One prediction on its way.',
+    fields: (t) => ({
+      id: t.exposeID('id'),
+      state: t.expose('state', { type: state }),
+      model: t.field({ type: model, resolve: modelOf }),
+      prediction: t.field({
+        type: prediction,
+        nullable: true,
+        description: 'Present when SUCCEEDED.',
+        resolve: (value, _args, context) => predictionOf(value, context, models),
+      }),
+      error: t.field({
+        type: error,
+        nullable: true,
+        description: 'Present when FAILED.',
+        resolve: (value) => value.error ?? null,
+      }),
+      attempts: t.exposeInt('attempts', { description: 'How often a worker has claimed it.' }),
+      submittedAt: t.expose('submittedAt', { type: 'DateTime' }),
+      startedAt: t.expose('startedAt', { type: 'DateTime', nullable: true }),
+      completedAt: t.expose('completedAt', { type: 'DateTime', nullable: true }),
+      queuedMs: t.float({
+        nullable: true,
+        description: 'Milliseconds between submission and the start of the last attempt.',
+        // Two machines' clocks may disagree; a negative wait would only confuse.
+        resolve: ({ startedAt, submittedAt }) =>
+          startedAt === undefined ? null : Math.max(0, startedAt - submittedAt),
+      }),
+      runMs: t.float({
+        nullable: true,
+        description: 'Milliseconds in the model, for the whole batch.',
+        resolve: ({ result }) => result?.runMs ?? null,
+      }),
+      batchSize: t.int({
+        nullable: true,
+        description: 'How many tasks shared the run.',
+        resolve: ({ result }) => result?.batchSize ?? null,
+      }),
+    }),
+  });
+  return { model, task };
+}
+
+export type TaskTypes = ReturnType<typeof addTaskTypes>;
+
+function addModel(builder: Builder, tensors: TensorTypes) {
+  return builder.objectRef<ServedModel>('Model').implement({
+    description: 'One version of a model that workers serve, or served.',
+    fields: (t) => ({
+      name: t.exposeString('name'),
+      version: t.exposeString('version'),
+      versions: t.stringList({
+        description: 'All versions of this model that are known, the newest first.',
+        resolve: ({ name }, _args, { registry }) =>
+          registry.list().flatMap((other) => (other.name === name ? [other.version] : [])),
+      }),
+      description: t.exposeString('description', { nullable: true }),
+      inputs: t.field({ type: [tensors.spec], resolve: ({ signature }) => signature.inputs }),
+      outputs: t.field({ type: [tensors.spec], resolve: ({ signature }) => signature.outputs }),
+      digest: t.exposeString('digest', { description: 'SHA-256 of the model file.' }),
+      maxBatch: t.exposeInt('maxBatch', { description: 'The most tasks that share a run.' }),
+    }),
+  });
+}
+
+function addPredictionUnion(builder: Builder, models: readonly ModelTypes[], tensors: TensorTypes) {
+  const generic = builder.objectRef<PredictionValue>('TensorsPrediction').implement({
+    description:
+      'The outputs of a task that came in through the generic door, or whose model is no longer known as it was.',
+    fields: (t) => ({
+      outputs: t.field({ type: [tensors.tensor], resolve: ({ outputs }) => [...outputs] }),
+    }),
+  });
+  return builder.unionType('Prediction', {
+    types: [...models.map(({ prediction }) => prediction), generic],
+    resolveType: ({ typename }) => typename,
+  });
+}
+
+async function modelOf({ model }: Task, _args: unknown, { registry }: GraphQLContext): Promise<ServedModel> {
+  const served = (await registry.find(model.fingerprint)) ?? findModel(registry.list(), model.name, model.version);
+  if (!served) throw new AppError('UNKNOWN_MODEL', `model "${model.name}" version ${model.version} is no longer known`);
+  return served;
+}
+
+/** A task's prediction as the door it came in by says it. */
+async function predictionOf(
+  { state, result, door, model }: Task,
+  { registry }: GraphQLContext,
+  models: readonly ModelTypes[],
+): Promise<PredictionValue | null> {
+  if (state !== 'SUCCEEDED' || !result) return null;
+  const { outputs } = result;
+  const types = door === 'typed' ? models.find((other) => other.model.name === model.name) : undefined;
+  const served = types && (await registry.find(model.fingerprint));
+  const servedDoor = served && typedDoorOf(served);
+  // The schema shows the default version; a result of another one is typed by it only where both say the same things.
+  if (!served || !servedDoor || !types || !predictsAlike(servedDoor, types.door)) {
+    return { typename: 'TensorsPrediction', values: {}, outputs };
+  }
+  return { typename: types.typename, values: typedPrediction(servedDoor, served.signature.batched, outputs), outputs };
+}

@@ -1,0 +1,47 @@
+import type { Log } from './log.ts';
+
+/** How long a process may take to end what it has in hand. */
+const GRACE_MS = 10_000;
+
+/** Closes what was opened, last-in first-out. */
+export interface Lifecycle {
+  /** Registers how to undo an opening: the line after it. */
+  onClose(closer: () => unknown): void;
+  /** Runs the closers once, one after the other; a closer that fails does not keep the others from running. */
+  close(): Promise<void>;
+}
+
+export function createLifecycle(log: Log): Lifecycle {
+  const closers: (() => unknown)[] = [];
+  let closing: Promise<void> | undefined;
+  const run = async () => {
+    for (let closer = closers.pop(); closer; closer = closers.pop()) {
+      try {
+        await closer();
+      } catch (error) {
+        log.error({ err: error }, 'close failed');
+      }
+    }
+  };
+  return {
+    onClose: (closer) => void closers.push(closer),
+    close: () => (closing ??= run()),
+  };
+}
+
+/** SIGTERM and SIGINT close in order and exit 0; a second signal, or the grace time, ends the process at once. */
+export function closeOnSignal(lifecycle: Lifecycle, log: Log): void {
+  let signalled = false;
+  for (const signal of ['SIGTERM', 'SIGINT'] as const) {
+    process.on(signal, () => {
+      if (signalled) process.exit(1);
+      signalled = true;
+      log.info({ signal }, 'closing');
+      setTimeout(() => {
+        log.error({ graceMs: GRACE_MS }, 'not closed in time');
+        process.exit(1);
+      }, GRACE_MS).unref();
+      void lifecycle.close().then(() => process.exit(0));
+    });
+  }
+}

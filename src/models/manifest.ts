@@ -1,0 +1,80 @@
+import { z } from 'zod';
+import { describeShape, STORAGE, type TensorSpec } from '../tensor.ts';
+import type { Signature, TensorNames } from './served-model.ts';
+
+/**
+ * Longer than a prediction takes, and so short that one run, with the loading of its model, ends before RabbitMQ's 30 minutes for
+ * an unacknowledged delivery. What waits behind it is the prefetch's concern (workers/prefetch.ts).
+ */
+const TIMEOUT_MS_MAX = 20 * 60_000;
+
+const tensorNames = z.strictObject({
+  fields: z
+    .array(z.string().min(1))
+    .min(1)
+    .refine((names) => new Set(names).size === names.length, 'expected names that differ from each other')
+    .optional()
+    .describe('names of the elements of the last dimension: the tensor becomes an object with these fields'),
+  labels: z
+    .array(z.string())
+    .min(1)
+    .optional()
+    .describe('strings for the integers 0, 1, …: the tensor becomes strings (outputs only)'),
+});
+
+/** What `models/<name>/model.json` may say; every key is optional, and so is the file. */
+export const manifestSchema = z.strictObject({
+  description: z.string().optional().describe('one sentence, shown in the schema and in `models`'),
+  inputs: z.record(z.string(), tensorNames).default({}).describe('human names, by input tensor'),
+  outputs: z.record(z.string(), tensorNames).default({}).describe('human names, by output tensor'),
+  batched: z
+    .boolean()
+    .optional()
+    .describe('whether dimension 0 is the batch; default: every input and output leads with the same batch dimension'),
+  maxBatch: z.int().min(1).max(4096).default(64).describe('the most tasks that share a run'),
+  maxDelayMs: z.number().min(0).max(10_000).default(0).describe('how long a task may wait for others to share its run'),
+  timeoutMs: z.int().min(1).max(TIMEOUT_MS_MAX).default(600_000).describe('how long one run may take'),
+  maxAttempts: z.int().min(1).max(20).default(3).describe('how often a task is tried whose worker dies or times out'),
+  concurrency: z
+    .int()
+    .min(1)
+    .max(1024)
+    .optional()
+    .describe('slots it may take at once; default: all but one, at least 1'),
+  example: z.record(z.string(), z.unknown()).optional().describe('one typed input, shown in GraphiQL and at start'),
+});
+
+export type Manifest = z.infer<typeof manifestSchema>;
+
+/** Each fault of a manifest beside the signature it belongs to, as `path: what was expected`. */
+export function manifestFaults(manifest: Manifest, signature: Signature): string[] {
+  return [
+    ...namesFaults('inputs', manifest.inputs, signature.inputs, signature.batched),
+    ...namesFaults('outputs', manifest.outputs, signature.outputs, signature.batched),
+  ];
+}
+
+function namesFaults(
+  side: 'inputs' | 'outputs',
+  names: Record<string, TensorNames>,
+  specs: readonly TensorSpec[],
+  batched: boolean,
+): string[] {
+  return Object.entries(names).flatMap(([tensor, { fields, labels }]) => {
+    const path = `${side}.${tensor}`;
+    const spec = specs.find(({ name }) => name === tensor);
+    if (!spec)
+      return [`${path}: the model has no such tensor; expected one of ${specs.map(({ name }) => name).join(', ')}`];
+    const faults: string[] = [];
+    const shape = batched ? (spec.shape?.slice(1) ?? []) : (spec.shape ?? []);
+    if (fields && (shape.length !== 1 || shape[0] !== fields.length)) {
+      faults.push(`${path}.fields: ${fields.length} names do not fit shape ${describeShape(spec.shape)}`);
+    }
+    if (labels && (side === 'inputs' || !STORAGE[spec.datatype].range)) {
+      faults.push(
+        `${path}.labels: expected an output of an integer datatype, got ${side === 'inputs' ? 'an input' : spec.datatype}`,
+      );
+    }
+    return faults;
+  });
+}

@@ -1,0 +1,48 @@
+import { type Tensor, viewAs } from '../tensor.ts';
+import { elementsOf } from '../tensor-values.ts';
+import type { TypedDoor, TypedField } from './typed-door.ts';
+
+type Value = unknown;
+
+/** The outputs of one task as the typed door says them: `{ label: 'setosa', probabilities: { setosa: 0.98, … } }`. */
+export function typedPrediction(door: TypedDoor, batched: boolean, outputs: readonly Tensor[]): Record<string, Value> {
+  const values = door.outputs.map((field): [string, Value] => {
+    const tensor = outputs.find(({ name }) => name === field.spec.name);
+    // A worker stores a result only after it has checked that every output of the signature is there.
+    return [field.name, tensor && readField(field, batched, tensor)];
+  });
+  const [sole] = values;
+  if (door.flatOutput && sole && typeof sole[1] === 'object') return { ...sole[1] };
+  return Object.fromEntries(values);
+}
+
+/** Whether predictions of both doors look the same to a client: names, kinds and ranks. */
+export function predictsAlike(a: TypedDoor, b: TypedDoor): boolean {
+  const says = ({ outputs }: TypedDoor) =>
+    JSON.stringify(outputs.map(({ name, kind, shape, elements }) => [name, kind, shape?.length, elements]));
+  return says(a) === says(b);
+}
+
+function readField(field: TypedField, batched: boolean, tensor: Tensor): Value {
+  if (field.shape === null) return tensor;
+  const shape = batched ? tensor.shape.slice(1) : tensor.shape;
+  const elements = field.labels ? labelled(tensor, field.labels) : elementsOf(tensor);
+  const leaves = field.kind === 'string' ? elements.map(String) : elements;
+  return nest(leaves, shape, field.elements);
+}
+
+/** `INT64 [1]` → the label at that index. */
+function labelled(tensor: Tensor, labels: readonly string[]): string[] {
+  if (tensor.datatype === 'STRING' || Array.isArray(tensor.data)) return [];
+  const indices: ArrayLike<number | bigint> = viewAs(tensor.datatype, tensor.data);
+  return Array.from(indices, (index) => labels[Number(index)] ?? String(index));
+}
+
+/** A flat list as nested lists, row-major; with names, the last dimension as an object. */
+function nest(elements: readonly Value[], shape: readonly number[], names?: readonly string[]): Value {
+  const [length = 0, ...inner] = shape;
+  if (shape.length === 0) return elements[0];
+  if (shape.length === 1) return names ? Object.fromEntries(names.map((name, i) => [name, elements[i]])) : elements;
+  const stride = elements.length / length;
+  return Array.from({ length }, (_, i) => nest(elements.slice(i * stride, (i + 1) * stride), inner, names));
+}

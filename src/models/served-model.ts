@@ -1,0 +1,74 @@
+import { createHash } from 'node:crypto';
+import { z } from 'zod';
+import { DATATYPES, type TensorSpec } from '../tensor.ts';
+
+/** What an ONNX file takes and gives, as its inference process read it. */
+export interface Signature {
+  inputs: TensorSpec[];
+  outputs: TensorSpec[];
+  /** Whether dimension 0 of every input and output is the batch: tasks can then share a run, and the typed door leaves it out. */
+  batched: boolean;
+}
+
+/** How people name what is in a tensor. */
+export interface TensorNames {
+  /** Names of the elements of the last dimension: the tensor becomes an object with these fields. */
+  fields?: string[] | undefined;
+  /** Strings for the integers 0, 1, …: the tensor becomes strings. */
+  labels?: string[] | undefined;
+}
+
+/** One version of a model as a worker announces it: all that the API needs to type, check and read its predictions. */
+export interface ServedModel {
+  name: string;
+  version: string;
+  description?: string | undefined;
+  /** SHA-256 of the model file, in hexadecimal. */
+  digest: string;
+  signature: Signature;
+  /** How people name the tensors, by tensor name. */
+  names: { inputs: Record<string, TensorNames>; outputs: Record<string, TensorNames> };
+  /** The most tasks that share a run; 1 where `signature.batched` is false. */
+  maxBatch: number;
+  /** A typed input that the model accepts, for examples. */
+  example?: Record<string, unknown> | undefined;
+}
+
+const tensorSpec = z.strictObject({
+  name: z.string(),
+  datatype: z.enum(DATATYPES),
+  shape: z.array(z.int().nonnegative().nullable()).nullable(),
+});
+const tensorNames = z.strictObject({ fields: z.array(z.string()).optional(), labels: z.array(z.string()).optional() });
+
+/** What comes from the registry comes from another process, perhaps of another release: parsed, not believed. */
+export const servedModelSchema: z.ZodType<ServedModel> = z.strictObject({
+  name: z.string().min(1),
+  version: z.string().min(1),
+  description: z.string().optional(),
+  digest: z.string(),
+  signature: z.strictObject({ inputs: z.array(tensorSpec), outputs: z.array(tensorSpec), batched: z.boolean() }),
+  names: z.strictObject({ inputs: z.record(z.string(), tensorNames), outputs: z.record(z.string(), tensorNames) }),
+  maxBatch: z.int().positive(),
+  example: z.record(z.string(), z.unknown()).optional(),
+});
+
+const fingerprints = new WeakMap<ServedModel, string>();
+
+/**
+ * Names one announcement by its content, so that a task can refer to the very signature and names it was submitted for
+ * without carrying them. Keys are sorted, so that it is the same wherever the object was built.
+ */
+export function fingerprintOf(model: ServedModel): string {
+  let fingerprint = fingerprints.get(model);
+  if (fingerprint === undefined) {
+    fingerprint = createHash('sha256').update(JSON.stringify(model, sorted)).digest('hex').slice(0, 24);
+    fingerprints.set(model, fingerprint);
+  }
+  return fingerprint;
+}
+
+function sorted(_key: string, value: unknown): unknown {
+  if (typeof value !== 'object' || value === null || Array.isArray(value)) return value;
+  return Object.fromEntries(Object.entries(value).sort(([a], [b]) => (a < b ? -1 : 1)));
+}

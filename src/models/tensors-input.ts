@@ -1,0 +1,126 @@
+import {
+  type Datatype,
+  describeShape,
+  elementCount,
+  fitsShape,
+  STORAGE,
+  type Tensor,
+  type TensorSpec,
+} from '../tensor.ts';
+import { type Element, elementReader, pack } from '../tensor-values.ts';
+import type { InputIssues, Path } from './input-issues.ts';
+import type { Signature } from './served-model.ts';
+
+/** `TensorInput` as GraphQL has coerced it. */
+export interface TensorInput {
+  name: string;
+  datatype: Datatype;
+  shape: number[];
+  data: TensorData;
+}
+
+/** Exactly one of these is given: GraphQL's @oneOf. */
+export interface TensorData {
+  floats?: number[] | null;
+  ints?: number[] | null;
+  longs?: string[] | null;
+  booleans?: boolean[] | null;
+  strings?: string[] | null;
+  base64?: string | null;
+}
+
+/** Which list may hold a datatype's elements: integers of any width may be written as numbers or as strings. */
+const LISTS: Record<(typeof STORAGE)[Datatype]['kind'], readonly (keyof TensorData)[]> = {
+  float: ['floats', 'base64'],
+  int: ['ints', 'longs', 'base64'],
+  long: ['longs', 'ints', 'base64'],
+  boolean: ['booleans', 'base64'],
+  string: ['strings'],
+};
+
+/** The tensors of the generic door, in the signature's order. Faults go to `issues`; the tensors are then incomplete. */
+export function readTensorsInput(
+  signature: Signature,
+  inputs: readonly TensorInput[],
+  path: Path,
+  issues: InputIssues,
+): Tensor[] {
+  const known = new Set(signature.inputs.map(({ name }) => name));
+  const given = new Map<string, number>();
+  for (const [i, { name }] of inputs.entries()) {
+    if (!known.has(name)) {
+      issues.add([...path, i, 'name'], `the model has no input "${name}"; expected one of ${[...known].join(', ')}`);
+    } else if (given.has(name)) issues.add([...path, i, 'name'], `"${name}" is given twice`);
+    else given.set(name, i);
+    // Each name is looked at, but not when there are a million wrong ones.
+    if (issues.full) return [];
+  }
+  const tensors = signature.inputs.flatMap((spec) => {
+    const i = given.get(spec.name) ?? -1;
+    const input = inputs[i];
+    if (input) return [readTensor(spec, input, [...path, i], issues)];
+    issues.add(path, `expected an input "${spec.name}", ${spec.datatype} ${describeShape(spec.shape)}`);
+    return [];
+  });
+  const [first] = tensors;
+  if (!issues.found && signature.batched && first && tensors.some(({ shape }) => shape[0] !== first.shape[0])) {
+    issues.add(path, 'expected the same first dimension, the batch, in every input');
+  }
+  return tensors;
+}
+
+function readTensor(spec: TensorSpec, input: TensorInput, path: Path, issues: InputIssues): Tensor {
+  const { datatype, shape, data } = input;
+  const tensor: Tensor = { name: spec.name, datatype: spec.datatype, shape, data: [] };
+  if (datatype !== spec.datatype) {
+    issues.add([...path, 'datatype'], `expected ${spec.datatype}, got ${datatype}`);
+  } else if (shape.some((dimension) => dimension < 0) || !fitsShape(shape, spec.shape)) {
+    issues.add([...path, 'shape'], `expected ${describeShape(spec.shape)}, got [${shape.join(', ')}]`);
+  } else {
+    tensor.data = readData(spec.datatype, elementCount(shape), data, [...path, 'data'], issues);
+  }
+  return tensor;
+}
+
+function readData(
+  datatype: Datatype,
+  count: number,
+  data: TensorData,
+  path: Path,
+  issues: InputIssues,
+): Tensor['data'] {
+  const allowed = LISTS[STORAGE[datatype].kind];
+  const list = allowed.find((key) => data[key] != null);
+  const values = list && data[list];
+  if (!list || values == null) {
+    issues.add(path, `expected ${allowed.join(' or ')} for ${datatype}`);
+    return [];
+  }
+  if (typeof values === 'string') return readBase64(datatype, count, values, [...path, list], issues);
+  if (values.length !== count) {
+    issues.add([...path, list], `expected ${count} elements for this shape, got ${values.length}`);
+    return [];
+  }
+  const reader = elementReader(datatype);
+  const elements: Element[] = [];
+  for (const [i, value] of values.entries()) {
+    const element = reader.read(value);
+    if (element === undefined) issues.add([...path, list, i], `expected ${reader.expected}`);
+    else elements.push(element);
+  }
+  return issues.found ? [] : pack(datatype, elements);
+}
+
+/** Bytes are taken as they are: the one way to send NaN and infinities, which a model may well mean by "missing". */
+function readBase64(datatype: Datatype, count: number, text: string, path: Path, issues: InputIssues): Tensor['data'] {
+  const wanted = count * STORAGE[datatype].bytes;
+  const unpadded = text.slice(0, text.endsWith('==') ? -2 : text.endsWith('=') ? -1 : undefined);
+  // By its length first, so that what cannot be right is not decoded.
+  const length = Math.floor((unpadded.length * 3) / 4);
+  const bytes = Buffer.from(length === wanted ? unpadded : '', 'base64');
+  if (length !== wanted) issues.add(path, `expected base64 of ${wanted} bytes for this shape, got ${length}`);
+  // Buffer skips what is not base64; what it read, written again, shows whether anything was skipped.
+  else if (bytes.toString('base64').slice(0, unpadded.length) !== unpadded) issues.add(path, 'expected base64');
+  else if (datatype === 'BOOL' && bytes.some((byte) => byte > 1)) issues.add(path, 'expected bytes that are 0 or 1');
+  return bytes;
+}

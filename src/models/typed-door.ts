@@ -1,0 +1,74 @@
+import { type ElementKind, STORAGE, type TensorSpec } from '../tensor.ts';
+import { graphqlNames } from './graphql-name.ts';
+import type { ServedModel, TensorNames } from './served-model.ts';
+
+/** One tensor as the typed door shows it. */
+export interface TypedField {
+  /** Its name in GraphQL. */
+  name: string;
+  spec: TensorSpec;
+  /** Without the batch dimension: a typed input is one row. `null` where the rank is unknown. */
+  shape: TensorSpec['shape'];
+  kind: ElementKind;
+  /** GraphQL names of the last dimension's elements, in order: an object stands for that dimension. */
+  elements?: string[];
+  /** Strings for the integers 0, 1, … */
+  labels?: string[];
+}
+
+/** How a model's tensors are said in GraphQL: fields with the model's own names, one row at a time. */
+export interface TypedDoor {
+  inputs: TypedField[];
+  outputs: TypedField[];
+  /** The sole input has named elements: they are the input's fields themselves, without a level for the tensor. */
+  flatInput: boolean;
+  flatOutput: boolean;
+}
+
+/** A string in the prediction of every model, so that fragments on several models can stand in one selection. */
+export const LABEL = 'label';
+
+const doors = new WeakMap<ServedModel, TypedDoor | null>();
+
+/** The typed door of a model; `undefined` where GraphQL cannot say its inputs (none, or one of unknown rank). */
+export function typedDoorOf(model: ServedModel): TypedDoor | undefined {
+  let door = doors.get(model);
+  if (door === undefined) {
+    door = buildTypedDoor(model) ?? null;
+    doors.set(model, door);
+  }
+  return door ?? undefined;
+}
+
+function buildTypedDoor({ signature, names }: ServedModel): TypedDoor | undefined {
+  const inputs = fieldsOf(signature.inputs, names.inputs, signature.batched, 'inputs');
+  const outputs = fieldsOf(signature.outputs, names.outputs, signature.batched, 'outputs');
+  if (inputs.length === 0 || inputs.some(({ shape }) => shape === null)) return undefined;
+  return { inputs, outputs, flatInput: isFlat(inputs), flatOutput: isFlat(outputs) };
+}
+
+function isFlat(fields: TypedField[]): boolean {
+  return fields.length === 1 && fields[0]?.elements !== undefined;
+}
+
+function fieldsOf(
+  specs: TensorSpec[],
+  names: Record<string, TensorNames>,
+  batched: boolean,
+  side: 'inputs' | 'outputs',
+): TypedField[] {
+  const graphqlNameOf = graphqlNames(specs.map(({ name }) => name));
+  return specs.map((spec): TypedField => {
+    const { fields, labels } = names[spec.name] ?? {};
+    const name = graphqlNameOf.get(spec.name) ?? spec.name;
+    const elementNameOf = graphqlNames(fields ?? []);
+    return {
+      name,
+      spec,
+      shape: batched ? (spec.shape?.slice(1) ?? null) : spec.shape,
+      kind: labels || (side === 'outputs' && name === LABEL) ? 'string' : STORAGE[spec.datatype].kind,
+      ...(fields && { elements: fields.map((field) => elementNameOf.get(field) ?? field) }),
+      ...(labels && { labels }),
+    };
+  });
+}

@@ -1,0 +1,115 @@
+import type { Tensor } from '../tensor.ts';
+import { type Element, elementReader, pack } from '../tensor-values.ts';
+import { type InputIssues, isRecord, kindOf, type Path } from './input-issues.ts';
+import type { TypedDoor, TypedField } from './typed-door.ts';
+
+/**
+ * The tensors of one typed input: a row of the batch, or the whole of an unbatched model's input. Everything is checked
+ * here, names, shapes and elements; that GraphQL has coerced the value before is not relied on, since a version that the
+ * client pins may have another signature than the schema shows. Faults go to `issues`; the tensors are then incomplete.
+ */
+export function readTypedInput(
+  door: TypedDoor,
+  batched: boolean,
+  input: unknown,
+  path: Path,
+  issues: InputIssues,
+): Tensor[] {
+  const [sole] = door.inputs;
+  if (door.flatInput && sole) return [readField(sole, batched, input, path, issues)];
+  const known = door.inputs.map(({ name }) => name);
+  const record = readObject(input, known, path, issues);
+  return door.inputs.map((field) => readField(field, batched, record[field.name], [...path, field.name], issues));
+}
+
+/** An object with exactly these keys; what else it has is a fault each. What it lacks is left to the reader of each value. */
+function readObject(value: unknown, known: string[], path: Path, issues: InputIssues): Record<string, unknown> {
+  if (!isRecord(value)) {
+    issues.add(path, `expected an object with ${known.join(', ')}, got ${kindOf(value)}`);
+    // The one sentence above says it all: no further fault for each missing key.
+    return {};
+  }
+  for (const key of Object.keys(value)) {
+    if (!known.includes(key)) issues.add([...path, key], `unknown field; expected one of ${known.join(', ')}`);
+  }
+  return value;
+}
+
+function readField(field: TypedField, batched: boolean, value: unknown, path: Path, issues: InputIssues): Tensor {
+  const { shape, elements } = new FieldReader(field, [...path], issues).read(value);
+  return {
+    name: field.spec.name,
+    datatype: field.spec.datatype,
+    shape: batched ? [1, ...shape] : shape,
+    data: issues.found ? [] : pack(field.spec.datatype, elements),
+  };
+}
+
+/** Walks nested lists down to the elements; the path is one stack, copied only where there is a fault to name. */
+class FieldReader {
+  readonly #field: TypedField;
+  readonly #wanted: (number | null)[];
+  readonly #reader: ReturnType<typeof elementReader>;
+  readonly #path: Path;
+  readonly #issues: InputIssues;
+  readonly #shape: number[] = [];
+  readonly #elements: Element[] = [];
+
+  constructor(field: TypedField, path: Path, issues: InputIssues) {
+    this.#field = field;
+    this.#wanted = field.shape ?? [];
+    this.#reader = elementReader(field.spec.datatype);
+    this.#path = path;
+    this.#issues = issues;
+  }
+
+  read(value: unknown): { shape: number[]; elements: Element[] } {
+    this.#readDimension(value, 0);
+    // A list with no rows leaves its inner dimensions unseen: they are what the model says, or none.
+    const shape = this.#wanted.map((dimension, i) => this.#shape[i] ?? dimension ?? 0);
+    return { shape, elements: this.#elements };
+  }
+
+  #readDimension(value: unknown, depth: number): void {
+    const { elements: names } = this.#field;
+    if (depth === this.#wanted.length) this.#readElement(value);
+    else if (names && depth === this.#wanted.length - 1) this.#readNamed(value, names, depth);
+    else this.#readList(value, depth);
+  }
+
+  #readList(value: unknown, depth: number): void {
+    const wanted = this.#wanted[depth];
+    const length = wanted ?? this.#shape[depth];
+    if (!Array.isArray(value)) {
+      this.#fault(length === undefined ? 'a list' : `a list of ${length}`, value);
+    } else if (length !== undefined && value.length !== length) {
+      this.#fault(`a list of ${length}${wanted == null ? ' like the rows before it' : ''}`, value);
+    } else {
+      this.#shape[depth] = value.length;
+      for (const [i, item] of value.entries()) this.#within(i, () => this.#readDimension(item, depth + 1));
+    }
+  }
+
+  #readNamed(value: unknown, names: string[], depth: number): void {
+    this.#shape[depth] = names.length;
+    const record = readObject(value, names, [...this.#path], this.#issues);
+    if (!isRecord(value)) return;
+    for (const name of names) this.#within(name, () => this.#readElement(record[name]));
+  }
+
+  #readElement(value: unknown): void {
+    const element = this.#reader.read(value);
+    if (element === undefined) this.#fault(this.#reader.expected, value);
+    else this.#elements.push(element);
+  }
+
+  #within(key: string | number, read: () => void): void {
+    this.#path.push(key);
+    read();
+    this.#path.pop();
+  }
+
+  #fault(expected: string, value: unknown): void {
+    this.#issues.add([...this.#path], `expected ${expected}, got ${kindOf(value)}`);
+  }
+}

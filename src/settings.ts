@@ -1,0 +1,84 @@
+import { availableParallelism } from 'node:os';
+import { z } from 'zod';
+import { LOG_LEVELS } from './log.ts';
+
+const integer = (min: number, max: number) =>
+  z
+    .string()
+    .regex(/^-?\d+$/, `expected a whole number from ${min} to ${max}`)
+    .transform(Number)
+    .refine((value) => value >= min && value <= max, `expected a whole number from ${min} to ${max}`);
+
+const flag = z
+  .enum(['1', 'true', 'yes', '0', 'false', 'no'], 'expected 1 or 0')
+  .transform((value) => ['1', 'true', 'yes'].includes(value));
+
+/** `memory:`, or a URL of one of these protocols that names a host; `example` is shown where it is not. */
+const url = (protocols: readonly string[], example: string, path = /^\/?/) =>
+  z.string().refine((value) => {
+    const parsed = URL.parse(value);
+    const named = parsed !== null && parsed.hostname !== '' && value.startsWith(`${parsed.protocol}//`);
+    return value === 'memory:' || (named && protocols.includes(parsed.protocol) && path.test(parsed.pathname));
+  }, `expected memory: or an address such as ${example}`);
+
+const origins = z
+  .string()
+  .transform((text) => text.split(',').flatMap((origin) => origin.trim() || []))
+  .refine(
+    (list) => list.every((origin) => URL.parse(origin)?.origin === origin),
+    'expected origins such as https://app.example, apart by commas, without a path or a slash at the end',
+  );
+
+/** Settings whose value may hold a password or a key: an error does not repeat it. */
+export const SECRET_SETTINGS = new Set(['BROKER_URL', 'STORE_URL', 'API_KEYS']);
+
+/** Every setting: an environment variable each, with its meaning, unit and default. */
+export const settings = {
+  HOST: z
+    .string()
+    .default('127.0.0.1')
+    .describe(
+      'address the API, and a worker with WORKER_PORT, listens on; for the API another than loopback needs API_KEYS',
+    ),
+  PORT: integer(0, 65_535).default(4000).describe('port of the API; 0 takes a free one'),
+  WORKER_PORT: integer(0, 65_535)
+    .optional()
+    .describe("port of a worker's /healthz and /readyz; a worker listens only where it is set"),
+  BROKER_URL: url(['amqp:', 'amqps:'], 'amqp://user:password@host:5672')
+    .default('memory:')
+    .describe('RabbitMQ, amqp://user:password@host:5672'),
+  STORE_URL: url(['redis:', 'rediss:'], 'redis://:password@host:6379/0', /^(\/\d*)?$/)
+    .default('memory:')
+    .describe('Redis, redis://:password@host:6379/0'),
+  MODELS_DIR: z.string().min(1).default('models').describe('folder of NAME/model.json and NAME/VERSION/model.onnx'),
+  WORKER_SLOTS: integer(1, 256)
+    .default(availableParallelism())
+    .describe('inference processes of a worker; default: one per core'),
+  API_KEYS: z
+    .string()
+    .optional()
+    .describe('owner:key,owner:key, each key of 24 characters or more; set, every operation needs one'),
+  API_KEYS_FILE: z.string().optional().describe('a file with the same, a pair a line'),
+  ALLOW_UNAUTHENTICATED: flag.default(false).describe('1: listen on any address, and answer to any name, without keys'),
+  CORS_ORIGINS: origins.default([]).describe('origins of pages that may call the API, apart by commas; default: none'),
+  RESULT_TTL_S: integer(1, 31_536_000).default(86_400).describe('seconds a task is kept from its terminal state on'),
+  BODY_LIMIT_BYTES: integer(1_024, 1_073_741_824)
+    .default(67_108_864)
+    .describe('bytes, the largest request; default 64 MiB'),
+  PRODUCTION: flag.default(false).describe('1: introspection and GraphiQL are off unless set below'),
+  INTROSPECTION: flag.optional().describe('default: on, until API_KEYS or PRODUCTION is set'),
+  GRAPHIQL: flag.optional().describe('default: on, until API_KEYS or PRODUCTION is set'),
+  LOG_LEVEL: z
+    .enum(LOG_LEVELS, `expected ${LOG_LEVELS.join(', ')}`)
+    .default('info')
+    .describe('debug, info, warn, error, silent'),
+} as const;
+
+/** The table of settings, for `--help` and the README. */
+export function describeSettings(): { name: string; default: string; description: string }[] {
+  return Object.entries(settings).map(([name, setting]) => {
+    const fallback = setting.safeParse(undefined);
+    const shown = fallback.success && fallback.data !== undefined ? String(fallback.data) : '';
+    return { name, default: name === 'WORKER_SLOTS' ? 'cores' : shown, description: setting.description ?? '' };
+  });
+}

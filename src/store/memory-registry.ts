@@ -1,0 +1,39 @@
+import { StoreUnavailable } from '../errors.ts';
+import type { Log } from '../log.ts';
+import type { ModelRegistry } from '../models/registry.ts';
+import { fingerprintOf, type ServedModel, servedModelSchema } from '../models/served-model.ts';
+import { createAnnounced } from './announced.ts';
+
+/** The most replaced announcements that are remembered for the tasks submitted for them; beyond it the oldest go first. */
+const REPLACED_MAX = 1_000;
+
+/** The models of the one process that announces and serves them. */
+export function createMemoryRegistry({ log }: { log: Log }): ModelRegistry {
+  const announced = createAnnounced(log);
+  const known = new Map<string, ServedModel>();
+  let closed = false;
+  return {
+    isReady: () => !closed,
+    async announce(models) {
+      if (closed) throw new StoreUnavailable('the registry is closed');
+      // Parsed as it would be on the way through Redis, so that the same models are refused.
+      const parsed = models.map((model) => servedModelSchema.parse(model));
+      for (const model of parsed) {
+        const fingerprint = fingerprintOf(model);
+        known.delete(fingerprint);
+        known.set(fingerprint, model);
+      }
+      for (const fingerprint of known.keys()) {
+        if (known.size <= REPLACED_MAX + models.length) break;
+        known.delete(fingerprint);
+      }
+      announced.replace(parsed);
+    },
+    list: announced.list,
+    find: async (fingerprint) => known.get(fingerprint),
+    watch: announced.watch,
+    async close() {
+      closed = true;
+    },
+  };
+}

@@ -1,0 +1,83 @@
+import { StoreUnavailable } from '../errors.ts';
+import type { Log } from '../log.ts';
+import type { TaskEvent } from '../task.ts';
+import { createListeners } from './listeners.ts';
+import { createMemoryRecords } from './memory-records.ts';
+import { checkIds, creationOf, type Effect, effectOf, headOf, type TaskRecord, taskOf } from './record.ts';
+import type { TaskStore } from './store.ts';
+
+/** The most that finished tasks may take; beyond it the oldest of them go before their time. */
+export const RESULT_BYTES_MAX = 512 * 2 ** 20;
+
+const SWEEP_MS = 60_000;
+
+export interface MemoryStoreOptions {
+  /** Milliseconds that a task is kept from its terminal state on. */
+  resultTtlMs: number;
+  /** @default RESULT_BYTES_MAX */
+  resultBytesMax?: number;
+  log: Log;
+}
+
+/** Tasks in this process's memory: nothing outlives it. */
+export function createMemoryStore(options: MemoryStoreOptions): TaskStore {
+  const records = createMemoryRecords(options.resultBytesMax ?? RESULT_BYTES_MAX);
+  const listeners = createListeners(options.log);
+  const sweeper = setInterval(records.sweep, SWEEP_MS).unref();
+  let closed = false;
+
+  function apply(id: string, effect: Effect): number | undefined {
+    const before = find(id);
+    if (!effect.from.includes(before?.state ?? 'ABSENT')) return undefined;
+    const record = applied(before, effect);
+    records.put(id, record, effect.ttlMs);
+    if (effect.announce) announce({ id, ...effect.announce, attempts: record.attempts });
+    return record.attempts;
+  }
+
+  function find(id: string): TaskRecord | undefined {
+    if (closed) throw new StoreUnavailable('the store is closed');
+    return records.find(id);
+  }
+
+  function announce(event: TaskEvent): void {
+    // Never inside the caller's own step: with Redis, too, events come by another way than answers.
+    queueMicrotask(() => listeners.dispatch(event));
+  }
+
+  return {
+    isReady: () => !closed,
+    async create(submissions) {
+      for (const submission of submissions) apply(submission.id, creationOf(submission));
+    },
+    async get(ids) {
+      checkIds(ids);
+      return ids.map(find).map((record) => record && taskOf(record));
+    },
+    async heads(ids) {
+      checkIds(ids);
+      return ids.map(find).map((record) => record && headOf(record));
+    },
+    transition: async (id, change) => apply(id, effectOf(change, options.resultTtlMs)),
+    watch: listeners.watch,
+    watching: listeners.count,
+    async close() {
+      closed = true;
+      clearInterval(sweeper);
+      listeners.close();
+    },
+  };
+}
+
+function applied(before: TaskRecord | undefined, effect: Effect): TaskRecord {
+  const isNewClaim = effect.claim !== undefined && effect.claim !== before?.claim;
+  return {
+    state: effect.state,
+    submission: before?.submission ?? effect.submission,
+    attempts: Math.max(before?.attempts ?? 0, effect.attemptsBefore) + (isNewClaim ? 1 : 0),
+    claim: effect.claim ?? before?.claim,
+    startedAt: effect.startedAt === undefined ? before?.startedAt : (effect.startedAt ?? undefined),
+    completedAt: effect.completedAt ?? before?.completedAt,
+    end: effect.end ?? before?.end,
+  };
+}

@@ -1,0 +1,130 @@
+import assert from 'node:assert/strict';
+import { z } from 'zod';
+import {
+  type Change,
+  isTerminal,
+  REACHED_FROM,
+  type RecordState,
+  type RunResult,
+  type Submission,
+  TASK_ERROR_CODES,
+  TASK_STATES,
+  type Task,
+  type TaskError,
+  type TaskState,
+} from '../task.ts';
+import { decodeFrame, encodeFrame } from '../tensor-frame.ts';
+import type { TaskHead } from './store.ts';
+
+/** How long a task may stay unfinished, and how long a tombstone waits for its message: longer than any queue is left alone. */
+export const UNFINISHED_TTL_MS = 7 * 24 * 3_600_000;
+
+const IDS_MAX = 1_000;
+
+/** One call reads a bounded number of tasks; whoever asks for more has forgotten a bound of their own. */
+export function checkIds(ids: readonly string[]): void {
+  assert(ids.length <= IDS_MAX, `expected at most ${IDS_MAX} ids, got ${ids.length}`);
+}
+
+/** What a store keeps of a task. */
+export interface TaskRecord {
+  state: RecordState;
+  /** Missing only where a submission was withdrawn whose record the store had lost. */
+  submission?: Submission | undefined;
+  attempts: number;
+  /** The claim that was counted last. */
+  claim?: string | undefined;
+  startedAt?: number | undefined;
+  completedAt?: number | undefined;
+  /** How it ended: a frame with the outputs, or with the error. */
+  end?: Uint8Array | undefined;
+}
+
+/** What a change does to a record, worked out once for every store; a store has but to apply it in one atomic step. */
+export interface Effect {
+  /** States that it may be applied to; in any other it is refused. */
+  from: readonly (RecordState | 'ABSENT')[];
+  state: RecordState;
+  /** Written where no record was. */
+  submission?: Submission;
+  /** Attempts are at least this many … */
+  attemptsBefore: number;
+  /** … and one more, unless this very claim was counted last. */
+  claim?: string;
+  /** `null` clears it. */
+  startedAt?: number | null;
+  completedAt?: number;
+  end?: Buffer;
+  /** From now on. */
+  ttlMs: number;
+  /** Watchers are told. */
+  announce?: { state: TaskState; at: number };
+}
+
+/** The first record of a task. Nobody is told: nobody can know its id yet. */
+export function creationOf(submission: Submission): Effect {
+  return { from: ['ABSENT'], state: 'QUEUED', submission, attemptsBefore: 0, ttlMs: UNFINISHED_TTL_MS };
+}
+
+export function effectOf(change: Change, resultTtlMs: number): Effect {
+  const { to, at } = change;
+  const from = REACHED_FROM[to];
+  // A tombstone has no result to keep, but a message to outlive.
+  if (to === 'WITHDRAWN') return { from, state: to, attemptsBefore: 0, ttlMs: UNFINISHED_TTL_MS };
+  const common = { from, state: to, attemptsBefore: 0, announce: { state: to, at } } as const;
+  const terminal = { ...common, completedAt: at, ttlMs: resultTtlMs };
+  switch (change.to) {
+    case 'RUNNING': {
+      const { submission, attemptsBefore, claim } = change;
+      return { ...common, submission, attemptsBefore, claim, startedAt: at, ttlMs: UNFINISHED_TTL_MS };
+    }
+    case 'QUEUED': {
+      const { submission, attemptsBefore } = change;
+      return { ...common, submission, attemptsBefore, startedAt: null, ttlMs: UNFINISHED_TTL_MS };
+    }
+    case 'SUCCEEDED': {
+      const { outputs, runMs, batchSize } = change.result;
+      return { ...terminal, submission: change.submission, end: encodeFrame({ runMs, batchSize }, outputs) };
+    }
+    case 'FAILED':
+      return { ...terminal, submission: change.submission, end: encodeFrame({ error: change.error }, []) };
+    default:
+      return terminal;
+  }
+}
+
+/** The record as the client may see it; `undefined` for a tombstone. */
+export function taskOf(record: TaskRecord): Task | undefined {
+  const { state, submission, attempts, startedAt, completedAt, end } = record;
+  if (state === 'WITHDRAWN' || !submission) return undefined;
+  return {
+    ...submission,
+    state,
+    attempts,
+    ...(startedAt !== undefined && { startedAt }),
+    ...(completedAt !== undefined && { completedAt }),
+    ...(end && isTerminal(state) && endingOf(end)),
+  };
+}
+
+export function headOf({ state, submission }: Pick<TaskRecord, 'state' | 'submission'>): TaskHead | undefined {
+  return state === 'WITHDRAWN' || !submission ? undefined : { owner: submission.owner, state };
+}
+
+const endHeader = z.union([
+  z.object({ runMs: z.number(), batchSize: z.int() }),
+  z.object({
+    error: z.object({
+      code: z.enum(TASK_ERROR_CODES),
+      message: z.string(),
+    }),
+  }),
+]);
+
+function endingOf(end: Uint8Array): { result: RunResult } | { error: TaskError } {
+  const { header, tensors } = decodeFrame(end);
+  const parsed = endHeader.parse(header);
+  return 'error' in parsed ? parsed : { result: { ...parsed, outputs: tensors } };
+}
+
+export const recordStateSchema = z.enum([...TASK_STATES, 'WITHDRAWN']);

@@ -1,0 +1,69 @@
+import type { Redis } from 'ioredis';
+
+/** How long the answer to a PING may take. */
+export const ANSWER_MS = 3_000;
+
+export interface Heartbeat {
+  /** Whether something went unanswered since the last answer. */
+  isDoubtful(): boolean;
+  /** A command went unanswered: look at once. */
+  suspect(): void;
+  stop(): void;
+}
+
+/**
+ * Drops a connection whose peer has vanished without a goodbye, so that it is made anew. Nothing else notices: an idle
+ * socket says nothing, and a subscriber would wait for messages for ever (ioredis#1451).
+ */
+export function startHeartbeat(redis: Redis, everyMs: number, onSilence: (error: Error) => void): Heartbeat {
+  let asking = false;
+  let doubtful = false;
+  /** Counts connections: an answer that is missing on one says nothing about the next. */
+  let generation = 0;
+  redis.on('close', () => {
+    generation += 1;
+  });
+  redis.on('ready', () => {
+    doubtful = false;
+  });
+
+  async function beat(): Promise<void> {
+    if (asking || redis.status !== 'ready') return;
+    const asked = generation;
+    asking = true;
+    const answered = await isAnswered(redis);
+    asking = false;
+    if (asked !== generation) return;
+    doubtful = !answered;
+    if (answered) return;
+    onSilence(new Error(`no answer to a PING within ${ANSWER_MS} ms`));
+    redis.disconnect(true);
+  }
+  const timer = setInterval(() => void beat(), everyMs).unref();
+
+  return {
+    isDoubtful: () => doubtful,
+    suspect() {
+      doubtful = true;
+      void beat();
+    },
+    stop() {
+      generation += 1;
+      clearInterval(timer);
+    },
+  };
+}
+
+async function isAnswered(redis: Redis): Promise<boolean> {
+  const timeout = Promise.withResolvers<boolean>();
+  const timer = setTimeout(() => timeout.resolve(false), ANSWER_MS).unref();
+  // An error that Redis itself gave is an answer.
+  const pong = redis.ping().then(() => true, isReplyError);
+  const answered = await Promise.race([pong, timeout.promise]);
+  clearTimeout(timer);
+  return answered;
+}
+
+export function isReplyError(error: unknown): error is Error {
+  return error instanceof Error && error.name === 'ReplyError';
+}

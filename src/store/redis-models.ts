@@ -1,0 +1,124 @@
+import { z } from 'zod';
+import type { Log } from '../log.ts';
+import { type ServedModel, servedModelSchema } from '../models/served-model.ts';
+import { UNFINISHED_TTL_MS } from './record.ts';
+import type { RedisConnection } from './redis-connection.ts';
+
+/** Hash: `[name, version]` -> which announcement is current. */
+const POINTERS = 'foretell:models';
+
+/** An announcement that no worker renewed for so long is dropped: no task that was submitted for it is unfinished any more. */
+const FORGET_MS = UNFINISHED_TTL_MS;
+
+/** Announcements kept in this process; beyond it the oldest go, and are read again when they are asked for. */
+const CACHE_MAX = 1_000;
+
+/** A model as this process announces it. */
+export interface Announcement {
+  model: ServedModel;
+  fingerprint: string;
+  /** When it was announced first: of two workers that differ, the later counts, whoever renews last. */
+  announcedAt: number;
+}
+
+/** What Redis keeps of the models: each announcement under its fingerprint, and which of them are current. */
+export interface RedisModels {
+  /** Writes or renews announcements; resolves with whether that made another one current. */
+  renew(announcements: readonly Announcement[]): Promise<boolean>;
+  /** The current ones. */
+  read(): Promise<ServedModel[]>;
+  find(fingerprint: string): Promise<ServedModel | undefined>;
+}
+
+export function createRedisModels(commands: RedisConnection, resultTtlMs: number, log: Log): RedisModels {
+  const cache = createModelCache(log);
+  // For as long as there may be a task that was submitted for it: unfinished, then finished.
+  const modelTtlMs = UNFINISHED_TTL_MS + resultTtlMs;
+
+  async function keep({ model, fingerprint }: Announcement): Promise<void> {
+    const key = keyOf(fingerprint);
+    if ((await commands.run((redis) => redis.pexpire(key, modelTtlMs))) === 1) return;
+    await commands.run((redis) => redis.set(key, JSON.stringify(model), 'PX', modelTtlMs));
+  }
+
+  async function find(fingerprint: string): Promise<ServedModel | undefined> {
+    if (cache.has(fingerprint)) return cache.get(fingerprint);
+    const text = await commands.run((redis) => redis.get(keyOf(fingerprint)));
+    return text === null ? undefined : cache.add(fingerprint, text);
+  }
+
+  return {
+    find,
+    async renew(announcements) {
+      if (announcements.length === 0) return false;
+      const fields = announcements.map(({ model }) => JSON.stringify([model.name, model.version]));
+      const present = (await commands.run((redis) => redis.hmget(POINTERS, ...fields))).map(parsePointer);
+      // The models first: a pointer never leads to nothing.
+      await Promise.all(announcements.map(keep));
+      const pointers: string[] = [];
+      let changed = false;
+      for (const [i, { fingerprint, announcedAt }] of announcements.entries()) {
+        const same = present[i]?.fingerprint === fingerprint;
+        // During a rolling update the old workers and the new ones announce one version differently.
+        if (!same && (present[i]?.announcedAt ?? 0) > announcedAt) continue;
+        changed ||= !same;
+        pointers.push(fields[i] ?? '', JSON.stringify({ fingerprint, announcedAt, seenAt: Date.now() }));
+      }
+      if (pointers.length > 0) await commands.run((redis) => redis.hset(POINTERS, ...pointers));
+      return changed;
+    },
+    async read() {
+      const all = Object.entries(await commands.run((redis) => redis.hgetall(POINTERS)));
+      const entries = all.map(([field, text]) => ({ field, pointer: parsePointer(text) }));
+      const oldest = Date.now() - FORGET_MS;
+      const forgotten = entries.filter(({ pointer }) => pointer && pointer.seenAt < oldest).map(({ field }) => field);
+      if (forgotten.length > 0) await commands.run((redis) => redis.hdel(POINTERS, ...forgotten));
+      const current = entries.flatMap(({ pointer }) => (pointer && pointer.seenAt >= oldest ? [pointer] : []));
+      const models = await Promise.all(current.map(({ fingerprint }) => find(fingerprint)));
+      return models.filter((model) => model !== undefined);
+    },
+  };
+}
+
+function keyOf(fingerprint: string): string {
+  return `foretell:model:${fingerprint}`;
+}
+
+const pointerSchema = z.object({ fingerprint: z.string(), announcedAt: z.number(), seenAt: z.number() });
+
+function parsePointer(text: string | null): z.infer<typeof pointerSchema> | undefined {
+  try {
+    return pointerSchema.parse(JSON.parse(text ?? ''));
+  } catch {
+    // Not ours, or of a release that says it otherwise: as good as none.
+    return undefined;
+  }
+}
+
+/** Announcements by fingerprint; they never change, so they are read and parsed once. */
+function createModelCache(log: Log) {
+  // `undefined` for one that does not parse: worth one line in the log, not one with each reading.
+  const models = new Map<string, ServedModel | undefined>();
+  return {
+    has: (fingerprint: string) => models.has(fingerprint),
+    get: (fingerprint: string) => models.get(fingerprint),
+    add(fingerprint: string, text: string): ServedModel | undefined {
+      const model = parseModel(text);
+      if (!model) log.warn({ fingerprint }, 'announced model not understood');
+      models.set(fingerprint, model);
+      for (const oldest of models.keys()) {
+        if (models.size <= CACHE_MAX) break;
+        models.delete(oldest);
+      }
+      return model;
+    },
+  };
+}
+
+function parseModel(text: string): ServedModel | undefined {
+  try {
+    return servedModelSchema.parse(JSON.parse(text));
+  } catch {
+    return undefined;
+  }
+}

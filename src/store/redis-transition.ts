@@ -1,0 +1,64 @@
+import type { Redis, Result } from 'ioredis';
+import type { Effect } from './record.ts';
+
+/** Fields of a task's hash that are read, in their order; one more, `claim`, is the script's own. */
+export const FIELDS = ['state', 'submission', 'attempts', 'startedAt', 'completedAt', 'end'] as const;
+
+/**
+ * Applies one effect to one task's hash, as one atomic step. It knows no state: which are allowed comes with the call, from
+ * the table in task.ts. It writes before it announces, so that whoever is told finds what it was told of, and a second run
+ * of a terminal change does nothing, since its state refuses; nor does the same claim count twice.
+ *
+ * Returns the number of attempts, or false if the present state refuses.
+ */
+const TRANSITION = `
+local key = KEYS[1]
+local allowed, ttl, submission, attemptsBefore, claim, channel, event =
+  ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5], ARGV[6], ARGV[7]
+
+local kept = redis.call('HMGET', key, 'state', 'attempts', 'claim')
+local state = kept[1] or 'ABSENT'
+if not string.find(allowed, ' ' .. state .. ' ', 1, true) then return false end
+
+local attempts = math.max(tonumber(kept[2] or 0), tonumber(attemptsBefore))
+if claim ~= '' and claim ~= kept[3] then
+  attempts = attempts + 1
+  redis.call('HSET', key, 'claim', claim)
+end
+redis.call('HSET', key, 'attempts', attempts, unpack(ARGV, 8))
+if submission ~= '' then redis.call('HSETNX', key, 'submission', submission) end
+redis.call('PEXPIRE', key, ttl)
+if channel ~= '' then redis.call('PUBLISH', channel, event .. attempts .. '}') end
+return attempts
+`;
+
+declare module 'ioredis' {
+  interface RedisCommander<Context> {
+    foretellTransition(key: string, ...args: (string | number | Buffer)[]): Result<number | null, Context>;
+  }
+}
+
+export function defineTransition(redis: Redis): void {
+  redis.defineCommand('foretellTransition', { lua: TRANSITION, numberOfKeys: 1 });
+}
+
+/** The arguments of `foretellTransition` for an effect on a task. */
+export function transitionArgs(id: string, effect: Effect, channel: string): (string | number | Buffer)[] {
+  const { from, ttlMs, submission, attemptsBefore, claim, announce } = effect;
+  const args: (string | number | Buffer)[] = [
+    ` ${from.join(' ')} `,
+    ttlMs,
+    submission ? JSON.stringify(submission) : '',
+    attemptsBefore,
+    claim ?? '',
+    announce ? channel : '',
+    // Redis adds the number of attempts, which only it knows, and the closing brace.
+    announce ? `${JSON.stringify({ id, ...announce }).slice(0, -1)},"attempts":` : '',
+    'state',
+    effect.state,
+  ];
+  if (effect.startedAt !== undefined) args.push('startedAt', effect.startedAt ?? '');
+  if (effect.completedAt !== undefined) args.push('completedAt', effect.completedAt);
+  if (effect.end) args.push('end', effect.end);
+  return args;
+}

@@ -1,0 +1,116 @@
+import { z } from 'zod';
+import type { Log } from '../log.ts';
+import { submissionSchema } from '../submission.ts';
+import { TASK_STATES, type TaskEvent } from '../task.ts';
+import { createListeners } from './listeners.ts';
+import {
+  checkIds,
+  creationOf,
+  type Effect,
+  effectOf,
+  headOf,
+  recordStateSchema,
+  type TaskRecord,
+  taskOf,
+} from './record.ts';
+import type { RedisLink } from './redis-link.ts';
+import { defineTransition, FIELDS, transitionArgs } from './redis-transition.ts';
+import type { TaskStore } from './store.ts';
+
+const CHANNEL = 'foretell:tasks';
+
+export interface RedisStoreOptions {
+  link: RedisLink;
+  /** Milliseconds that a task is kept from its terminal state on. */
+  resultTtlMs: number;
+  log: Log;
+}
+
+/** Tasks in Redis: one hash each, one script that writes them, one channel that tells of it. The link stays the caller's. */
+export function createRedisStore({ link, resultTtlMs, log }: RedisStoreOptions): TaskStore {
+  const { commands, events } = link;
+  const listeners = createListeners(log);
+  defineTransition(commands.redis);
+  events.listen(CHANNEL, {
+    onMessage: (text) => {
+      const event = parseEvent(text);
+      if (event) listeners.dispatch(event);
+      else log.debug({ channel: CHANNEL, length: text.length }, 'foreign message on a redis channel');
+    },
+    onSubscribed: listeners.rereadAll,
+  });
+
+  const apply = async (id: string, effect: Effect): Promise<number | undefined> => {
+    const args = transitionArgs(id, effect, CHANNEL);
+    return (await commands.run((redis) => redis.foretellTransition(keyOf(id), ...args))) ?? undefined;
+  };
+
+  /** Reads some of each task's fields; a field that is not there is an empty one. */
+  const read = async (ids: readonly string[], fields: readonly string[]): Promise<Buffer[][]> => {
+    checkIds(ids);
+    const rows = await commands.run((redis) => Promise.all(ids.map((id) => redis.hmgetBuffer(keyOf(id), ...fields))));
+    return rows.map((row) => row.map((value) => value ?? Buffer.alloc(0)));
+  };
+
+  return {
+    isReady: commands.isReady,
+    async create(submissions) {
+      await Promise.all(submissions.map((submission) => apply(submission.id, creationOf(submission))));
+    },
+    async get(ids) {
+      return (await read(ids, FIELDS)).map((row) => {
+        const record = recordOf(row);
+        return record && taskOf(record);
+      });
+    },
+    async heads(ids) {
+      return (await read(ids, FIELDS.slice(0, 2))).map((row) => {
+        const record = recordOf(row);
+        return record && headOf(record);
+      });
+    },
+    transition: (id, change) => apply(id, effectOf(change, resultTtlMs)),
+    watch: listeners.watch,
+    watching: listeners.count,
+    async close() {
+      listeners.close();
+    },
+  };
+}
+
+/** The id is the hash tag: all that is ever kept of a task is on one node of a cluster. */
+function keyOf(id: string): string {
+  return `foretell:{${id}}`;
+}
+
+function recordOf(row: readonly Buffer[]): TaskRecord | undefined {
+  const [state, submission, attempts, startedAt, completedAt, end] = row;
+  if (!state?.length) return undefined;
+  return {
+    state: recordStateSchema.parse(state.toString()),
+    submission: submission?.length ? submissionSchema.parse(JSON.parse(submission.toString())) : undefined,
+    attempts: Number(attempts),
+    startedAt: numberOf(startedAt),
+    completedAt: numberOf(completedAt),
+    end: end?.length ? end : undefined,
+  };
+}
+
+function numberOf(field: Buffer | undefined): number | undefined {
+  return field?.length ? Number(field) : undefined;
+}
+
+const eventSchema: z.ZodType<TaskEvent> = z.object({
+  id: z.string(),
+  state: z.enum(TASK_STATES),
+  attempts: z.int().nonnegative(),
+  at: z.number(),
+});
+
+function parseEvent(text: string): TaskEvent | undefined {
+  try {
+    return eventSchema.parse(JSON.parse(text));
+  } catch {
+    return undefined;
+  }
+}

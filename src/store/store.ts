@@ -1,0 +1,34 @@
+import type { Change, RecordState, Submission, Task, TaskEvent } from '../task.ts';
+
+/** Told of each change of a task; `'reread'` when events may have been missed (a reconnect, or simply now and then). */
+export type TaskListener = (event: TaskEvent | 'reread') => void;
+
+/**
+ * Where tasks are kept. Every method rejects with `StoreUnavailable` when the store cannot be reached in time.
+ * Both implementations pass `tests/contract/store.ts`.
+ */
+export interface TaskStore {
+  /** Whether a command sent now would be carried out. */
+  isReady(): boolean;
+  /** Writes records in state QUEUED. Announces nothing: nobody can know the ids yet. Leaves a record that exists as it is. */
+  create(submissions: readonly Submission[]): Promise<void>;
+  /** The tasks, in the order asked; `undefined` for one that is unknown, expired or withdrawn. At most 1,000 ids. */
+  get(ids: readonly string[]): Promise<(Task | undefined)[]>;
+  /** Like `get`, without results: cheap however large the outputs are. */
+  heads(ids: readonly string[]): Promise<(TaskHead | undefined)[]>;
+  /**
+   * Applies a change if the table in `task.ts` allows it: writes, sets the time to live and announces, as one atomic step.
+   * Resolves with the number of attempts after it, or `undefined` if the present state refuses.
+   */
+  transition(id: string, change: Change): Promise<number | undefined>;
+  /** Calls `listener` for every change announced from now on; returns the function that ends it. Synchronous, cannot fail. */
+  watch(id: string, listener: TaskListener): () => void;
+  /** Listeners registered at present. */
+  watching(): number;
+  close(): Promise<void>;
+}
+
+export interface TaskHead {
+  owner: string;
+  state: Exclude<RecordState, 'WITHDRAWN'>;
+}

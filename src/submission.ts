@@ -1,0 +1,11 @@
+import { z } from 'zod';
+import type { Submission } from './task.ts';
+
+/** A submission as messages and records carry it. Keys that another release adds are passed over: API and workers may differ. */
+export const submissionSchema: z.ZodType<Submission> = z.object({
+  id: z.guid(),
+  owner: z.string(),
+  model: z.object({ name: z.string().min(1), version: z.string().min(1), fingerprint: z.string().min(1) }),
+  door: z.enum(['typed', 'tensors']),
+  submittedAt: z.int().nonnegative(),
+});

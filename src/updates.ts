@@ -1,0 +1,71 @@
+import { unknownTask } from './completions.ts';
+import { ifUnavailable } from './errors.ts';
+import type { TaskStore } from './store/store.ts';
+import { isTerminal, type Task, type TaskEvent } from './task.ts';
+import { TaskStream } from './task-stream.ts';
+
+/** The state of one task, then every change of it up to the terminal one. */
+export class Updates extends TaskStream<Task> {
+  readonly #store: TaskStore;
+  readonly #events: (TaskEvent | 'reread')[] = [];
+  readonly #id: string;
+  #last: Task | undefined;
+  #first: Task | undefined;
+
+  private constructor(store: TaskStore, id: string) {
+    super();
+    this.#store = store;
+    this.#id = id;
+    this.watch(store, id, (event) => this.#events.push(event));
+  }
+
+  /** Rejects with UNKNOWN_TASK if `result` would not find the task for this owner. */
+  static async open(store: TaskStore, id: string, owner: string): Promise<Updates> {
+    const stream = new Updates(store, id);
+    try {
+      const [task] = await store.get([id]);
+      if (task?.owner !== owner) throw unknownTask([id]);
+      stream.#first = task;
+      return stream;
+    } catch (error) {
+      await stream.return();
+      throw error;
+    }
+  }
+
+  protected async take(): Promise<Task | 'wait' | undefined> {
+    if (this.#last && isTerminal(this.#last.state)) return undefined;
+    if (this.#first) {
+      this.#last = this.#first;
+      this.#first = undefined;
+      return this.#last;
+    }
+    for (let event = this.#events.shift(); event; event = this.#events.shift()) {
+      const task = await this.#after(event);
+      // Events that the first read had already seen, or that came twice, are behind.
+      if (!task || (this.#last && progress(task) <= progress(this.#last))) continue;
+      this.#last = task;
+      return task;
+    }
+    return 'wait';
+  }
+
+  /** The task as the event left it; a terminal one is read, for its result. */
+  async #after(event: TaskEvent | 'reread'): Promise<Task | undefined> {
+    const last = this.#last;
+    if (event !== 'reread' && last && !isTerminal(event.state)) {
+      const { startedAt: _, ...rest } = last;
+      const task: Task = { ...rest, state: event.state, attempts: event.attempts };
+      return event.state === 'RUNNING' ? { ...task, startedAt: event.at } : task;
+    }
+    // A store that is away says `reread` when it is back.
+    const [task] = await this.#store.get([this.#id]).catch(ifUnavailable<(Task | undefined)[]>([]));
+    return task;
+  }
+}
+
+/** Grows with every change: QUEUED 0, RUNNING 1, QUEUED again 2, RUNNING 3, …, and a terminal state is the last. */
+function progress({ state, attempts }: Task): number {
+  if (isTerminal(state)) return Number.POSITIVE_INFINITY;
+  return state === 'RUNNING' ? 2 * attempts - 1 : 2 * attempts;
+}

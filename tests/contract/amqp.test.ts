@@ -1,0 +1,132 @@
+import { afterAll, afterEach, beforeAll, expect, test } from 'vitest';
+import type { Broker } from '../../src/broker/broker.ts';
+import { openBroker } from '../../src/broker/open.ts';
+import { DEAD_LETTER_QUEUE, EXCHANGE, retryRung } from '../../src/broker/topology.ts';
+import { type Rabbitmq, startRabbitmq } from '../support/rabbitmq.ts';
+import { createTestLog } from '../support/test-log.ts';
+import { createInbox, messageOf, PATIENT, publishAtLast, textOf, unavailable, uniqueQueue } from './broker.ts';
+
+// What operators may do to the queues while we use them.
+
+let rabbitmq: Rabbitmq;
+const opened: Broker[] = [];
+beforeAll(async () => {
+  rabbitmq = await startRabbitmq();
+});
+afterEach(async () => {
+  await Promise.all(opened.splice(0).map((broker) => broker.close()));
+});
+afterAll(() => rabbitmq.close());
+
+async function open() {
+  const log = createTestLog();
+  const broker = await openBroker(rabbitmq.url, log);
+  opened.push(broker);
+  return { broker, log };
+}
+
+test('a message that reaches no queue is refused, and the queue is declared anew for the next', async () => {
+  const { broker } = await open();
+  const queue = uniqueQueue();
+  await publishAtLast(broker, queue, '1');
+  await rabbitmq.withChannel((channel) => channel.unbindQueue(queue, EXCHANGE, queue));
+  await expect(broker.publish(queue, messageOf('2'))).rejects.toEqual(unavailable);
+  await broker.publish(queue, messageOf('3'));
+  const inbox = createInbox();
+  await broker.consume({ queue, prefetch: 1 }, inbox.handler);
+  expect([await inbox.next(), await inbox.next()].map(textOf)).toEqual(['1', '3']);
+});
+
+test('a consumer whose queue was deleted under it makes it anew and goes on', async () => {
+  const { broker } = await open();
+  const queue = uniqueQueue();
+  const inbox = createInbox();
+  await broker.consume({ queue, prefetch: 1 }, inbox.handler);
+  await publishAtLast(broker, queue, '1');
+  await inbox.next();
+  await rabbitmq.withChannel((channel) => channel.deleteQueue(queue));
+  await publishAtLast(broker, queue, '2');
+  expect(textOf(await inbox.next())).toBe('2');
+});
+
+test('a retry queue that was deleted is made anew, and the delivery that waits for it is retried', async () => {
+  const { broker } = await open();
+  const queue = uniqueQueue();
+  await publishAtLast(broker, queue, 'x');
+  await rabbitmq.withChannel((channel) => channel.deleteQueue(retryRung(0).queue));
+  const inbox = createInbox(({ attemptsBefore }) => (attemptsBefore === 0 ? { retryAfterMs: 0 } : 'ack'));
+  await broker.consume({ queue, prefetch: 1 }, inbox.handler);
+  expect([(await inbox.next()).attemptsBefore, (await inbox.next()).attemptsBefore]).toEqual([0, 1]);
+});
+
+test('a queue that exists with other arguments is named in the log, harms no other, and is used once it is gone', async () => {
+  const { broker, log } = await open();
+  const [queue, other] = [uniqueQueue(), uniqueQueue()];
+  await rabbitmq.withChannel((channel) => channel.assertQueue(queue));
+  const [inbox, otherInbox] = [createInbox(), createInbox()];
+  await broker.consume({ queue, prefetch: 1 }, inbox.handler);
+  await broker.consume({ queue: other, prefetch: 1 }, otherInbox.handler);
+  await expect(broker.publish(queue, messageOf('x'))).rejects.toEqual(unavailable);
+  await broker.publish(other, messageOf('y'));
+  expect(textOf(await otherInbox.next())).toBe('y');
+  await expect
+    .poll(
+      () =>
+        log
+          .lines('error')
+          .map(({ message }) => message)
+          .sort(),
+      PATIENT,
+    )
+    .toEqual(['queue conflicts', 'queue not consumed']);
+  for (const { fields } of log.lines('error')) expect(String(fields['err'])).toContain(queue);
+  expect(log.lines('warn')).toEqual([]);
+  await rabbitmq.withChannel((channel) => channel.deleteQueue(queue));
+  await publishAtLast(broker, queue, 'z');
+  expect(textOf(await inbox.next())).toBe('z');
+});
+
+test('a dead letter carries the queue that it came from', async () => {
+  const { broker } = await open();
+  const queue = uniqueQueue();
+  await broker.consume({ queue, prefetch: 1 }, async () => 'dead-letter');
+  const message = messageOf('x');
+  await broker.publish(queue, message);
+  await rabbitmq.withChannel(async (channel) => {
+    const found = async () => {
+      const dead = await channel.get(DEAD_LETTER_QUEUE, { noAck: true });
+      return dead && dead.properties.messageId === message.id ? dead : undefined;
+    };
+    let dead: Awaited<ReturnType<typeof found>>;
+    await expect.poll(async () => (dead = await found()), PATIENT).toBeDefined();
+    expect(dead?.fields.routingKey).toBe(queue);
+    expect(dead?.properties.headers?.['x-origin']).toBe(queue);
+  });
+});
+
+test('retries of a queue that was deleted become dead letters and stop nobody else', async () => {
+  const { broker } = await open();
+  const [deleted, queue] = [uniqueQueue(), uniqueQueue()];
+  const doomed = createInbox(() => ({ retryAfterMs: 5_000 }));
+  const consumer = await broker.consume({ queue: deleted, prefetch: 100 }, doomed.handler);
+  // RabbitMQ takes 32 at a time from the retry queue.
+  const ids = new Set<string>();
+  for (let i = 0; i < 40; i += 1) {
+    const message = messageOf('doomed');
+    ids.add(message.id);
+    await broker.publish(deleted, message);
+    await doomed.next();
+  }
+  await consumer.close();
+  await rabbitmq.withChannel((channel) => channel.deleteQueue(deleted));
+  const inbox = createInbox(({ attemptsBefore }) => (attemptsBefore === 0 ? { retryAfterMs: 5_000 } : 'ack'));
+  await broker.consume({ queue, prefetch: 1 }, inbox.handler);
+  await publishAtLast(broker, queue, 'ours');
+  await inbox.next();
+  expect((await inbox.next()).attemptsBefore).toBe(1);
+  await broker.consume({ queue: DEAD_LETTER_QUEUE, prefetch: 10 }, async ({ id }) => {
+    ids.delete(id);
+    return 'ack';
+  });
+  await expect.poll(() => ids.size, PATIENT).toBe(0);
+});

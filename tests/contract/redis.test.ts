@@ -1,0 +1,102 @@
+import { expect, test } from 'vitest';
+import { StoreUnavailable } from '../../src/errors.ts';
+import { openStore } from '../../src/store/open.ts';
+import { createTestLog } from '../support/test-log.ts';
+import { openForTest, outcomeOf, startServer } from './redis-samples.ts';
+import { announcementsArrived, HOUR_MS, newSubmission, running } from './store-samples.ts';
+
+test('what one process changes, another is told of and reads', async () => {
+  const redis = await startServer();
+  const [api, worker] = [await openForTest(redis.url), await openForTest(redis.url)];
+  const submission = newSubmission();
+  await api.store.create([submission]);
+  await announcementsArrived(api.store);
+  const told = Promise.withResolvers<unknown>();
+  const unwatch = api.store.watch(submission.id, (event) => event !== 'reread' && told.resolve(event));
+  await worker.store.transition(submission.id, running(submission));
+  expect(await told.promise).toEqual({ id: submission.id, state: 'RUNNING', attempts: 1, at: 20 });
+  expect(await api.store.heads([submission.id])).toEqual([{ owner: 'alice', state: 'RUNNING' }]);
+  unwatch();
+});
+
+test('a foreign message on the channel harms nobody', async () => {
+  const redis = await startServer();
+  const { store } = await openForTest(redis.url);
+  await announcementsArrived(store);
+  for (const message of ['', 'no json', 'null', '{"id":7}', '[]'])
+    await redis.cli('PUBLISH', 'foretell:tasks', message);
+  await announcementsArrived(store);
+});
+
+test('a Redis that is out of memory is an outage, a record that is no record is not', async () => {
+  const redis = await startServer();
+  const { store } = await openForTest(redis.url);
+  const [submission, foreign] = [newSubmission(), newSubmission()];
+  await store.create([submission]);
+  await redis.cli('CONFIG', 'SET', 'maxmemory', '1');
+  const outcome = await outcomeOf(store.transition(submission.id, running(submission)));
+  expect(outcome).toBeInstanceOf(StoreUnavailable);
+  expect(outcome).toMatchObject({ message: 'Redis refuses commands at present (OOM)' });
+  await redis.cli('CONFIG', 'SET', 'maxmemory', '0');
+  expect(await store.transition(submission.id, running(submission))).toBe(1);
+
+  await redis.cli('SET', `foretell:{${foreign.id}}`, 'not a hash');
+  const fault = await outcomeOf(store.transition(foreign.id, running(foreign)));
+  expect(fault).toBeInstanceOf(Error);
+  expect(fault).not.toBeInstanceOf(StoreUnavailable);
+  expect(fault).toMatchObject({ message: expect.stringContaining('WRONGTYPE') });
+});
+
+test('records are few fields under one key that carries the id as hash tag, with a time to live', async () => {
+  const redis = await startServer();
+  const { store } = await openForTest(redis.url);
+  const submission = newSubmission();
+  const key = `foretell:{${submission.id}}`;
+  const weekMs = 7 * 24 * HOUR_MS;
+  await store.create([submission]);
+  expect(Number(await redis.cli('PTTL', key))).toBeGreaterThan(weekMs - 60_000);
+  await store.transition(submission.id, { to: 'CANCELLED', at: 2 });
+  expect(Number(await redis.cli('PTTL', key))).toBeLessThanOrEqual(HOUR_MS);
+  const withdrawn = newSubmission();
+  await store.transition(withdrawn.id, { to: 'WITHDRAWN', at: 2 });
+  expect(Number(await redis.cli('PTTL', `foretell:{${withdrawn.id}}`))).toBeGreaterThan(weekMs - 60_000);
+  expect((await redis.cli('KEYS', '*')).split('\n').sort()).toEqual([key, `foretell:{${withdrawn.id}}`].sort());
+});
+
+test('settings that lose data are named in the log, once', async () => {
+  const redis = await startServer();
+  await redis.cli('CONFIG', 'SET', 'maxmemory', '100mb');
+  await redis.cli('CONFIG', 'SET', 'maxmemory-policy', 'allkeys-lru');
+  const log = createTestLog();
+  await openForTest(redis.url, log);
+  const warnings = () => log.lines().filter(({ message }) => message === 'redis may lose data');
+  await expect
+    .poll(() => warnings().map(({ fields }) => fields['setting']))
+    .toEqual(['maxmemory-policy', 'appendonly']);
+});
+
+test('user, password and database in the URL are used, and the password is never logged', async () => {
+  const redis = await startServer();
+  await redis.cli('ACL', 'SETUSER', 'foretell', 'on', '>s3cret', '~*', '&*', '+@all', '-config');
+  const log = createTestLog();
+  const right = await openForTest(redis.url.replace('//', '//foretell:s3cret@').concat('/5'), log);
+  const submission = newSubmission();
+  await right.store.create([submission]);
+  expect(await redis.cli('-n', '5', 'EXISTS', `foretell:{${submission.id}}`)).toBe('1');
+  await expect.poll(() => log.lines().map(({ message }) => message)).toContain('redis settings not readable');
+
+  const wrong = await openForTest(redis.url.replace('//', '//foretell:wr0ng@'), log);
+  const outcome = await outcomeOf(wrong.store.create([submission]));
+  expect(outcome).toBeInstanceOf(StoreUnavailable);
+  expect(JSON.stringify(log.lines())).toContain('WRONGPASS');
+  expect(JSON.stringify([log.lines(), `${outcome}`])).not.toMatch(/s3cret|wr0ng/);
+});
+
+test('a URL that is no store is refused without saying it', async () => {
+  const log = createTestLog();
+  for (const storeUrl of ['http://user:s3cret@localhost', 's3cret', '']) {
+    const refused = await openStore({ storeUrl, resultTtlMs: 1 }, log).catch((error: unknown) => error);
+    expect(`${refused}`).toMatch(/^Error: STORE_URL: expected memory:, redis:/);
+    expect(`${refused}`).not.toContain('s3cret');
+  }
+});

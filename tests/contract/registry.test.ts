@@ -1,0 +1,151 @@
+import { expect, onTestFinished, test } from 'vitest';
+import { StoreUnavailable } from '../../src/errors.ts';
+import type { ModelRegistry } from '../../src/models/registry.ts';
+import { fingerprintOf } from '../../src/models/served-model.ts';
+import { createMemoryRegistry } from '../../src/store/memory-registry.ts';
+import { openStore } from '../../src/store/open.ts';
+import { type RedisServer, startRedis } from '../support/redis.ts';
+import { createTestLog, type TestLog } from '../support/test-log.ts';
+import { newModel, registryContract } from './registry.ts';
+
+const WEEK_MS = 7 * 24 * 3_600_000;
+const RESULT_TTL_MS = 3_600_000;
+
+async function startServer(): Promise<RedisServer> {
+  const redis = await startRedis();
+  onTestFinished(() => redis.close());
+  return redis;
+}
+
+async function open(redis: RedisServer, log: TestLog = createTestLog()): Promise<ModelRegistry> {
+  const opened = await openStore({ storeUrl: redis.url, resultTtlMs: RESULT_TTL_MS }, log);
+  onTestFinished(() => opened.close());
+  return opened.registry;
+}
+
+const listed = (registry: ModelRegistry) => expect.poll(registry.list, { timeout: 10_000 });
+
+registryContract('memory', async () => createMemoryRegistry({ log: createTestLog() }));
+registryContract('redis', async () => open(await startServer()));
+
+test('what a worker announces, another process is told of and lists', async () => {
+  const redis = await startServer();
+  const [worker, api] = [await open(redis), await open(redis)];
+  await expect.poll(api.isReady).toBe(true);
+  const told = Promise.withResolvers<unknown>();
+  api.watch(() => told.resolve(api.list()));
+  const model = newModel();
+  await worker.announce([model]);
+  expect(await told.promise).toEqual([model]);
+  expect(await api.find(fingerprintOf(model))).toEqual(model);
+});
+
+test('a process that starts later lists what was announced before, also when its workers are gone', async () => {
+  const redis = await startServer();
+  const worker = await open(redis);
+  const model = newModel();
+  await worker.announce([model]);
+  await worker.close();
+  const api = await open(redis);
+  await listed(api).toEqual([model]);
+});
+
+test('two workers with different models leave each other theirs, whatever they stop announcing', async () => {
+  const redis = await startServer();
+  const [one, other, api] = [await open(redis), await open(redis), await open(redis)];
+  const [a, b, c] = [newModel({ name: 'a' }), newModel({ name: 'b' }), newModel({ name: 'c' })];
+  await one.announce([a, b]);
+  await other.announce([b, c]);
+  await one.announce([a]);
+  await other.announce([]);
+  await listed(api).toEqual([a, b, c]);
+});
+
+test('of two workers that announce one version differently the later counts, whoever renews', async () => {
+  const redis = await startServer();
+  const [old, young] = [await open(redis), await open(redis)];
+  const before = newModel({ name: 'a' });
+  const after = newModel({ name: 'a', digest: 'd2' });
+  await old.announce([before]);
+  await expect.poll(() => Date.now()).toBeGreaterThan(announcedAt(await redis.cli('HGETALL', 'foretell:models')));
+  await young.announce([after]);
+  // Announcing the same again is what the heartbeat does.
+  await old.announce([before]);
+  await listed(old).toEqual([after]);
+  await listed(young).toEqual([after]);
+  expect(await young.find(fingerprintOf(before))).toEqual(before);
+});
+
+test('models announced while Redis is away are there when it is back', async () => {
+  const redis = await startServer();
+  await redis.stop();
+  const log = createTestLog();
+  const worker = await open(redis, log);
+  const model = newModel();
+  await worker.announce([model]);
+  expect(log.lines().map(({ message }) => message)).toContain('models not announced yet');
+  await redis.start();
+  const api = await open(redis);
+  await listed(api).toEqual([model]);
+});
+
+test('a Redis that has lost everything knows the models again when its workers have reconnected', async () => {
+  const redis = await startServer();
+  const [worker, api] = [await open(redis), await open(redis)];
+  const model = newModel();
+  await worker.announce([model]);
+  await listed(api).toEqual([model]);
+  await redis.kill();
+  await redis.start();
+  const late = await open(redis);
+  await listed(late).toEqual([model]);
+  await listed(api).toEqual([model]);
+});
+
+test('while Redis is away the last list stays, and what was read once is found', async () => {
+  const redis = await startServer();
+  const [worker, api] = [await open(redis), await open(redis)];
+  const model = newModel();
+  await worker.announce([model]);
+  await listed(api).toEqual([model]);
+  await redis.kill();
+  expect(api.list()).toEqual([model]);
+  expect(await api.find(fingerprintOf(model))).toEqual(model);
+  await expect(api.find('unknown')).rejects.toThrow(StoreUnavailable);
+});
+
+test('announcements that are not understood are passed over, and logged once', async () => {
+  const redis = await startServer();
+  const log = createTestLog();
+  const [worker, api] = [await open(redis), await open(redis, log)];
+  const pointer = JSON.stringify({ fingerprint: 'f00d', announcedAt: 1, seenAt: Date.now() });
+  await redis.cli('HSET', 'foretell:models', '["x","1"]', 'no pointer', '["y","1"]', pointer);
+  await redis.cli('SET', 'foretell:model:f00d', '{"name":"y"}');
+  const [a, b] = [newModel({ name: 'a' }), newModel({ name: 'b' })];
+  await worker.announce([a]);
+  await listed(api).toEqual([a]);
+  await worker.announce([a, b]);
+  await listed(api).toEqual([a, b]);
+  const warnings = log.lines().filter(({ message }) => message === 'announced model not understood');
+  expect(warnings.map(({ fields }) => fields)).toEqual([{ fingerprint: 'f00d' }]);
+});
+
+test('what nobody has renewed for a week is dropped, and announcements outlive their tasks', async () => {
+  const redis = await startServer();
+  const worker = await open(redis);
+  const [old, current] = [newModel({ name: 'old' }), newModel({ name: 'current' })];
+  await worker.announce([old]);
+  const seenAt = Date.now() - WEEK_MS - 1_000;
+  const pointer = JSON.stringify({ fingerprint: fingerprintOf(old), announcedAt: seenAt, seenAt });
+  await redis.cli('HSET', 'foretell:models', '["old","1"]', pointer);
+  await worker.announce([current]);
+  expect(worker.list()).toEqual([current]);
+  expect(await redis.cli('HKEYS', 'foretell:models')).toBe('["current","1"]');
+  expect(await worker.find(fingerprintOf(old))).toEqual(old);
+  const ttlMs = Number(await redis.cli('PTTL', `foretell:model:${fingerprintOf(old)}`));
+  expect(ttlMs).toBeGreaterThan(WEEK_MS + RESULT_TTL_MS - 60_000);
+});
+
+function announcedAt(hash: string): number {
+  return Number(/"announcedAt":(\d+)/.exec(hash)?.[1]);
+}

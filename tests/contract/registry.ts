@@ -1,0 +1,114 @@
+import { randomUUID } from 'node:crypto';
+import { describe, expect, test } from 'vitest';
+import type { ModelRegistry } from '../../src/models/registry.ts';
+import { fingerprintOf, type ServedModel } from '../../src/models/served-model.ts';
+
+/** Opens a registry that nobody else uses, and closes it when the test is over. */
+export type OpenRegistry = () => Promise<ModelRegistry>;
+
+export function newModel(fields: Partial<ServedModel> = {}): ServedModel {
+  return {
+    name: `iris-${randomUUID()}`,
+    version: '1',
+    digest: 'd1',
+    signature: {
+      inputs: [{ name: 'features', datatype: 'FP32', shape: [null, 4] }],
+      outputs: [{ name: 'label', datatype: 'INT64', shape: [null] }],
+      batched: true,
+    },
+    names: { inputs: { features: { fields: ['a', 'b', 'c', 'd'] } }, outputs: { label: { labels: ['x', 'y'] } } },
+    maxBatch: 64,
+    example: { a: 1, b: 2, c: 3, d: 4 },
+    ...fields,
+  };
+}
+
+/** What every registry promises to the process that announces; what other processes see is in `registry.test.ts`. */
+export function registryContract(name: string, open: OpenRegistry): void {
+  describe(`model registry: ${name}`, () => {
+    test('an announced model is listed and found, whole', async () => {
+      const registry = await open();
+      expect(registry.list()).toEqual([]);
+      const model = newModel({ description: 'Tells "irises" apart, ünï' });
+      await registry.announce([model]);
+      expect(registry.isReady()).toBe(true);
+      expect(registry.list()).toEqual([model]);
+      const [fingerprint = ''] = registry.list().map(fingerprintOf);
+      expect(await registry.find(fingerprint)).toEqual(model);
+      expect(await registry.find('unknown')).toBeUndefined();
+    });
+
+    test('models are listed by name, and of one name the newest version first', async () => {
+      const registry = await open();
+      const [a1, a2, a10, b] = [
+        newModel({ name: 'a', version: '1' }),
+        newModel({ name: 'a', version: '2' }),
+        newModel({ name: 'a', version: '10' }),
+        newModel({ name: 'b' }),
+      ];
+      await registry.announce([a2, b, a10, a1]);
+      expect(registry.list().map((model) => `${model.name} ${model.version}`)).toEqual(['a 10', 'a 2', 'a 1', 'b 1']);
+    });
+
+    test('a replaced announcement is found by its fingerprint still, but listed no more', async () => {
+      const registry = await open();
+      const before = newModel();
+      const after = newModel({ name: before.name, digest: 'd2' });
+      await registry.announce([before]);
+      await registry.announce([after]);
+      expect(registry.list()).toEqual([after]);
+      expect(await registry.find(fingerprintOf(before))).toEqual(before);
+      expect(await registry.find(fingerprintOf(after))).toEqual(after);
+    });
+
+    test('the order of its keys gives a model no other fingerprint', async () => {
+      const registry = await open();
+      const model = newModel();
+      const { name, version, ...rest } = model;
+      await registry.announce([{ ...rest, version, name }]);
+      expect(registry.list().map(fingerprintOf)).toEqual([fingerprintOf(model)]);
+      expect(await registry.find(fingerprintOf(model))).toEqual(model);
+    });
+
+    test('watchers are called when the list changes, and only then', async () => {
+      const registry = await open();
+      const lists: unknown[] = [];
+      const unwatch = registry.watch(() => lists.push(registry.list()));
+      const [first, second] = [newModel({ name: 'a' }), newModel({ name: 'b' })];
+      await registry.announce([first]);
+      await registry.announce([first]);
+      await registry.announce([first, second]);
+      expect(lists).toEqual([[first], [first, second]]);
+      unwatch();
+      await registry.announce([first, second, newModel({ name: 'c' })]);
+      expect(lists).toHaveLength(2);
+    });
+
+    test('a watcher that throws keeps neither the others nor the announcement from being heard', async () => {
+      const registry = await open();
+      let calls = 0;
+      registry.watch(() => {
+        throw new Error('a bug of the watcher');
+      });
+      registry.watch(() => {
+        calls += 1;
+      });
+      await registry.announce([newModel()]);
+      expect(calls).toBe(1);
+    });
+
+    test('a model that is none is refused', async () => {
+      const registry = await open();
+      await expect(registry.announce([newModel({ maxBatch: 0 })])).rejects.toThrow();
+      expect(registry.list()).toEqual([]);
+    });
+
+    test('a closed registry is not ready and announces nothing', async () => {
+      const registry = await open();
+      await registry.announce([newModel()]);
+      await registry.close();
+      expect(registry.isReady()).toBe(false);
+      await expect(registry.announce([])).rejects.toThrow('closed');
+    });
+  });
+}

@@ -1,0 +1,120 @@
+import { randomUUID } from 'node:crypto';
+import fc from 'fast-check';
+import { expect, test } from 'vitest';
+import type { TaskStore } from '../../src/store/store.ts';
+import { type Change, REACHED_FROM, type RecordState, type Submission } from '../../src/task.ts';
+
+/** A step of a task's life: a creation, or a change. */
+type Step = { to: 'created' } | { to: RecordState; at: number; attemptsBefore: number; claim: string };
+
+const step: fc.Arbitrary<Step> = fc.oneof(
+  { weight: 1, arbitrary: fc.constant<Step>({ to: 'created' }) },
+  {
+    weight: 6,
+    arbitrary: fc.record({
+      // Mostly unfinished states, so that sequences get somewhere before they end.
+      to: fc.constantFrom<RecordState>(
+        ...[
+          'RUNNING',
+          'QUEUED',
+          'RUNNING',
+          'QUEUED',
+          'SUCCEEDED',
+          'FAILED',
+          'CANCELLED',
+          'EXPIRED',
+          'WITHDRAWN',
+        ].filter(isRecordState),
+      ),
+      at: fc.nat(),
+      attemptsBefore: fc.nat(5),
+      // Few, so that some are sent again.
+      claim: fc.constantFrom('a', 'b'),
+    }),
+  },
+);
+
+function isRecordState(text: string): text is RecordState {
+  return Object.hasOwn(REACHED_FROM, text);
+}
+
+export function storeProperties(use: () => TaskStore): void {
+  test('any sequence of changes leads where the table of transitions says', async () => {
+    await fc.assert(
+      fc.asyncProperty(fc.array(step, { maxLength: 12 }), async (steps) => {
+        const model = { name: 'iris', version: '1', fingerprint: 'f00d' };
+        const submission: Submission = { id: randomUUID(), owner: 'alice', model, door: 'tensors', submittedAt: 1 };
+        const expected = createModel();
+        for (const each of steps) {
+          if (each.to === 'created') {
+            await use().create([submission]);
+            expected.create();
+          } else {
+            const attempts = await use().transition(submission.id, changeOf(each, submission));
+            expect(attempts).toBe(expected.change(each));
+          }
+          const [task] = await use().get([submission.id]);
+          expect(task && pick(task)).toEqual(expected.visible());
+        }
+      }),
+      { numRuns: 300 },
+    );
+  });
+}
+
+function changeOf({ to, at, attemptsBefore, claim }: Exclude<Step, { to: 'created' }>, submission: Submission): Change {
+  switch (to) {
+    case 'RUNNING':
+      return { to, at, submission, attemptsBefore, claim };
+    case 'QUEUED':
+      return { to, at, submission, attemptsBefore };
+    case 'SUCCEEDED':
+      return { to, at, submission, result: { outputs: [], runMs: 1, batchSize: 1 } };
+    case 'FAILED':
+      return { to, at, submission, error: { code: 'TIMEOUT', message: 'too long' } };
+    default:
+      return { to, at };
+  }
+}
+
+interface Visible {
+  state: string;
+  attempts: number;
+  startedAt: number | undefined;
+  completedAt: number | undefined;
+}
+
+function pick({ state, attempts, startedAt, completedAt }: Partial<Visible>) {
+  return { state, attempts, startedAt, completedAt };
+}
+
+/** The table, walked in the plainest way. */
+function createModel() {
+  let state: RecordState | 'ABSENT' = 'ABSENT';
+  let attempts = 0;
+  let counted: string | undefined;
+  let startedAt: number | undefined;
+  let completedAt: number | undefined;
+  return {
+    create() {
+      if (state === 'ABSENT') state = 'QUEUED';
+    },
+    change({ to, at, attemptsBefore, claim }: Exclude<Step, { to: 'created' }>): number | undefined {
+      if (!REACHED_FROM[to].includes(state)) return undefined;
+      state = to;
+      if (to === 'RUNNING') {
+        attempts = Math.max(attempts, attemptsBefore) + (claim === counted ? 0 : 1);
+        counted = claim;
+        startedAt = at;
+      } else if (to === 'QUEUED') {
+        attempts = Math.max(attempts, attemptsBefore);
+        startedAt = undefined;
+      } else {
+        completedAt = at;
+      }
+      return attempts;
+    },
+    visible: () =>
+      state === 'ABSENT' || state === 'WITHDRAWN' ? undefined : { state, attempts, startedAt, completedAt },
+  };
+}

@@ -1,0 +1,108 @@
+import { expect, test } from 'vitest';
+import { StoreUnavailable } from '../../src/errors.ts';
+import type { TaskStore } from '../../src/store/store.ts';
+import type { TaskEvent } from '../../src/task.ts';
+import {
+  announcementsArrived,
+  created,
+  HOUR_MS,
+  newSubmission,
+  type OpenStore,
+  running,
+  succeeded,
+} from './store-samples.ts';
+
+export function watchTests(use: () => TaskStore): void {
+  test('watchers are told of each change in order, and of no other task', async () => {
+    const [watched, other] = [await created(use()), await created(use())];
+    const told: (TaskEvent | 'reread')[] = [];
+    const ended = Promise.withResolvers<void>();
+    const unwatch = await settledWatch(use(), watched.id, (event) => {
+      told.push(event);
+      if (event !== 'reread' && event.state === 'SUCCEEDED') ended.resolve();
+    });
+    await use().transition(watched.id, running(watched, 0, 20));
+    await use().transition(other.id, running(other));
+    await use().transition(watched.id, succeeded(watched, [], 30));
+    await ended.promise;
+    expect(told.filter((event) => event !== 'reread')).toEqual([
+      { id: watched.id, state: 'RUNNING', attempts: 1, at: 20 },
+      { id: watched.id, state: 'SUCCEEDED', attempts: 1, at: 30 },
+    ]);
+    unwatch();
+  });
+
+  test('a listener that throws harms neither the change nor the other listeners', async () => {
+    const submission = await created(use());
+    const told = Promise.withResolvers<unknown>();
+    const ends = [
+      use().watch(submission.id, () => {
+        throw new Error('a bug of the listener');
+      }),
+      await settledWatch(use(), submission.id, (event) => event !== 'reread' && told.resolve(event)),
+    ];
+    expect(await use().transition(submission.id, { to: 'CANCELLED', at: 40 })).toBe(0);
+    expect(await told.promise).toMatchObject({ state: 'CANCELLED' });
+    for (const end of ends) end();
+  });
+
+  test('neither a creation nor a withdrawal nor a refused change is announced', async () => {
+    const submission = newSubmission();
+    const told: unknown[] = [];
+    const unwatch = await settledWatch(use(), submission.id, (event) => event !== 'reread' && told.push(event));
+    await use().create([submission]);
+    await use().transition(submission.id, { to: 'WITHDRAWN', at: 2 });
+    await use().transition(submission.id, running(submission));
+    await announcementsArrived(use());
+    expect(told).toEqual([]);
+    unwatch();
+  });
+
+  test('a listener that has ended is told nothing more, and is not counted', async () => {
+    const submission = await created(use());
+    const before = use().watching();
+    const told: unknown[] = [];
+    const unwatch = use().watch(submission.id, (event) => told.push(event));
+    use().watch(submission.id, () => undefined)();
+    expect(use().watching()).toBe(before + 1);
+    unwatch();
+    unwatch();
+    expect(use().watching()).toBe(before);
+    await use().transition(submission.id, running(submission));
+    await announcementsArrived(use());
+    expect(told).toEqual([]);
+  });
+}
+
+export function lifetimeTests(open: OpenStore): void {
+  test('a finished task goes when its time is up, one that is unfinished stays', async () => {
+    const store = await open({ resultTtlMs: 30 });
+    const [finished, unfinished] = [await created(store), await created(store)];
+    await store.transition(unfinished.id, running(unfinished));
+    await store.transition(finished.id, succeeded(finished));
+    await expect.poll(async () => (await store.get([finished.id]))[0]).toBeUndefined();
+    expect(await store.heads([finished.id, unfinished.id])).toEqual([undefined, { owner: 'alice', state: 'RUNNING' }]);
+    await store.close();
+  });
+
+  test('a closed store is not ready, rejects, and tells nobody anything', async () => {
+    const store = await open({ resultTtlMs: HOUR_MS });
+    const submission = await created(store);
+    expect(store.isReady()).toBe(true);
+    const told: unknown[] = [];
+    store.watch(submission.id, (event) => told.push(event));
+    await store.transition(submission.id, { to: 'CANCELLED', at: 1 });
+    await store.close();
+    const heard = told.length;
+    expect(store.isReady()).toBe(false);
+    expect(store.watching()).toBe(0);
+    await expect(store.get([submission.id])).rejects.toThrow(StoreUnavailable);
+    await expect(store.create([newSubmission()])).rejects.toThrow(StoreUnavailable);
+    expect(told.length).toBe(heard);
+  });
+}
+
+async function settledWatch(store: TaskStore, id: string, listener: (event: TaskEvent | 'reread') => unknown) {
+  await announcementsArrived(store);
+  return store.watch(id, (event) => void listener(event));
+}

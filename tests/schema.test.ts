@@ -1,0 +1,19 @@
+import { readFileSync } from 'node:fs';
+import { afterAll, expect, test } from 'vitest';
+import { schemaText } from '../src/graphql/schema.ts';
+import { createLog } from '../src/log.ts';
+import { createInferencePool } from '../workers/inference-pool.ts';
+import { openModelRepository } from '../workers/model-repository.ts';
+
+const log = createLog('silent', 'test');
+const pool = createInferencePool({ slots: 1, log });
+afterAll(() => pool.close());
+
+test('schema.graphql is what the shipped models make, in whatever order they are announced', async () => {
+  const { models, faults } = await openModelRepository({ modelsDir: 'models', pool, log });
+  expect(faults).toEqual([]);
+  const served = models.map((model) => model.served);
+  const checkedIn = readFileSync('schema.graphql', 'utf8');
+  expect(schemaText(served), 'run `npm run schema`').toBe(checkedIn);
+  expect(schemaText(served.toReversed())).toBe(checkedIn);
+});

@@ -1,0 +1,88 @@
+import type { Datatype } from '../../src/tensor.ts';
+import { floats, int64s, type OnnxValue, onnxModel, value } from './onnx.ts';
+
+type Shape = NonNullable<OnnxValue['shape']>;
+
+/** `y = x`, for any datatype and shape. */
+export function identity(datatype: Datatype, shape: Shape = ['batch', 4]): Buffer {
+  return unary('Identity', datatype, shape);
+}
+
+/** `y = op(x)`: `Log` gives NaN for what is negative, `Reciprocal` infinity for 0. */
+export function unary(op: string, datatype: Datatype, shape: Shape = ['batch', 4]): Buffer {
+  return onnxModel({
+    inputs: [value('x', datatype, shape)],
+    outputs: [value('y', datatype, shape)],
+    nodes: [{ op, inputs: ['x'], outputs: ['y'] }],
+  });
+}
+
+/** `sum = a + b`: two inputs. */
+export function add(datatype: Datatype = 'FP32', shape: Shape = ['batch', 4]): Buffer {
+  return onnxModel({
+    inputs: [value('a', datatype, shape), value('b', datatype, shape)],
+    outputs: [value('sum', datatype, shape)],
+    nodes: [{ op: 'Add', inputs: ['a', 'b'], outputs: ['sum'] }],
+  });
+}
+
+/** `y = squares[x]`, `x INT64 [batch]` from 0 to 9 (ONNX counts negative ones from the end): a greater row fails the whole run. */
+export function squares(): Buffer {
+  return onnxModel({
+    inputs: [value('x', 'INT64', ['batch'])],
+    outputs: [value('y', 'FP32', ['batch'])],
+    nodes: [{ op: 'Gather', inputs: ['squares', 'x'], outputs: ['y'] }],
+    initializers: [floats('squares', [0, 1, 4, 9, 16, 25, 36, 49, 64, 81])],
+  });
+}
+
+/** Many years of rounds. */
+export const FOR_EVER = Number.MAX_SAFE_INTEGER;
+
+/** `y = rounds`, after as many rounds of a loop as the greatest row says, at about a microsecond each: `rounds INT64 [batch]`. */
+export function slow(): Buffer {
+  return onnxModel({
+    inputs: [value('rounds', 'INT64', ['batch'])],
+    outputs: [value('y', 'INT64', ['batch'])],
+    nodes: [
+      { op: 'ReduceMax', inputs: ['rounds'], outputs: ['count'], attributes: { keepdims: 0 } },
+      { op: 'Loop', inputs: ['count', 'true', 'zero'], outputs: ['looped'], attributes: { body: IDLE_LOOP } },
+      // The loop's outcome, always 0, has to be used, or it would be optimised away.
+      { op: 'Add', inputs: ['rounds', 'looped'], outputs: ['y'] },
+    ],
+    initializers: [{ name: 'true', datatype: 'BOOL', shape: [], data: Uint8Array.of(1) }, int64s('zero', [0], [])],
+  });
+}
+
+const IDLE_LOOP = {
+  inputs: [value('round', 'INT64', []), value('goOn', 'BOOL', []), value('before', 'INT64', [])],
+  outputs: [value('goesOn', 'BOOL', []), value('after', 'INT64', [])],
+  nodes: [
+    { op: 'Identity', inputs: ['goOn'], outputs: ['goesOn'] },
+    { op: 'Mul', inputs: ['before', 'round'], outputs: ['after'] },
+  ],
+};
+
+/** `y` has as many rows as `x`, it says, but sums them up in one: only a run of one row keeps the promise. */
+export function mixesRows(): Buffer {
+  return onnxModel({
+    inputs: [value('x', 'FP32', ['batch', 4])],
+    outputs: [value('y', 'FP32', ['batch', 4])],
+    nodes: [{ op: 'ReduceSum', inputs: ['x', 'axis'], outputs: ['y'], attributes: { keepdims: 1 } }],
+    initializers: [int64s('axis', [0])],
+  });
+}
+
+/** `y` is what a classifier says: INT64 `[batch]`, the sign of `x FP32 [batch]` plus 1, so 0, 1 or 2. */
+export function signs(): Buffer {
+  return onnxModel({
+    inputs: [value('x', 'FP32', ['batch'])],
+    outputs: [value('y', 'INT64', ['batch'])],
+    nodes: [
+      { op: 'Sign', inputs: ['x'], outputs: ['sign'] },
+      { op: 'Add', inputs: ['sign', 'one'], outputs: ['class'] },
+      { op: 'Cast', inputs: ['class'], outputs: ['y'], attributes: { to: 7 } },
+    ],
+    initializers: [floats('one', [1], [])],
+  });
+}

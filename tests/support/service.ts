@@ -1,0 +1,81 @@
+import { afterAll, beforeAll, onTestFinished } from 'vitest';
+import { type Api, openApi } from '../../src/api.ts';
+import { ApiKeys } from '../../src/api-keys.ts';
+import { type Config, readConfig } from '../../src/config.ts';
+import { createLifecycle } from '../../src/lifecycle.ts';
+import { createLog } from '../../src/log.ts';
+import { openServices, type Services } from '../../src/services.ts';
+import { type OpenWorker, openWorker } from '../../workers/open.ts';
+import { Client } from './client.ts';
+import { startRabbitmq } from './rabbitmq.ts';
+import { startRedis } from './redis.ts';
+
+/** Both ways to run Foretell: everything that a client can see must be the same. */
+export const PAIRS = ['embedded', 'RabbitMQ and Redis'] as const;
+export type Pair = (typeof PAIRS)[number];
+
+/** Where broker and store are, for a file's tests. The servers are the file's own, so that no other file's tasks get in. */
+export interface Servers {
+  brokerUrl: string;
+  storeUrl: string;
+}
+
+/** Starts what a pair needs before the tests of a file and ends it after them; the URLs are there once the tests run. */
+export function useServers(pair: Pair): Servers {
+  const servers: Servers = { brokerUrl: 'memory:', storeUrl: 'memory:' };
+  if (pair === 'embedded') return servers;
+  const closers: (() => Promise<void>)[] = [];
+  beforeAll(async () => {
+    const [rabbitmq, redis] = await Promise.all([startRabbitmq(), startRedis({ appendonly: true })]);
+    closers.push(rabbitmq.close, redis.close);
+    Object.assign(servers, { brokerUrl: rabbitmq.url, storeUrl: redis.url });
+  });
+  afterAll(() => Promise.all(closers.map((close) => close())));
+  return servers;
+}
+
+export interface Service extends Services {
+  client: Client;
+  api: Api;
+  worker: OpenWorker | undefined;
+  close(): Promise<void>;
+}
+
+export interface ServiceOptions extends Partial<Omit<Config, 'apiKeys'>> {
+  servers: Servers;
+  /** `owner:key` pairs. */
+  keys?: string;
+  /** Which key the service's own client uses. */
+  key?: string;
+  /** @default true */
+  withWorker?: boolean;
+}
+
+/** API and worker in this process, on a free port. Closes with the test, unless it was opened outside of one. */
+export async function openService(options: ServiceOptions): Promise<Service> {
+  const { servers, keys = '', key, withWorker = true, ...more } = options;
+  const log = createLog('silent', 'test');
+  const config: Config = {
+    ...readConfig('start', { PORT: '0', WORKER_SLOTS: '2' }),
+    ...servers,
+    apiKeys: ApiKeys.parse(keys),
+    ...more,
+  };
+  const lifecycle = createLifecycle(log);
+  const services = await openServices(config, log, lifecycle);
+  const worker = withWorker ? await openWorker(config, services, log) : undefined;
+  lifecycle.onClose(() => worker?.close());
+  const api = await openApi(config, services, log);
+  lifecycle.onClose(() => api.close());
+  return { ...services, client: new Client(api.url, key), api, worker, close: lifecycle.close };
+}
+
+/** The service of one test, which closes it and fails if a listener is left behind. */
+export async function startService(options: ServiceOptions): Promise<Service> {
+  const service = await openService(options);
+  onTestFinished(async () => {
+    await service.close();
+    if (service.store.watching() > 0) throw new Error(`${service.store.watching()} listeners were left behind`);
+  });
+  return service;
+}

@@ -1,0 +1,98 @@
+import { randomUUID } from 'node:crypto';
+import { onTestFinished } from 'vitest';
+import type { Broker } from '../../src/broker/broker.ts';
+import { createMemoryBroker } from '../../src/broker/memory.ts';
+import { encodeMessage } from '../../src/broker/message.ts';
+import { type Lane, predictionQueue } from '../../src/broker/topology.ts';
+import type { Log } from '../../src/log.ts';
+import { createMemoryStore } from '../../src/store/memory.ts';
+import type { TaskStore } from '../../src/store/store.ts';
+import { isTerminal, type Submission, type Task } from '../../src/task.ts';
+import type { Tensor } from '../../src/tensor.ts';
+import { createInferencePool } from '../../workers/inference-pool.ts';
+import { openModelRepository } from '../../workers/model-repository.ts';
+import { startWorker } from '../../workers/worker.ts';
+import { type ModelFixture, modelsDir } from './models-dir.ts';
+import { createTestLog } from './test-log.ts';
+
+export interface TestWorkerOptions {
+  models: Record<string, ModelFixture>;
+  /** @default 1 */
+  slots?: number;
+  /** What the worker is given in the store's place, to make it fail. */
+  disturb?: (store: TaskStore) => TaskStore;
+  /** @default the broker of this process */
+  openBroker?: (log: Log) => Broker | Promise<Broker>;
+}
+
+export type TestWorker = Awaited<ReturnType<typeof startTestWorker>>;
+
+/** A worker on the broker (unless told otherwise) and the store of this process, with real inference processes; closed when the test has finished. */
+export async function startTestWorker(options: TestWorkerOptions) {
+  const { models: fixtures, slots = 1, disturb = (store) => store, openBroker = createMemoryBroker } = options;
+  const log = createTestLog();
+  const broker = await openBroker(log);
+  const store = createMemoryStore({ resultTtlMs: 60_000, log });
+  const pool = createInferencePool({ slots, log });
+  const repository = await openModelRepository({ modelsDir: await modelsDir(fixtures), pool, log });
+  if (repository.faults.length > 0) throw new Error(repository.faults.join('\n'));
+  const start = () => startWorker({ broker, store: disturb(store), pool, models: repository.models, slots, log });
+  const worker = await start();
+  onTestFinished(async () => {
+    await worker.close();
+    await pool.close();
+    await broker.close();
+    await store.close();
+  });
+
+  /** A task of the newest version of a model, as the API makes it. */
+  function submissionOf(name: string, door: Submission['door'] = 'tensors'): Submission {
+    const model = repository.models.find(({ served }) => served.name === name);
+    if (!model) throw new Error(`no model ${name}`);
+    const { served, fingerprint } = model;
+    const reference = { name, version: served.version, fingerprint };
+    return { id: randomUUID(), owner: 'test', model: reference, door, submittedAt: Date.now() };
+  }
+
+  async function publish(
+    submission: Submission,
+    inputs: Tensor[],
+    { lane = 'normal', returnsBefore = 0 }: { lane?: Lane; returnsBefore?: number } = {},
+  ): Promise<void> {
+    const body = encodeMessage({ submission, inputs });
+    const message = { id: submission.id, body, attemptsBefore: 0, returnsBefore };
+    await broker.publish(predictionQueue(submission.model.name, lane), message);
+  }
+
+  /** The task in its terminal state. */
+  function ended(id: string): Promise<Task> {
+    return new Promise((resolve, reject) => {
+      const read = async () => {
+        const [task] = await store.get([id]);
+        if (!task || !isTerminal(task.state)) return;
+        stop();
+        resolve(task);
+      };
+      const stop = store.watch(id, () => void read().catch(reject));
+      read().catch(reject);
+    });
+  }
+
+  return {
+    log,
+    broker,
+    store,
+    pool,
+    worker,
+    submissionOf,
+    publish,
+    ended,
+    /** Submits a task and waits for its end. */
+    async predict(name: string, inputs: Tensor[], door?: Submission['door']): Promise<Task> {
+      const submission = submissionOf(name, door);
+      await store.create([submission]);
+      await publish(submission, inputs);
+      return ended(submission.id);
+    },
+  };
+}

@@ -1,0 +1,62 @@
+import { randomUUID } from 'node:crypto';
+import { expect, onTestFinished, test } from 'vitest';
+import { Completions } from '../../src/completions.ts';
+import { AppError } from '../../src/errors.ts';
+import { createLog } from '../../src/log.ts';
+import { createMemoryStore } from '../../src/store/memory.ts';
+import type { Submission } from '../../src/task.ts';
+
+const OWNER = 'ann';
+const submissionOf = (): Submission => ({
+  id: randomUUID(),
+  owner: OWNER,
+  model: { name: 'm', version: '1', fingerprint: 'f' },
+  door: 'typed',
+  submittedAt: Date.now(),
+});
+
+function openStore(resultTtlMs: number) {
+  const store = createMemoryStore({ resultTtlMs, log: createLog('silent', 'test') });
+  onTestFinished(() => store.close());
+  return store;
+}
+
+test('a task that expired before a slow client read it is said to be unknown, after all the others were told', async () => {
+  const store = openStore(1);
+  const [lost, cancelled] = [submissionOf(), submissionOf()];
+  await store.create([lost, cancelled]);
+  const stream = await Completions.open(store, [lost.id, cancelled.id], OWNER);
+  await store.transition(lost.id, { to: 'CANCELLED', at: Date.now() });
+  await expect.poll(() => store.heads([lost.id]), { interval: 1 }).toEqual([undefined]);
+
+  const next = stream.next();
+  await store.transition(cancelled.id, { to: 'CANCELLED', at: Date.now() });
+  const items = [(await next).value, (await stream.next()).value];
+  const errors = items.filter((item) => item instanceof AppError);
+  expect(errors).toMatchObject([{ code: 'UNKNOWN_TASK', message: expect.stringContaining(lost.id) }]);
+  expect((await stream.next()).done ?? true).toBe(true);
+  expect(store.watching()).toBe(0);
+});
+
+test('a stream that is ended while it waits ends at once, and leaves no listener', async () => {
+  const store = openStore(60_000);
+  const submission = submissionOf();
+  await store.create([submission]);
+  const stream = await Completions.open(store, [submission.id], OWNER);
+  const waiting = stream.next();
+  await stream.return();
+  expect(await waiting).toEqual({ value: undefined, done: true });
+  expect(await stream.return()).toEqual({ value: undefined, done: true });
+  expect(store.watching()).toBe(0);
+});
+
+test('a stream whose store fails for another reason than an outage passes it on, and leaves no listener', async () => {
+  const store = openStore(60_000);
+  const submission = submissionOf();
+  await store.create([submission]);
+  await store.transition(submission.id, { to: 'CANCELLED', at: Date.now() });
+  const broken = { ...store, get: () => Promise.reject(new Error('a bug')) };
+  const stream = await Completions.open(broken, [submission.id], OWNER);
+  await expect(stream.next()).rejects.toThrow('a bug');
+  expect(store.watching()).toBe(0);
+});

@@ -1,0 +1,155 @@
+import { mkdir, symlink, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { afterAll, beforeAll, expect, test } from 'vitest';
+import { createLog } from '../../src/log.ts';
+import { fingerprintOf, servedModelSchema } from '../../src/models/served-model.ts';
+import { createInferencePool, type InferencePool } from '../../workers/inference-pool.ts';
+import { openModelRepository } from '../../workers/model-repository.ts';
+import { type ModelFixture, modelsDir } from '../support/models-dir.ts';
+import { add, identity, signs } from '../support/onnx-models.ts';
+
+const log = createLog('silent', 'test');
+let pool: InferencePool;
+beforeAll(() => {
+  pool = createInferencePool({ slots: 1, log });
+});
+afterAll(() => pool.close());
+
+async function repositoryOf(models: Record<string, ModelFixture>) {
+  const directory = await modelsDir(models);
+  const repository = await openModelRepository({ modelsDir: directory, pool, log });
+  // Paths as seen from the directory of models, to be read in a test.
+  return { ...repository, directory, faults: repository.faults.map((fault) => fault.replaceAll(`${directory}/`, '')) };
+}
+
+test('a model is served as its file and its manifest say', async () => {
+  const manifest = {
+    description: 'Signs.',
+    outputs: { y: { labels: ['minus', 'zero', 'plus'] } },
+    maxBatch: 32,
+    timeoutMs: 500,
+    example: { x: 1 },
+  };
+  const { models, faults, directory } = await repositoryOf({ signs: { manifest, onnx: signs() } });
+  expect(faults).toEqual([]);
+  expect(models).toHaveLength(1);
+  expect(models[0]).toMatchObject({
+    file: join(directory, 'signs', '1', 'model.onnx'),
+    manifest: { ...manifest, maxDelayMs: 0, maxAttempts: 3 },
+    served: {
+      name: 'signs',
+      version: '1',
+      description: 'Signs.',
+      digest: expect.stringMatching(/^[0-9a-f]{64}$/),
+      signature: {
+        inputs: [{ name: 'x', datatype: 'FP32', shape: [null] }],
+        outputs: [{ name: 'y', datatype: 'INT64', shape: [null] }],
+        batched: true,
+      },
+      names: { inputs: {}, outputs: { y: { labels: ['minus', 'zero', 'plus'] } } },
+      maxBatch: 32,
+      example: { x: 1 },
+    },
+  });
+});
+
+test('the fingerprint survives the way through the registry, and changes with what is announced', async () => {
+  const onnx = identity('FP32');
+  const { models } = await repositoryOf({ m: { onnx }, n: { onnx, manifest: { description: 'Another.' } } });
+  const [m, n] = models.map(({ served, fingerprint }) => {
+    expect(fingerprintOf(served)).toBe(fingerprint);
+    expect(fingerprintOf(servedModelSchema.parse(JSON.parse(JSON.stringify(served))))).toBe(fingerprint);
+    return fingerprint;
+  });
+  expect(m).not.toBe(n);
+});
+
+test('a manifest is optional, and a model that cannot be batched runs one task at a time', async () => {
+  const { models } = await repositoryOf({ m: { onnx: identity('FP32', ['rows', 4]) } });
+  expect(models[0]?.served).toMatchObject({ signature: { batched: false }, maxBatch: 1 });
+});
+
+test('each version is served, sorted by name and then the newest first', async () => {
+  const onnx = { 9: identity('FP32'), 10: identity('FP64'), 2: add() };
+  const { models } = await repositoryOf({ b: { onnx }, a: { onnx: identity('FP32') } });
+  const found = models.map(({ served }) => `${served.name} ${served.version} ${served.signature.inputs[0]?.datatype}`);
+  expect(found).toEqual(['a 1 FP32', 'b 10 FP64', 'b 9 FP32', 'b 2 FP32']);
+});
+
+test('capitals, dots, spaces and letters of any script make a name like any other', async () => {
+  const names = ['Iris Model.v2', 'ÜBER-modell', '模型', '3d', '__proto__'];
+  const onnx = identity('FP32');
+  const { models, faults } = await repositoryOf(Object.fromEntries(names.map((name) => [name, { onnx }])));
+  expect(faults).toEqual([]);
+  expect(models.map(({ served }) => served.name).sort()).toEqual(names.sort());
+});
+
+test('files, dot directories and what is no version are passed over; a link to a directory is a directory', async () => {
+  const directory = await modelsDir({ m: { onnx: identity('FP32') } });
+  await writeFile(join(directory, 'README.md'), 'Models.');
+  await mkdir(join(directory, '.git'));
+  for (const other of ['latest', '01', '-1', '1.5']) await mkdir(join(directory, 'm', other));
+  await symlink(join(directory, 'm'), join(directory, 'linked'));
+  const { models, faults } = await openModelRepository({ modelsDir: directory, pool, log });
+  expect(faults).toEqual([]);
+  expect(models.map(({ served }) => [served.name, served.version])).toEqual([
+    ['linked', '1'],
+    ['m', '1'],
+  ]);
+});
+
+const LONG = 'm'.repeat(181);
+
+test.each<[string, Record<string, ModelFixture>, string]>([
+  ['broken JSON', { bad: { manifest: '{ "maxBatch": ', onnx: identity('FP32') } }, 'bad/model.json: expected JSON:'],
+  [
+    'a manifest that is no object',
+    { bad: { manifest: '[]', onnx: identity('FP32') } },
+    'bad/model.json: Invalid input',
+  ],
+  [
+    'settings that are wrong',
+    { bad: { manifest: { maxBatch: 0, timeout: 5 }, onnx: identity('FP32') } },
+    'bad/model.json: maxBatch: Too small: expected number to be >=1; Unrecognized key: "timeout"',
+  ],
+  [
+    'names that do not fit the file',
+    { bad: { manifest: { inputs: { x: { fields: ['a', 'b'] } } }, onnx: identity('FP32') } },
+    'bad/model.json: inputs.x.fields: 2 names do not fit shape [?, 4] (version 1)',
+  ],
+  [
+    'a tensor that the file does not have',
+    { bad: { manifest: { outputs: { label: {} } }, onnx: identity('FP32') } },
+    'bad/model.json: outputs.label: the model has no such tensor; expected one of y (version 1)',
+  ],
+  ['a broken file', { bad: { onnx: Buffer.from('no') } }, 'bad/1/model.onnx: the model could not be loaded:'],
+  ['no versions', { bad: { onnx: {}, manifest: {} } }, 'bad: expected a directory for each version'],
+  [
+    'the name that the API needs',
+    { tensors: { onnx: identity('FP32') } },
+    'tensors: a model cannot be named "tensors"',
+  ],
+  ['a name too long for a queue', { [LONG]: { onnx: identity('FP32') } }, `${LONG}: the name is 181 bytes long`],
+])('%s: one clear line, and the neighbours are served', async (_, fixtures, line) => {
+  const directories = Object.keys(fixtures);
+  const { models, faults } = await repositoryOf({ ...fixtures, good: { onnx: identity('FP32') } });
+  expect(models.map(({ served }) => served.name)).toEqual(['good']);
+  expect(faults).toHaveLength(directories.length);
+  expect(faults[0]?.startsWith(line), faults[0]).toBe(true);
+  expect(faults[0]).not.toContain('\n');
+});
+
+test('a version without its file is left out, the other versions are served', async () => {
+  const directory = await modelsDir({ m: { onnx: { 1: identity('FP32'), 2: Buffer.alloc(0), 3: identity('FP32') } } });
+  await mkdir(join(directory, 'm', '4'));
+  const { models, faults } = await openModelRepository({ modelsDir: directory, pool, log });
+  expect(models.map(({ served }) => served.version)).toEqual(['3', '1']);
+  expect(faults).toHaveLength(2);
+  expect(faults.join()).toContain(join(directory, 'm', '4', 'model.onnx'));
+});
+
+test('a directory of models that is not there is a fault', async () => {
+  const { models, faults } = await openModelRepository({ modelsDir: '/nowhere/models', pool, log });
+  expect(models).toEqual([]);
+  expect(faults).toEqual([expect.stringMatching(/^\/nowhere\/models: .*no such file or directory/)]);
+});

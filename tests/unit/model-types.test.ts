@@ -1,0 +1,135 @@
+import fc from 'fast-check';
+import { assertValidSchema, type GraphQLInputObjectType, type GraphQLUnionType } from 'graphql';
+import { describe, expect, test } from 'vitest';
+import { buildApi, schemaText } from '../../src/graphql/schema.ts';
+import type { ServedModel } from '../../src/models/served-model.ts';
+import { DATATYPES } from '../../src/tensor.ts';
+import { IRIS, servedModel, spec } from '../support/models.ts';
+
+const echo = (name: string, more: Partial<ServedModel> = {}) =>
+  servedModel(name, { inputs: [spec('x', 'FP32', [null])], outputs: [spec('y', 'FP32', [null])], batched: true }, more);
+
+function fieldsOf(models: ServedModel[], type: string): Record<string, string> {
+  const { schema } = buildApi(models);
+  assertValidSchema(schema);
+  const fields = (schema.getType(type) as GraphQLInputObjectType | undefined)?.getFields() ?? {};
+  return Object.fromEntries(Object.entries(fields).map(([name, field]) => [name, String(field.type)]));
+}
+
+describe('the types of a model', () => {
+  test('have its own names where it has any', () => {
+    expect(fieldsOf([IRIS], 'IrisPrediction')).toEqual({ label: 'String!', probabilities: 'IrisProbabilities!' });
+    expect(Object.keys(fieldsOf([IRIS], 'IrisInput'))).toHaveLength(4);
+  });
+
+  test('leave out the batch, and keep every other dimension', () => {
+    const model = servedModel('m', {
+      inputs: [spec('image', 'UINT8', [null, 2, null, 3]), spec('id', 'UINT32', [null]), spec('on', 'BOOL', [null])],
+      outputs: [spec('big', 'INT64', [null, 5]), spec('words', 'STRING', [null, null]), spec('free', 'FP32', null)],
+      batched: true,
+    });
+    expect(fieldsOf([model], 'MInput')).toEqual({ image: '[[[Int!]!]!]!', id: 'String!', on: 'Boolean!' });
+    expect(fieldsOf([model], 'MPrediction')).toEqual({ big: '[String!]!', words: '[String!]!', free: 'Tensor!' });
+  });
+
+  test('say a predicted label as a string, whatever it is; an input of that name is what the model takes', () => {
+    const model = servedModel('m', {
+      inputs: [spec('label', 'FP32', [null])],
+      outputs: [spec('label', 'FP32', [null]), spec('y', 'FP32', [null])],
+      batched: true,
+    });
+    expect(fieldsOf([model], 'MInput')).toEqual({ label: 'Float!' });
+    expect(fieldsOf([model], 'MPrediction')).toEqual({ label: 'String!', y: 'Float!' });
+    const flat = echo('m', {
+      signature: { inputs: [spec('x', 'FP32', [null])], outputs: [spec('y', 'FP32', [null, 2])], batched: true },
+      names: { inputs: {}, outputs: { y: { fields: ['label', 'score'] } } },
+    });
+    expect(fieldsOf([flat], 'MPrediction')).toEqual({ label: 'String!', score: 'Float!' });
+  });
+
+  test('are flat where the only tensor has named elements', () => {
+    const model = echo('m', {
+      signature: { inputs: [spec('x', 'FP32', [null, 2])], outputs: [spec('y', 'FP32', [null, 2])], batched: true },
+      names: { inputs: { x: { fields: ['a', 'b'] } }, outputs: { y: { fields: ['c d', 'e'] } } },
+    });
+    expect(fieldsOf([model], 'MInput')).toEqual({ a: 'Float!', b: 'Float!' });
+    expect(fieldsOf([model], 'MPrediction')).toEqual({ c_d: 'Float!', e: 'Float!' });
+  });
+
+  test('are none where GraphQL cannot say its inputs; the generic door is there', () => {
+    const noInput = echo('none', { signature: { inputs: [], outputs: [spec('y', 'FP32', [1])], batched: false } });
+    const noRank = echo('free', { signature: { inputs: [spec('x', 'FP32', null)], outputs: [], batched: false } });
+    expect(Object.keys(fieldsOf([noInput, noRank], 'PredictionInput'))).toEqual(['tensors']);
+    expect(Object.keys(fieldsOf([], 'PredictionInput'))).toEqual(['tensors']);
+  });
+
+  test('follow the newest version', () => {
+    const old = echo('m', { version: '9' });
+    const names = { inputs: { x: {} }, outputs: {} };
+    const signature = { inputs: [spec('z', 'BOOL', [null])], outputs: [spec('y', 'FP32', [null])], batched: true };
+    const newest = echo('m', { version: '10', signature, names });
+    expect(fieldsOf([newest, old], 'MInput')).toEqual({ z: 'Boolean!' });
+  });
+});
+
+describe('names that collide', () => {
+  const AWKWARD = [
+    '__',
+    'constructor',
+    'toString',
+    '__proto__',
+    'prediction',
+    'tensor',
+    'Tensors',
+    'iris',
+    'Iris',
+    'My Model.v2',
+    'My_Model_v2',
+    '3d',
+    'task',
+    '模型',
+    '模',
+    '_',
+  ];
+
+  test('all get a field and types of their own, the same whatever the order', () => {
+    const models = AWKWARD.map((name) => echo(name));
+    const fields = Object.keys(fieldsOf(models, 'PredictionInput'));
+    expect(fields).toHaveLength(AWKWARD.length + 1);
+    expect(fields).toEqual(expect.arrayContaining(['iris', 'Iris', 'My_Model_v2', '_3d', 'tensors']));
+    const union = buildApi(models).schema.getType('Prediction') as GraphQLUnionType;
+    expect(union.getTypes()).toHaveLength(AWKWARD.length + 1);
+    expect(schemaText(models.toReversed())).toBe(schemaText(models));
+  });
+
+  test('never make an invalid schema, whatever models, tensors and elements are called', () => {
+    const name = fc.string({ minLength: 1, maxLength: 8, unit: 'grapheme' });
+    const tensors = fc.uniqueArray(fc.record({ name, datatype: fc.constantFrom(...DATATYPES), rank: fc.nat(3) }), {
+      selector: (tensor) => tensor.name,
+      minLength: 1,
+      maxLength: 3,
+    });
+    const model = fc.record({
+      name,
+      inputs: tensors,
+      outputs: tensors,
+      fields: fc.uniqueArray(name, { minLength: 1, maxLength: 3 }),
+    });
+    fc.assert(
+      fc.property(fc.uniqueArray(model, { selector: (one) => one.name, maxLength: 4 }), (models) => {
+        const served = models.map(({ name: called, inputs, outputs, fields }) => {
+          const specs = (list: typeof inputs) =>
+            list.map((one) => spec(one.name, one.datatype, Array(one.rank + 1).fill(fields.length)));
+          const named = (list: typeof inputs) =>
+            Object.fromEntries(list.filter(({ rank }) => rank === 0).map((one) => [one.name, { fields }]));
+          const signature = { inputs: specs(inputs), outputs: specs(outputs), batched: false };
+          return servedModel(called, signature, { names: { inputs: named(inputs), outputs: named(outputs) } });
+        });
+        const { schema, models: typed } = buildApi(served);
+        assertValidSchema(schema);
+        expect(typed).toHaveLength(served.length);
+      }),
+      { numRuns: 200 },
+    );
+  });
+});

@@ -1,0 +1,18 @@
+import { readFileSync } from 'node:fs';
+import { expect, test } from 'vitest';
+import { manifestSchema } from '../../src/models/manifest.ts';
+import { describeSettings } from '../../src/settings.ts';
+
+const readme = readFileSync('README.md', 'utf8');
+
+test('the README lists every setting with its default, as --help does', () => {
+  const rows = describeSettings().map(
+    ({ name, default: fallback, description }) => `| \`${name}\` | ${fallback && `\`${fallback}\``} | ${description} |`,
+  );
+  const table = ['| setting | default | meaning |', '| --- | --- | --- |', ...rows].join('\n');
+  expect(readme).toContain(table);
+});
+
+test('the README names every key of a manifest', () => {
+  for (const key of Object.keys(manifestSchema.shape)) expect(readme).toMatch(new RegExp(`\`[^\`]*\\b${key}\\b`));
+});

@@ -1,0 +1,30 @@
+import type { Delivery, Verdict } from '../src/broker/broker.ts';
+import { LONGEST_RUNG } from '../src/broker/topology.ts';
+import type { Log } from '../src/log.ts';
+import type { Submission } from '../src/task.ts';
+import type { PatientStore } from './patient-store.ts';
+
+/** How often a task goes back for a worker that has its model: at half a minute each, about ten minutes, longer than a roll-out. */
+export const RETURNS_MAX = 20;
+
+/**
+ * What becomes of a task whose model, or whose version of it, this worker does not have: another may have it, a newer one
+ * while a version is rolled out, an older one while it is withdrawn. Where none shows up the task ends, so that its client is told.
+ */
+export async function passOn(
+  { submission, delivery }: { submission: Submission; delivery: Delivery },
+  { store, log }: { store: PatientStore; log: Log },
+): Promise<Verdict> {
+  const { id, model } = submission;
+  const { returnsBefore, signal } = delivery;
+  const fields = { taskId: id, model: model.name, version: model.version, returnsBefore };
+  if (returnsBefore < RETURNS_MAX) {
+    log.warn(fields, 'task for a model that is not here, returned');
+    return { returnAfterMs: LONGEST_RUNG.delayMs };
+  }
+  const message = `no worker here has version ${model.version} of model "${model.name}" (asked ${returnsBefore + 1} times)`;
+  log.error(fields, 'task for a model that no worker has, failed');
+  const error = { code: 'MODEL_ERROR', message } as const;
+  await store.transition(id, { to: 'FAILED', at: Date.now(), submission, error }, signal);
+  return 'ack';
+}

@@ -1,0 +1,112 @@
+import { type ChildProcess, fork } from 'node:child_process';
+import type { InferenceAnswer, InferenceReply, InferenceRequest } from './inference-messages.ts';
+import { RunError } from './run-error.ts';
+
+/** Node and ONNX Runtime start in a tenth of a second; this is a machine on its knees. */
+const BOOT_TIMEOUT_MS = 60_000;
+/** Hashing and loading a model, of gigabytes from a slow disk if need be, before its run begins. */
+const LOAD_TIMEOUT_MS = 300_000;
+
+export type Answered = Exclude<InferenceAnswer, { type: 'failed' }>;
+
+interface Events {
+  /** It can be asked; called once. */
+  onReady(): void;
+  /** It is gone, for this reason; called once. */
+  onExit(how: string): void;
+}
+
+interface Asked {
+  resolve(answer: Answered): void;
+  reject(error: RunError): void;
+  timeoutMs: number;
+}
+
+/** The worker's side of one inference process, from its start to its end. */
+export class InferenceChild {
+  readonly #process: ChildProcess;
+  readonly #events: Events;
+  #asked: Asked | undefined;
+  #timer: NodeJS.Timeout | undefined;
+  /** Why it is being killed. */
+  #fault: string | undefined;
+
+  constructor(events: Events) {
+    this.#events = events;
+    this.#process = fork(new URL('inference-process.ts', import.meta.url), {
+      serialization: 'advanced',
+      // Not what this process was started with: the port of an inspector, for one, is taken.
+      execArgv: [],
+      stdio: ['ignore', 'ignore', 'inherit', 'ipc'],
+    });
+    this.#process.on('message', (reply: InferenceReply) => this.#hear(reply));
+    this.#process.on('exit', (code, signal) => this.#end(signal ? `ended by ${signal}` : `exited with code ${code}`));
+    this.#process.on('error', (error) => {
+      this.#kill(error.message);
+      // It never was: no `exit` follows.
+      if (this.pid === undefined) this.#end(error.message);
+    });
+    this.#limit(BOOT_TIMEOUT_MS, 'starting');
+  }
+
+  get pid(): number | undefined {
+    return this.#process.pid;
+  }
+
+  /**
+   * Asks one thing, once the process is ready and nothing else is being asked. Rejects with a `RunError`: MODEL_ERROR where the
+   * process said so and goes on; TIMEOUT where it is being killed for it; WORKER_LOST where it died.
+   */
+  ask(request: InferenceRequest, timeoutMs: number): Promise<Answered> {
+    return new Promise((resolve, reject) => {
+      this.#asked = { resolve, reject, timeoutMs };
+      this.#limit(LOAD_TIMEOUT_MS, 'loading the model');
+      this.#process.send(request);
+    });
+  }
+
+  kill(): void {
+    this.#kill('the worker closed it');
+  }
+
+  #hear(reply: InferenceReply): void {
+    if (reply.type === 'ready') {
+      clearTimeout(this.#timer);
+      this.#events.onReady();
+    } else if (reply.type === 'running') {
+      if (this.#asked) this.#limit(this.#asked.timeoutMs, 'the run');
+    } else if (reply.type === 'failed') {
+      this.#settle()?.reject(new RunError('MODEL_ERROR', reply.message));
+    } else {
+      this.#settle()?.resolve(reply);
+    }
+  }
+
+  #limit(timeoutMs: number, what: string): void {
+    clearTimeout(this.#timer);
+    this.#timer = setTimeout(() => {
+      const fault = `${what} took longer than ${timeoutMs} ms`;
+      this.#settle()?.reject(new RunError('TIMEOUT', fault));
+      this.#kill(fault);
+    }, timeoutMs);
+  }
+
+  /** Ends what is being asked, which is then the caller's to answer. */
+  #settle(): Asked | undefined {
+    clearTimeout(this.#timer);
+    const asked = this.#asked;
+    this.#asked = undefined;
+    return asked;
+  }
+
+  #kill(fault: string): void {
+    this.#fault ??= fault;
+    this.#process.kill('SIGKILL');
+  }
+
+  #end(how: string): void {
+    const fault = this.#fault ?? how;
+    this.#settle()?.reject(new RunError('WORKER_LOST', `the inference process was lost: ${fault}`));
+    this.#events.onExit(fault);
+  }
+}

@@ -1,0 +1,28 @@
+import type { OnnxTensor } from '../src/models/signature.ts';
+import type { Tensor } from '../src/tensor.ts';
+
+/** A model file as it was when it was announced. */
+export interface ModelFile {
+  file: string;
+  /** SHA-256, in hexadecimal: a file that was replaced since is not run under the old one's signature. */
+  digest: string;
+}
+
+/** What an ONNX file says of itself. */
+export interface OnnxSignature {
+  inputs: OnnxTensor[];
+  outputs: OnnxTensor[];
+}
+
+/** What a worker asks of an inference process, one thing at a time. */
+export type InferenceRequest =
+  | { type: 'inspect'; model: ModelFile }
+  | { type: 'run'; model: ModelFile; inputs: Tensor[] };
+
+/** What an inference process says: once `ready`, then for each request (`running`, when the model is loaded, and) an answer. */
+export type InferenceReply = { type: 'ready' } | { type: 'running' } | InferenceAnswer;
+
+export type InferenceAnswer =
+  | { type: 'inspected'; signature: OnnxSignature }
+  | { type: 'ran'; outputs: Tensor[]; runMs: number }
+  | { type: 'failed'; message: string };

@@ -1,0 +1,91 @@
+import assert from 'node:assert/strict';
+import type { Log } from '../src/log.ts';
+import type { Tensor } from '../src/tensor.ts';
+import type { Answered } from './inference-child.ts';
+import type { InferenceRequest, ModelFile, OnnxSignature } from './inference-messages.ts';
+import { InferenceSlot } from './inference-slot.ts';
+import { RunError } from './run-error.ts';
+
+/** The inference processes of a worker: each runs one batch at a time; one that dies or has to be killed is replaced. */
+export interface InferencePool {
+  /** Processes that would begin at once with what they are given. */
+  idle(): number;
+  /** Calls `listener` whenever a process has become idle; returns the function that ends it. */
+  onIdle(listener: () => void): () => void;
+  /**
+   * Runs a model; waits its turn where no process is idle. `timeoutMs` covers the run alone, not the wait and not the loading.
+   * Rejects with a `RunError`: MODEL_ERROR, TIMEOUT (the process was killed), or WORKER_LOST (it died).
+   */
+  run(model: ModelFile, inputs: Tensor[], options: { timeoutMs: number }): Promise<PoolRun>;
+  /** Loads a model and reads what it takes and gives. */
+  inspect(model: ModelFile): Promise<OnnxSignature>;
+  /** Processes that had to be replaced so far. */
+  restarts(): number;
+  pids(): number[];
+  /** Kills every process, busy or not; resolves when they are gone. */
+  close(): Promise<void>;
+}
+
+export interface PoolRun {
+  outputs: Tensor[];
+  /** Milliseconds in ONNX Runtime. */
+  runMs: number;
+}
+
+interface Waiting {
+  /** Called with a slot that is idle at this moment. */
+  begin(slot: InferenceSlot): void;
+  reject(error: RunError): void;
+}
+
+export function createInferencePool({ slots: count, log }: { slots: number; log: Log }): InferencePool {
+  // As many as its callers have asked for and not been answered: they wait for each other.
+  const waiting: Waiting[] = [];
+  const listeners = new Set<() => void>();
+  let closed = false;
+
+  const onIdle = (slot: InferenceSlot) => {
+    const next = waiting.shift();
+    if (next) next.begin(slot);
+    else for (const listener of listeners) listener();
+  };
+  const slots = Array.from({ length: count }, () => new InferenceSlot(onIdle, log));
+
+  function ask(request: InferenceRequest, timeoutMs: number): Promise<Answered> {
+    if (closed) return Promise.reject(closedError());
+    const idle = slots.find(({ isIdle }) => isIdle);
+    if (idle) return idle.ask(request, timeoutMs);
+    return new Promise((resolve, reject) => {
+      waiting.push({ begin: (slot) => resolve(slot.ask(request, timeoutMs)), reject });
+    });
+  }
+
+  return {
+    idle: () => slots.filter(({ isIdle }) => isIdle).length,
+    onIdle(listener) {
+      listeners.add(listener);
+      return () => listeners.delete(listener);
+    },
+    async run(model, inputs, { timeoutMs }) {
+      const answer = await ask({ type: 'run', model, inputs }, timeoutMs);
+      assert(answer.type === 'ran');
+      return { outputs: answer.outputs, runMs: answer.runMs };
+    },
+    async inspect(model) {
+      const answer = await ask({ type: 'inspect', model }, 0);
+      assert(answer.type === 'inspected');
+      return answer.signature;
+    },
+    restarts: () => slots.reduce((sum, { restarts }) => sum + restarts, 0),
+    pids: () => slots.flatMap(({ pid }) => pid ?? []),
+    async close() {
+      closed = true;
+      for (const { reject } of waiting.splice(0)) reject(closedError());
+      await Promise.all(slots.map((slot) => slot.close()));
+    },
+  };
+}
+
+function closedError(): RunError {
+  return new RunError('WORKER_LOST', 'the worker has closed its inference processes');
+}

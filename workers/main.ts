@@ -1,0 +1,21 @@
+import { runCommand } from '../src/command.ts';
+import { healthRoute } from '../src/health.ts';
+import { openHttpServer } from '../src/http-server.ts';
+import { openServices } from '../src/services.ts';
+import { openWorker } from './open.ts';
+
+await runCommand('worker', async (config, log, lifecycle) => {
+  const services = await openServices(config, log, lifecycle);
+  const { broker, store } = services;
+  let models: string[] = [];
+  if (config.workerPort !== undefined) {
+    const health = () => ({ broker: broker.isReady(), store: store.isReady(), models: models.length });
+    const server = await openHttpServer({ host: config.host, port: config.workerPort, routes: [healthRoute(health)] });
+    lifecycle.onClose(() => server.close());
+    log.info({ url: server.url }, 'worker listening');
+  }
+  const worker = await openWorker(config, services, log);
+  lifecycle.onClose(() => worker.close());
+  models = worker.repository.models.map(({ served }) => `${served.name} ${served.version}`);
+  log.info({ models, slots: config.workerSlots }, 'worker started');
+});

@@ -1,0 +1,108 @@
+import { closeSync, openSync, readSync } from 'node:fs';
+
+/** An input or output as the file declares it, where ONNX Runtime tells less. */
+export interface DeclaredValue {
+  /** ONNX's number for the datatype of the elements; `undefined` for what is no tensor. */
+  elementType: number | undefined;
+  /** Whether the rank is told: ONNX Runtime gives `[]` for a scalar and for a tensor of any rank alike. */
+  hasShape: boolean;
+}
+
+/** A field of a protocol buffers message: a number, or what lies between two places of the file. */
+interface Field {
+  number: number;
+  value: number;
+  start: number;
+  end: number;
+}
+
+/**
+ * The inputs and outputs that an ONNX file declares, by name. Reads its way from field to field, past weights that may be
+ * gigabytes. Field numbers: onnx.proto. Throws where the file is no protocol buffers message.
+ */
+export function declaredValues(file: string): Map<string, DeclaredValue> {
+  const descriptor = openSync(file, 'r');
+  try {
+    const read = (position: number, length: number) => {
+      const buffer = Buffer.alloc(length);
+      return buffer.subarray(0, readSync(descriptor, buffer, 0, length, position));
+    };
+    const whole = { number: 0, value: 0, start: 0, end: Number.POSITIVE_INFINITY };
+    const values = new Map<string, DeclaredValue>();
+    for (const graph of fieldsOf(read, whole, GRAPH)) {
+      for (const value of fieldsOf(read, graph, GRAPH_INPUT, GRAPH_OUTPUT)) {
+        const [name] = fieldsOf(read, value, VALUE_NAME);
+        if (name) values.set(read(name.start, name.end - name.start).toString(), declaredValue(read, value));
+      }
+    }
+    return values;
+  } finally {
+    closeSync(descriptor);
+  }
+}
+
+const GRAPH = 7;
+const GRAPH_INPUT = 11;
+const GRAPH_OUTPUT = 12;
+const VALUE_NAME = 1;
+const VALUE_TYPE = 2;
+const TYPE_TENSOR = 1;
+const TENSOR_ELEMENT_TYPE = 1;
+const TENSOR_SHAPE = 2;
+
+type Read = (position: number, length: number) => Buffer;
+
+function declaredValue(read: Read, value: Field): DeclaredValue {
+  const tensors = fieldsOf(read, value, VALUE_TYPE).flatMap((type) => fieldsOf(read, type, TYPE_TENSOR));
+  const [elementType] = tensors.flatMap((tensor) => fieldsOf(read, tensor, TENSOR_ELEMENT_TYPE));
+  const shapes = tensors.flatMap((tensor) => fieldsOf(read, tensor, TENSOR_SHAPE));
+  return { elementType: elementType?.value, hasShape: shapes.length > 0 };
+}
+
+/** The fields of a message that have one of these numbers. */
+function fieldsOf(read: Read, message: Field, ...numbers: number[]): Field[] {
+  const found: Field[] = [];
+  let position = message.start;
+  while (position < message.end) {
+    const field = fieldAt(read, position);
+    if (!field) break;
+    if (numbers.includes(field.number)) found.push(field);
+    position = field.end;
+  }
+  return found;
+}
+
+/** `undefined` at the end of the file. */
+function fieldAt(read: Read, position: number): Field | undefined {
+  const head = read(position, 20);
+  if (head.length === 0) return undefined;
+  const tag = varintAt(head, 0);
+  const number = tag.value >>> 3;
+  const start = position + tag.end;
+  switch (tag.value & 7) {
+    case 0: {
+      const { value, end } = varintAt(head, tag.end);
+      return { number, value, start, end: position + end };
+    }
+    case 1:
+      return { number, value: 0, start, end: start + 8 };
+    case 2: {
+      const length = varintAt(head, tag.end);
+      return { number, value: 0, start: position + length.end, end: position + length.end + length.value };
+    }
+    case 5:
+      return { number, value: 0, start, end: start + 4 };
+    default:
+      throw new Error(`expected a protocol buffers field at byte ${position}`);
+  }
+}
+
+function varintAt(bytes: Buffer, start: number): { value: number; end: number } {
+  let value = 0;
+  for (let i = start; i < bytes.length; i += 1) {
+    const octet = bytes[i] ?? 0;
+    value += (octet & 127) * 2 ** (7 * (i - start));
+    if (octet < 128) return { value, end: i + 1 };
+  }
+  throw new Error('expected a protocol buffers number');
+}

@@ -1,0 +1,34 @@
+import type { Config } from '../src/config.ts';
+import type { Log } from '../src/log.ts';
+import type { Services } from '../src/services.ts';
+import { createInferencePool, type InferencePool } from './inference-pool.ts';
+import { type ModelRepository, openModelRepository } from './model-repository.ts';
+import { startWorker } from './worker.ts';
+
+export interface OpenWorker {
+  repository: ModelRepository;
+  pool: InferencePool;
+  close(): Promise<void>;
+}
+
+/** A worker with its inference processes: inspects the models, announces them, and takes their predictions. */
+export async function openWorker(config: Config, { broker, store, registry }: Services, log: Log): Promise<OpenWorker> {
+  const pool = createInferencePool({ slots: config.workerSlots, log });
+  const repository = await openModelRepository({ modelsDir: config.modelsDir, pool, log }).catch(
+    async (error: unknown) => {
+      await pool.close();
+      throw error;
+    },
+  );
+  const { models } = repository;
+  await registry.announce(models.map(({ served }) => served));
+  const worker = await startWorker({ broker, store, pool, models, slots: config.workerSlots, log });
+  return {
+    repository,
+    pool,
+    async close() {
+      await worker.close();
+      await pool.close();
+    },
+  };
+}

@@ -1,0 +1,34 @@
+import { LONGEST_RUNG, RETRY_LADDER } from '../src/broker/topology.ts';
+import type { TaskError } from '../src/task.ts';
+import type { RunError } from './run-error.ts';
+
+/** What becomes of a task whose run failed; one that is QUEUED again has its delivery retried, any other acked. */
+export type Outcome = { to: 'QUEUED'; retryAfterMs: number } | { to: 'FAILED'; error: TaskError };
+
+/**
+ * Judges a run that failed, alone. What the model itself refuses it would refuse again; a process that was lost or had to be
+ * killed may have been unlucky, so the task is tried anew until it has had its attempts.
+ */
+export function outcomeOf({ code, message }: RunError, attempt: number, maxAttempts: number): Outcome {
+  switch (code) {
+    case 'MODEL_ERROR':
+    case 'INVALID_OUTPUT':
+      return { to: 'FAILED', error: { code, message } };
+    case 'TIMEOUT':
+    case 'WORKER_LOST':
+      if (attempt < maxAttempts) return { to: 'QUEUED', retryAfterMs: retryAfterMs(attempt) };
+      return { to: 'FAILED', error: { code, message: `${message} (attempt ${attempt} of ${maxAttempts})` } };
+  }
+}
+
+/** A task that was claimed once more than it may be: no worker that ran it lived to say what happened. */
+export function wornOut(attempt: number, maxAttempts: number): Outcome {
+  const message = `each worker that ran the task was lost (${attempt - 1} attempts of ${maxAttempts})`;
+  return { to: 'FAILED', error: { code: 'WORKER_LOST', message } };
+}
+
+/** A rung for the second attempt, one for the third, and so on; the last for each further one. */
+function retryAfterMs(attempt: number): number {
+  const { delayMs } = RETRY_LADDER[attempt - 1] ?? LONGEST_RUNG;
+  return delayMs;
+}

@@ -1,0 +1,14 @@
+import { writeFile } from 'node:fs/promises';
+import { readConfig } from '../src/config.ts';
+import { schemaText } from '../src/graphql/schema.ts';
+import { createLog } from '../src/log.ts';
+import { createInferencePool } from './inference-pool.ts';
+import { openModelRepository } from './model-repository.ts';
+
+/** `npm run schema`: writes schema.graphql, the API as the models in MODELS_DIR make it. */
+const { modelsDir } = readConfig('start');
+const log = createLog('warn', 'schema');
+const pool = createInferencePool({ slots: 1, log });
+const { models } = await openModelRepository({ modelsDir, pool, log });
+await pool.close();
+await writeFile('schema.graphql', schemaText(models.map(({ served }) => served)));

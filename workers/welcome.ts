@@ -1,0 +1,47 @@
+import type { Config } from '../src/config.ts';
+import { synchronousExample } from '../src/graphql/examples.ts';
+import type { Api } from '../src/graphql/schema.ts';
+import { GRAPHQL_PATH } from '../src/graphql/server.ts';
+import type { ModelRepository } from './model-repository.ts';
+
+/** Where the demo looks unless it is told otherwise. */
+const DEMO_URL = 'http://127.0.0.1:4000/graphql';
+
+/** What `npm start` says once it serves: which models, what is kept, and what to do next. */
+export function welcome(started: { config: Config; url: string; api: Api; repository: ModelRepository }): string {
+  const { config, url, api, repository } = started;
+  const endpoint = url + GRAPHQL_PATH;
+  const models = repository.models.map(({ served }) =>
+    `  ${served.name} ${served.version}  ${served.description ?? ''}`.trimEnd(),
+  );
+  const served = models.length > 0 ? models.join('\n') : `  none: put <name>/1/model.onnx into ${config.modelsDir}`;
+  const faults = repository.faults.map((fault) => `\nLeft out: ${fault}`).join('');
+  const kept = config.embedded
+    ? 'Broker and store are in this process: nothing outlives it. Set BROKER_URL and STORE_URL to keep tasks.'
+    : 'Tasks are in the broker and the store that BROKER_URL and STORE_URL name.';
+  const authorization = config.apiKeys.required ? " \\\n    -H 'authorization: Bearer <key>'" : '';
+  const browse = config.graphiql ? `Or open ${endpoint} in a browser, or run` : 'Or run';
+  const demo = `${endpoint === DEMO_URL ? '' : `FORETELL_URL=${endpoint} `}${config.apiKeys.required ? 'FORETELL_KEY=<key> ' : ''}npm run demo`;
+  return `
+Foretell serves ${endpoint}
+
+${served}${faults}
+
+${kept}
+
+Try it:
+
+  curl -s ${endpoint} -H 'content-type: application/json'${authorization} \\
+    -d '${exampleBody(api)}'
+
+${browse} one hundred predictions: ${demo}
+
+`;
+}
+
+/** The example as one line of JSON inside single quotes, as a shell takes it. */
+function exampleBody(api: Api): string {
+  const { query, variables } = synchronousExample(api.models);
+  const oneLine = query.replace(/^#.*$/gm, '').replace(/\s+/g, ' ').trim();
+  return JSON.stringify({ query: oneLine, variables }).replaceAll("'", "'\\''");
+}
