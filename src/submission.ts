@@ -8,4 +8,6 @@ export const submissionSchema: z.ZodType<Submission> = z.object({
   model: z.object({ name: z.string().min(1), version: z.string().min(1), fingerprint: z.string().min(1) }),
   door: z.enum(['typed', 'tensors']),
   submittedAt: z.int().nonnegative(),
+  expiresAt: z.int().nonnegative().optional(),
+  traceparent: z.string().optional(),
 });

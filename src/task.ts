@@ -17,7 +17,8 @@ export type RecordState = TaskState | 'WITHDRAWN';
  * a redelivery of a task whose worker died finds RUNNING and claims it again, and a worker that has a result may store it
  * whatever an earlier, restored copy of the store says. `ABSENT` is a store that lost the record; the message brings it back.
  * QUEUED is reached from QUEUED, as RUNNING from RUNNING: a worker that lost the store's answer asks again, and a refusal
- * would tell it that the task has ended. (A creation has a rule of its own, in store/record.ts.)
+ * would tell it that the task has ended. (A creation has a rule of its own, in store/record.ts; so have a claim, which need
+ * not take a task over from whoever runs it, and an expiry, which comes too late once a task was claimed.)
  */
 export const REACHED_FROM: Record<RecordState, readonly (RecordState | 'ABSENT')[]> = {
   QUEUED: ['ABSENT', 'QUEUED', 'RUNNING'],
@@ -25,7 +26,7 @@ export const REACHED_FROM: Record<RecordState, readonly (RecordState | 'ABSENT')
   SUCCEEDED: ['ABSENT', 'QUEUED', 'RUNNING'],
   FAILED: ['ABSENT', 'QUEUED', 'RUNNING'],
   CANCELLED: ['QUEUED', 'RUNNING'],
-  EXPIRED: ['QUEUED'],
+  EXPIRED: ['ABSENT', 'QUEUED'],
   WITHDRAWN: ['ABSENT', 'QUEUED'],
 };
 
@@ -50,6 +51,10 @@ export interface Submission {
   door: 'typed' | 'tensors';
   /** Milliseconds since the epoch, like every `…At`. */
   submittedAt: number;
+  /** If it has not begun by then it ends as EXPIRED. */
+  expiresAt?: number | undefined;
+  /** The span of the submission, as W3C Trace Context writes it, where traces are kept. */
+  traceparent?: string | undefined;
 }
 
 export const TASK_ERROR_CODES = ['INVALID_OUTPUT', 'MODEL_ERROR', 'TIMEOUT', 'WORKER_LOST'] as const;
@@ -71,8 +76,10 @@ export interface RunResult {
 
 export interface Task extends Submission {
   state: TaskState;
-  /** How often a worker has claimed it. */
+  /** How often a worker has claimed it, and not given it back before it was done. */
   attempts: number;
+  /** Grows with every change of the record. */
+  revision: number;
   startedAt?: number;
   completedAt?: number;
   result?: RunResult;
@@ -82,19 +89,23 @@ export interface Task extends Submission {
 /**
  * A change of state, applied by `TaskStore.transition` and nowhere else. Workers pass the `submission` of the message,
  * so that a store that has lost the record gets it back. `claim` names one holding of the task by one worker: however often
- * the change is sent, and carried out, it counts as one attempt.
+ * the change is sent, and carried out, it counts as one attempt. `takeOver` tells that whoever claimed it before may be gone;
+ * without it a task that runs refuses: the message is a second one of the same task. `handedBack` is a claim that is undone:
+ * a worker that closes gives back what it has begun, and nobody is charged.
  */
 export type Change =
-  | { to: 'RUNNING'; at: number; submission: Submission; attemptsBefore: number; claim: string }
-  | { to: 'QUEUED'; at: number; submission: Submission; attemptsBefore: number }
+  | { to: 'RUNNING'; at: number; submission: Submission; attemptsBefore: number; claim: string; takeOver: boolean }
+  | { to: 'QUEUED'; at: number; submission: Submission; attemptsBefore: number; handedBack?: string }
   | { to: 'SUCCEEDED'; at: number; submission: Submission; result: RunResult }
   | { to: 'FAILED'; at: number; submission: Submission; error: TaskError }
-  | { to: 'CANCELLED' | 'EXPIRED' | 'WITHDRAWN'; at: number };
+  | { to: 'EXPIRED'; at: number; submission?: Submission }
+  | { to: 'CANCELLED' | 'WITHDRAWN'; at: number };
 
 /** What is announced when a task has changed: enough to follow its state, never its outputs. */
 export interface TaskEvent {
   id: string;
   state: TaskState;
   attempts: number;
+  revision: number;
   at: number;
 }

@@ -43,7 +43,7 @@ export class Updates extends TaskStream<Task> {
     for (let event = this.#events.shift(); event; event = this.#events.shift()) {
       const task = await this.#after(event);
       // Events that the first read had already seen, or that came twice, are behind.
-      if (!task || (this.#last && progress(task) <= progress(this.#last))) continue;
+      if (!task || (this.#last && !isNews(task, this.#last))) continue;
       this.#last = task;
       return task;
     }
@@ -55,7 +55,7 @@ export class Updates extends TaskStream<Task> {
     const last = this.#last;
     if (event !== 'reread' && last && !isTerminal(event.state)) {
       const { startedAt: _, ...rest } = last;
-      const task: Task = { ...rest, state: event.state, attempts: event.attempts };
+      const task: Task = { ...rest, state: event.state, attempts: event.attempts, revision: event.revision };
       return event.state === 'RUNNING' ? { ...task, startedAt: event.at } : task;
     }
     // A store that is away says `reread` when it is back.
@@ -64,8 +64,8 @@ export class Updates extends TaskStream<Task> {
   }
 }
 
-/** Grows with every change: QUEUED 0, RUNNING 1, QUEUED again 2, RUNNING 3, …, and a terminal state is the last. */
-function progress({ state, attempts }: Task): number {
-  if (isTerminal(state)) return Number.POSITIVE_INFINITY;
-  return state === 'RUNNING' ? 2 * attempts - 1 : 2 * attempts;
+/** A terminal state is the last, whatever a store that has lost the record and begun to count anew says of it. */
+function isNews(task: Task, last: Task): boolean {
+  if (isTerminal(task.state)) return true;
+  return task.revision > last.revision || (task.revision === last.revision && task.state !== last.state);
 }

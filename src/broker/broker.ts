@@ -2,6 +2,8 @@
 export type Verdict =
   | 'ack'
   | 'dead-letter'
+  /** Given out again at once, to whoever is there: for one that closes, or has no room. No attempt. */
+  | 'requeue'
   /** It was tried and is to be tried again: one more attempt. */
   | { retryAfterMs: number }
   /** It could not be tried here, but perhaps elsewhere or later: no attempt, one more return. */
@@ -15,14 +17,22 @@ export interface BrokerMessage {
   attemptsBefore: number;
   /** How often it was returned without an attempt. @default 0 */
   returnsBefore?: number;
+  /** The span that published it, as W3C Trace Context writes it. */
+  traceparent?: string | undefined;
 }
 
-export interface Delivery extends Required<BrokerMessage> {
+export interface Delivery extends BrokerMessage {
+  returnsBefore: number;
+  /** Whether it was given out before, to somebody who did not settle it and may be gone. */
+  redelivered: boolean;
   /** Aborts when the delivery is no longer ours: the channel it came by is gone, and the broker will give it out again. */
   signal: AbortSignal;
 }
 
 export interface Consumer {
+  /** Takes no more deliveries until `resume`; those in hand stay. */
+  pause(): void;
+  resume(): void;
   /** Takes no more deliveries; resolves when the verdict of each one in hand has reached the broker (or its channel is gone). */
   close(): Promise<void>;
 }
@@ -34,12 +44,13 @@ export interface Consumer {
 export interface Broker {
   /** Whether a message published now could be confirmed. */
   isReady(): boolean;
-  /** Resolves once the broker has confirmed the message; rejects with `BrokerUnavailable` if it does not in time. */
+  /** Resolves once the broker has confirmed the message; rejects with `BrokerUnavailable` if it does not within five seconds. */
   publish(queue: string, message: BrokerMessage): Promise<void>;
   /**
    * Hands deliveries to `handler`, at most `prefetch` unsettled ones at a time, and goes on doing so through every
    * reconnect. `{ retryAfterMs }` and `{ returnAfterMs }` publish the message again, with one more attempt or one more
-   * return counted, to come back after the next longer delay of the ladder, and ack it once that is confirmed. A handler
+   * return counted, to come back after the next longer delay of the ladder, and ack it once that is confirmed. It comes back to
+   * the queue it was first published to: also a dead letter does. A handler
    * that throws is a bug: the delivery is given out again after a pause.
    */
   consume(

@@ -11,10 +11,11 @@ export interface PredictionMessage {
 
 /** The body of a message in a prediction queue. */
 export function encodeMessage({ submission, inputs }: PredictionMessage): Buffer {
-  const { id, owner, model, door, submittedAt } = submission;
+  const { id, owner, model, door, submittedAt, expiresAt, traceparent } = submission;
   const { name, version, fingerprint } = model;
   // Written out, because an object that has more than its type says would otherwise leak onto the wire.
-  return encodeFrame({ id, owner, model: { name, version, fingerprint }, door, submittedAt }, inputs);
+  const header = { id, owner, model: { name, version, fingerprint }, door, submittedAt, expiresAt, traceparent };
+  return encodeFrame(header, inputs);
 }
 
 /** Reads a body; the inputs are views of it. Throws a plain `Error` where it is no prediction message. */

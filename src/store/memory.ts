@@ -28,10 +28,11 @@ export function createMemoryStore(options: MemoryStoreOptions): TaskStore {
 
   function apply(id: string, effect: Effect): number | undefined {
     const before = find(id);
-    if (!effect.from.includes(before?.state ?? 'ABSENT')) return undefined;
+    if (!allows(before, effect)) return undefined;
     const record = applied(before, effect);
     records.put(id, record, effect.ttlMs);
-    if (effect.announce) announce({ id, ...effect.announce, attempts: record.attempts });
+    const { attempts, revision } = record;
+    if (effect.announce) announce({ id, ...effect.announce, attempts, revision });
     return record.attempts;
   }
 
@@ -69,13 +70,22 @@ export function createMemoryStore(options: MemoryStoreOptions): TaskStore {
   };
 }
 
+function allows(before: TaskRecord | undefined, { from, claim, attemptsMax }: Effect): boolean {
+  const { state = 'ABSENT', attempts = 0 } = before ?? {};
+  if (attemptsMax !== undefined && attempts > attemptsMax) return false;
+  return from.includes(state) || (state === 'RUNNING' && claim !== undefined && claim === before?.claim);
+}
+
 function applied(before: TaskRecord | undefined, effect: Effect): TaskRecord {
   const isNewClaim = effect.claim !== undefined && effect.claim !== before?.claim;
+  const isUndone = effect.undone !== undefined && effect.undone === before?.claim;
+  const attempts = Math.max((before?.attempts ?? 0) - (isUndone ? 1 : 0), effect.attemptsBefore);
   return {
     state: effect.state,
     submission: before?.submission ?? effect.submission,
-    attempts: Math.max(before?.attempts ?? 0, effect.attemptsBefore) + (isNewClaim ? 1 : 0),
-    claim: effect.claim ?? before?.claim,
+    attempts: attempts + (isNewClaim ? 1 : 0),
+    revision: (before?.revision ?? 0) + 1,
+    claim: isUndone ? undefined : (effect.claim ?? before?.claim),
     startedAt: effect.startedAt === undefined ? before?.startedAt : (effect.startedAt ?? undefined),
     completedAt: effect.completedAt ?? before?.completedAt,
     end: effect.end ?? before?.end,

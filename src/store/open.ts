@@ -1,8 +1,11 @@
 import type { Log } from '../log.ts';
 import type { ModelRegistry } from '../models/registry.ts';
+import type { Deadlines } from './deadlines.ts';
 import { createMemoryStore } from './memory.ts';
+import { createMemoryDeadlines } from './memory-deadlines.ts';
 import { createMemoryRegistry } from './memory-registry.ts';
 import { createRedisStore } from './redis.ts';
+import { createRedisDeadlines } from './redis-deadlines.ts';
 import { openRedisLink } from './redis-link.ts';
 import { createRedisRegistry } from './redis-registry.ts';
 import type { TaskStore } from './store.ts';
@@ -12,27 +15,31 @@ export interface StoreConfig {
   storeUrl: string;
   /** Milliseconds that a task is kept from its terminal state on. */
   resultTtlMs: number;
+  /** Called when a connection to Redis that had been lost is there again. */
+  onReconnect?: ((connection: string) => void) | undefined;
 }
 
-/** Where a process keeps its tasks and looks up the models. */
+/** Where a process keeps its tasks and their deadlines, and looks up the models. */
 export interface OpenedStore {
   store: TaskStore;
+  deadlines: Deadlines;
   registry: ModelRegistry;
   close(): Promise<void>;
 }
 
 /** Resolves at once also where Redis is not there yet; `isReady` says when it is. */
-export async function openStore({ storeUrl, resultTtlMs }: StoreConfig, log: Log): Promise<OpenedStore> {
+export async function openStore({ storeUrl, resultTtlMs, onReconnect }: StoreConfig, log: Log): Promise<OpenedStore> {
   if (storeUrl === 'memory:') {
     const store = createMemoryStore({ resultTtlMs, log });
     const registry = createMemoryRegistry({ log });
-    return { store, registry, close: () => closeAll([registry, store]) };
+    return { store, deadlines: createMemoryDeadlines(), registry, close: () => closeAll([registry, store]) };
   }
   checkRedisUrl(storeUrl);
-  const link = openRedisLink({ url: storeUrl, log });
+  const link = openRedisLink({ url: storeUrl, log, onReconnect });
   const store = createRedisStore({ link, resultTtlMs, log });
   const registry = createRedisRegistry({ link, resultTtlMs, log });
-  return { store, registry, close: () => closeAll([registry, store, link]) };
+  const deadlines = createRedisDeadlines(link.commands);
+  return { store, deadlines, registry, close: () => closeAll([registry, store, link]) };
 }
 
 /** Says what is wrong without saying the URL itself, which may hold a password. */

@@ -32,6 +32,8 @@ export interface TaskRecord {
   /** Missing only where a submission was withdrawn whose record the store had lost. */
   submission?: Submission | undefined;
   attempts: number;
+  /** Changes so far. */
+  revision: number;
   /** The claim that was counted last. */
   claim?: string | undefined;
   startedAt?: number | undefined;
@@ -49,8 +51,12 @@ export interface Effect {
   submission?: Submission;
   /** Attempts are at least this many … */
   attemptsBefore: number;
-  /** … and one more, unless this very claim was counted last. */
+  /** … and one more, unless this very claim was counted last; then the change may be applied whatever `from` says. */
   claim?: string;
+  /** The claim that is undone, if it was the last: one attempt less. */
+  undone?: string;
+  /** Refused, too, if there were more attempts than this. */
+  attemptsMax?: number;
   /** `null` clears it. */
   startedAt?: number | null;
   completedAt?: number;
@@ -75,12 +81,21 @@ export function effectOf(change: Change, resultTtlMs: number): Effect {
   const terminal = { ...common, completedAt: at, ttlMs: resultTtlMs };
   switch (change.to) {
     case 'RUNNING': {
-      const { submission, attemptsBefore, claim } = change;
-      return { ...common, submission, attemptsBefore, claim, startedAt: at, ttlMs: UNFINISHED_TTL_MS };
+      const { submission, attemptsBefore, claim, takeOver } = change;
+      const fromQueue = from.filter((state) => state !== 'RUNNING');
+      const claimed = { ...common, submission, attemptsBefore, claim, startedAt: at, ttlMs: UNFINISHED_TTL_MS };
+      return takeOver ? claimed : { ...claimed, from: fromQueue };
     }
     case 'QUEUED': {
-      const { submission, attemptsBefore } = change;
-      return { ...common, submission, attemptsBefore, startedAt: null, ttlMs: UNFINISHED_TTL_MS };
+      const { submission, attemptsBefore, handedBack: undone } = change;
+      const queued = { ...common, submission, attemptsBefore, startedAt: null, ttlMs: UNFINISHED_TTL_MS };
+      return undone === undefined ? queued : { ...queued, undone };
+    }
+    case 'EXPIRED': {
+      const { submission } = change;
+      const expired = { ...terminal, attemptsMax: 0 };
+      // A record without its submission would be nobody's, and refuse the message that could bring it back.
+      return submission ? { ...expired, submission } : { ...expired, from: from.filter((state) => state !== 'ABSENT') };
     }
     case 'SUCCEEDED': {
       const { outputs, runMs, batchSize } = change.result;
@@ -95,20 +110,21 @@ export function effectOf(change: Change, resultTtlMs: number): Effect {
 
 /** The record as the client may see it; `undefined` for a tombstone. */
 export function taskOf(record: TaskRecord): Task | undefined {
-  const { state, submission, attempts, startedAt, completedAt, end } = record;
+  const { state, submission, attempts, revision, startedAt, completedAt, end } = record;
   if (state === 'WITHDRAWN' || !submission) return undefined;
   return {
     ...submission,
     state,
     attempts,
+    revision,
     ...(startedAt !== undefined && { startedAt }),
     ...(completedAt !== undefined && { completedAt }),
     ...(end && isTerminal(state) && endingOf(end)),
   };
 }
 
-export function headOf({ state, submission }: Pick<TaskRecord, 'state' | 'submission'>): TaskHead | undefined {
-  return state === 'WITHDRAWN' || !submission ? undefined : { owner: submission.owner, state };
+export function headOf({ state, submission, attempts }: TaskRecord): TaskHead | undefined {
+  return state === 'WITHDRAWN' || !submission ? undefined : { owner: submission.owner, state, attempts };
 }
 
 const endHeader = z.union([

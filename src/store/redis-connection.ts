@@ -22,10 +22,12 @@ const GOODBYE_MS = 200;
 const OUTAGE =
   /(?:^|-)(LOADING|READONLY|CLUSTERDOWN|MASTERDOWN|OOM|MISCONF|BUSY|TRYAGAIN|NOREPLICAS|NOAUTH|WRONGPASS)\b/;
 
+/** Which of a process's connections one is: its name in the log and in Redis's CLIENT LIST. */
+export type RedisConnectionName = 'commands' | 'subscriber';
+
 export interface RedisConnectionOptions {
   url: string;
-  /** Which of the process's connections it is: names it in the log and in Redis's CLIENT LIST. */
-  name: 'commands' | 'subscriber';
+  name: RedisConnectionName;
   log: Log;
   /** @default 10_000 */
   heartbeatMs?: number | undefined;

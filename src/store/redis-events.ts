@@ -13,6 +13,8 @@ export interface ChannelHandlers {
 }
 
 export interface RedisEvents {
+  /** Whether what is published now would be heard. */
+  isReady(): boolean;
   /** Takes part in a channel for as long as the events are open. */
   listen(channel: string, handlers: ChannelHandlers): void;
   close(): void;
@@ -25,6 +27,7 @@ export interface RedisEvents {
 export function openRedisEvents(subscriber: RedisConnection, publisher: RedisConnection, log: Log): RedisEvents {
   const channels = new Map<string, ChannelHandlers>();
   let attempt = 0;
+  let isSubscribed = false;
   let retry: NodeJS.Timeout | undefined;
   let closed = false;
 
@@ -32,6 +35,7 @@ export function openRedisEvents(subscriber: RedisConnection, publisher: RedisCon
     clearTimeout(retry);
     if (closed || !subscriber.isReady()) return;
     attempt += 1;
+    isSubscribed = false;
     const current = attempt;
     const pubsub = createPubSub(subscriber, publisher);
     try {
@@ -44,11 +48,13 @@ export function openRedisEvents(subscriber: RedisConnection, publisher: RedisCon
       return;
     }
     if (closed || current !== attempt) return;
+    isSubscribed = true;
     for (const { onSubscribed } of channels.values()) onSubscribed();
   }
   subscriber.onReady(() => void subscribeAll());
 
   return {
+    isReady: () => isSubscribed && subscriber.isReady(),
     listen(channel, handlers) {
       channels.set(channel, handlers);
       void subscribeAll();

@@ -1,5 +1,5 @@
 import type { Log } from '../log.ts';
-import { openRedisConnection, type RedisConnection } from './redis-connection.ts';
+import { openRedisConnection, type RedisConnection, type RedisConnectionName } from './redis-connection.ts';
 import { openRedisEvents, type RedisEvents } from './redis-events.ts';
 import { warnOfDataLoss } from './redis-settings.ts';
 
@@ -9,6 +9,8 @@ export interface RedisLinkOptions {
   log: Log;
   /** Milliseconds between two looks whether an idle connection's peer is still there. @default 10_000 */
   heartbeatMs?: number;
+  /** Called when a connection that had been lost is there again. */
+  onReconnect?: ((connection: RedisConnectionName) => void) | undefined;
 }
 
 /** What a process has of Redis, for its store and its registry alike: one connection for commands, one for messages. */
@@ -19,9 +21,17 @@ export interface RedisLink {
 }
 
 /** Returns at once and connects in the background: Redis need not be there yet. */
-export function openRedisLink({ url, log, heartbeatMs }: RedisLinkOptions): RedisLink {
-  const commands = openRedisConnection({ url, name: 'commands', log, heartbeatMs });
-  const subscriber = openRedisConnection({ url, name: 'subscriber', log, heartbeatMs });
+export function openRedisLink({ url, log, heartbeatMs, onReconnect }: RedisLinkOptions): RedisLink {
+  const open = (name: RedisConnectionName) => {
+    const connection = openRedisConnection({ url, name, log, heartbeatMs });
+    let wasReady = false;
+    connection.onReady(() => {
+      if (wasReady) onReconnect?.(name);
+      wasReady = true;
+    });
+    return connection;
+  };
+  const [commands, subscriber] = [open('commands'), open('subscriber')];
   const events = openRedisEvents(subscriber, commands, log);
   warnOfDataLoss(commands, log);
   return {

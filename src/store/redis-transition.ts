@@ -2,7 +2,7 @@ import type { Redis, Result } from 'ioredis';
 import type { Effect } from './record.ts';
 
 /** Fields of a task's hash that are read, in their order; one more, `claim`, is the script's own. */
-export const FIELDS = ['state', 'submission', 'attempts', 'startedAt', 'completedAt', 'end'] as const;
+export const FIELDS = ['state', 'submission', 'attempts', 'revision', 'startedAt', 'completedAt', 'end'] as const;
 
 /**
  * Applies one effect to one task's hash, as one atomic step. It knows no state: which are allowed comes with the call, from
@@ -13,22 +13,30 @@ export const FIELDS = ['state', 'submission', 'attempts', 'startedAt', 'complete
  */
 const TRANSITION = `
 local key = KEYS[1]
-local allowed, ttl, submission, attemptsBefore, claim, channel, event =
-  ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5], ARGV[6], ARGV[7]
+local allowed, ttl, submission, attemptsBefore, attemptsMax, claim, undone, channel, event =
+  ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5], ARGV[6], ARGV[7], ARGV[8], ARGV[9]
 
 local kept = redis.call('HMGET', key, 'state', 'attempts', 'claim')
 local state = kept[1] or 'ABSENT'
-if not string.find(allowed, ' ' .. state .. ' ', 1, true) then return false end
+local attempts = tonumber(kept[2] or 0)
+local again = state == 'RUNNING' and claim ~= '' and claim == kept[3]
+if not again and not string.find(allowed, ' ' .. state .. ' ', 1, true) then return false end
+if attemptsMax ~= '' and attempts > tonumber(attemptsMax) then return false end
 
-local attempts = math.max(tonumber(kept[2] or 0), tonumber(attemptsBefore))
+if undone ~= '' and undone == kept[3] then
+  attempts = attempts - 1
+  redis.call('HDEL', key, 'claim')
+end
+attempts = math.max(attempts, tonumber(attemptsBefore))
 if claim ~= '' and claim ~= kept[3] then
   attempts = attempts + 1
   redis.call('HSET', key, 'claim', claim)
 end
-redis.call('HSET', key, 'attempts', attempts, unpack(ARGV, 8))
+redis.call('HSET', key, 'attempts', attempts, unpack(ARGV, 10))
+local revision = redis.call('HINCRBY', key, 'revision', 1)
 if submission ~= '' then redis.call('HSETNX', key, 'submission', submission) end
 redis.call('PEXPIRE', key, ttl)
-if channel ~= '' then redis.call('PUBLISH', channel, event .. attempts .. '}') end
+if channel ~= '' then redis.call('PUBLISH', channel, event .. attempts .. ',"revision":' .. revision .. '}') end
 return attempts
 `;
 
@@ -44,15 +52,17 @@ export function defineTransition(redis: Redis): void {
 
 /** The arguments of `foretellTransition` for an effect on a task. */
 export function transitionArgs(id: string, effect: Effect, channel: string): (string | number | Buffer)[] {
-  const { from, ttlMs, submission, attemptsBefore, claim, announce } = effect;
+  const { from, ttlMs, submission, attemptsBefore, attemptsMax, claim, undone, announce } = effect;
   const args: (string | number | Buffer)[] = [
     ` ${from.join(' ')} `,
     ttlMs,
     submission ? JSON.stringify(submission) : '',
     attemptsBefore,
+    attemptsMax ?? '',
     claim ?? '',
+    undone ?? '',
     announce ? channel : '',
-    // Redis adds the number of attempts, which only it knows, and the closing brace.
+    // Redis adds the numbers of attempts and changes, which only it knows, and the closing brace.
     announce ? `${JSON.stringify({ id, ...announce }).slice(0, -1)},"attempts":` : '',
     'state',
     effect.state,

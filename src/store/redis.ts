@@ -53,7 +53,7 @@ export function createRedisStore({ link, resultTtlMs, log }: RedisStoreOptions):
   };
 
   return {
-    isReady: commands.isReady,
+    isReady: () => commands.isReady() && events.isReady(),
     async create(submissions) {
       await Promise.all(submissions.map((submission) => apply(submission.id, creationOf(submission))));
     },
@@ -64,7 +64,7 @@ export function createRedisStore({ link, resultTtlMs, log }: RedisStoreOptions):
       });
     },
     async heads(ids) {
-      return (await read(ids, FIELDS.slice(0, 2))).map((row) => {
+      return (await read(ids, FIELDS.slice(0, 3))).map((row) => {
         const record = recordOf(row);
         return record && headOf(record);
       });
@@ -84,12 +84,13 @@ function keyOf(id: string): string {
 }
 
 function recordOf(row: readonly Buffer[]): TaskRecord | undefined {
-  const [state, submission, attempts, startedAt, completedAt, end] = row;
+  const [state, submission, attempts, revision, startedAt, completedAt, end] = row;
   if (!state?.length) return undefined;
   return {
     state: recordStateSchema.parse(state.toString()),
     submission: submission?.length ? submissionSchema.parse(JSON.parse(submission.toString())) : undefined,
     attempts: Number(attempts),
+    revision: Number(revision),
     startedAt: numberOf(startedAt),
     completedAt: numberOf(completedAt),
     end: end?.length ? end : undefined,
@@ -104,6 +105,7 @@ const eventSchema: z.ZodType<TaskEvent> = z.object({
   id: z.string(),
   state: z.enum(TASK_STATES),
   attempts: z.int().nonnegative(),
+  revision: z.int().nonnegative(),
   at: z.number(),
 });
 

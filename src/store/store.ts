@@ -8,7 +8,7 @@ export type TaskListener = (event: TaskEvent | 'reread') => void;
  * Both implementations pass `tests/contract/store.ts`.
  */
 export interface TaskStore {
-  /** Whether a command sent now would be carried out. */
+  /** Whether a command sent now would be carried out, and what it announces heard. */
   isReady(): boolean;
   /** Writes records in state QUEUED. Announces nothing: nobody can know the ids yet. Leaves a record that exists as it is. */
   create(submissions: readonly Submission[]): Promise<void>;
@@ -31,4 +31,5 @@ export interface TaskStore {
 export interface TaskHead {
   owner: string;
   state: Exclude<RecordState, 'WITHDRAWN'>;
+  attempts: number;
 }

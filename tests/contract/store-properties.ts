@@ -5,7 +5,9 @@ import type { TaskStore } from '../../src/store/store.ts';
 import { type Change, REACHED_FROM, type RecordState, type Submission } from '../../src/task.ts';
 
 /** A step of a task's life: a creation, or a change. */
-type Step = { to: 'created' } | { to: RecordState; at: number; attemptsBefore: number; claim: string };
+type Step =
+  | { to: 'created' }
+  | { to: RecordState; at: number; attemptsBefore: number; claim: string; takeOver: boolean };
 
 const step: fc.Arbitrary<Step> = fc.oneof(
   { weight: 1, arbitrary: fc.constant<Step>({ to: 'created' }) },
@@ -30,6 +32,7 @@ const step: fc.Arbitrary<Step> = fc.oneof(
       attemptsBefore: fc.nat(5),
       // Few, so that some are sent again.
       claim: fc.constantFrom('a', 'b'),
+      takeOver: fc.boolean(),
     }),
   },
 );
@@ -62,12 +65,16 @@ export function storeProperties(use: () => TaskStore): void {
   });
 }
 
-function changeOf({ to, at, attemptsBefore, claim }: Exclude<Step, { to: 'created' }>, submission: Submission): Change {
+type ChangeStep = Exclude<Step, { to: 'created' }>;
+
+function changeOf({ to, at, attemptsBefore, claim, takeOver }: ChangeStep, submission: Submission): Change {
   switch (to) {
     case 'RUNNING':
-      return { to, at, submission, attemptsBefore, claim };
+      return { to, at, submission, attemptsBefore, claim, takeOver };
     case 'QUEUED':
-      return { to, at, submission, attemptsBefore };
+      return { to, at, submission, attemptsBefore, ...(!takeOver && { handedBack: claim }) };
+    case 'EXPIRED':
+      return { to, at, ...(takeOver && { submission }) };
     case 'SUCCEEDED':
       return { to, at, submission, result: { outputs: [], runMs: 1, batchSize: 1 } };
     case 'FAILED':
@@ -99,15 +106,19 @@ function createModel() {
     create() {
       if (state === 'ABSENT') state = 'QUEUED';
     },
-    change({ to, at, attemptsBefore, claim }: Exclude<Step, { to: 'created' }>): number | undefined {
+    change({ to, at, attemptsBefore, claim, takeOver }: ChangeStep): number | undefined {
       if (!REACHED_FROM[to].includes(state)) return undefined;
+      if (to === 'RUNNING' && state === 'RUNNING' && !takeOver && claim !== counted) return undefined;
+      if (to === 'EXPIRED' && (attempts > 0 || (state === 'ABSENT' && !takeOver))) return undefined;
       state = to;
       if (to === 'RUNNING') {
         attempts = Math.max(attempts, attemptsBefore) + (claim === counted ? 0 : 1);
         counted = claim;
         startedAt = at;
       } else if (to === 'QUEUED') {
-        attempts = Math.max(attempts, attemptsBefore);
+        const isUndone = !takeOver && claim === counted;
+        attempts = Math.max(attempts - (isUndone ? 1 : 0), attemptsBefore);
+        if (isUndone) counted = undefined;
         startedAt = undefined;
       } else {
         completedAt = at;

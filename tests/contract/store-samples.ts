@@ -21,6 +21,7 @@ export const running = (submission: Submission, attemptsBefore = 0, at = 20): Ex
   submission,
   attemptsBefore,
   claim: randomUUID(),
+  takeOver: true,
 });
 export const succeeded = (submission: Submission, outputs: Tensor[] = [], at = 30): Change => ({
   to: 'SUCCEEDED',

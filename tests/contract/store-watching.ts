@@ -26,8 +26,8 @@ export function watchTests(use: () => TaskStore): void {
     await use().transition(watched.id, succeeded(watched, [], 30));
     await ended.promise;
     expect(told.filter((event) => event !== 'reread')).toEqual([
-      { id: watched.id, state: 'RUNNING', attempts: 1, at: 20 },
-      { id: watched.id, state: 'SUCCEEDED', attempts: 1, at: 30 },
+      { id: watched.id, state: 'RUNNING', attempts: 1, revision: 2, at: 20 },
+      { id: watched.id, state: 'SUCCEEDED', attempts: 1, revision: 3, at: 30 },
     ]);
     unwatch();
   });
@@ -81,7 +81,10 @@ export function lifetimeTests(open: OpenStore): void {
     await store.transition(unfinished.id, running(unfinished));
     await store.transition(finished.id, succeeded(finished));
     await expect.poll(async () => (await store.get([finished.id]))[0]).toBeUndefined();
-    expect(await store.heads([finished.id, unfinished.id])).toEqual([undefined, { owner: 'alice', state: 'RUNNING' }]);
+    expect(await store.heads([finished.id, unfinished.id])).toEqual([
+      undefined,
+      { owner: 'alice', state: 'RUNNING', attempts: 1 },
+    ]);
     await store.close();
   });
 

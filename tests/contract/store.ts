@@ -3,6 +3,7 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import type { TaskStore } from '../../src/store/store.ts';
 import type { Change } from '../../src/task.ts';
 import { bytesOf, DATATYPES, STORAGE, type Tensor } from '../../src/tensor.ts';
+import { claimTests, expiryTests } from './store-claims.ts';
 import { storeProperties } from './store-properties.ts';
 import { created, failed, HOUR_MS, newSubmission, type OpenStore, running, succeeded } from './store-samples.ts';
 import { lifetimeTests, watchTests } from './store-watching.ts';
@@ -19,6 +20,8 @@ export function storeContract(name: string, open: OpenStore): void {
 
     recordTests(use);
     transitionTests(use);
+    claimTests(use);
+    expiryTests(use);
     endingTests(use);
     watchTests(use);
     lifetimeTests(open);
@@ -31,8 +34,8 @@ type Use = () => TaskStore;
 function recordTests(use: Use): void {
   test('a created task is QUEUED and is found with all that it was submitted with', async () => {
     const submission = await created(use(), { owner: 'bob "the" builder, ünï' });
-    expect(await use().get([submission.id])).toEqual([{ ...submission, state: 'QUEUED', attempts: 0 }]);
-    expect(await use().heads([submission.id])).toEqual([{ owner: submission.owner, state: 'QUEUED' }]);
+    expect(await use().get([submission.id])).toEqual([{ ...submission, state: 'QUEUED', attempts: 0, revision: 1 }]);
+    expect(await use().heads([submission.id])).toEqual([{ owner: submission.owner, state: 'QUEUED', attempts: 0 }]);
   });
 
   test('tasks come in the order asked, with a gap for one that is unknown', async () => {
@@ -48,7 +51,7 @@ function recordTests(use: Use): void {
     const submission = await created(use());
     await use().transition(submission.id, running(submission));
     await use().create([{ ...submission, owner: 'mallory' }]);
-    expect(await use().heads([submission.id])).toEqual([{ owner: 'alice', state: 'RUNNING' }]);
+    expect(await use().heads([submission.id])).toEqual([{ owner: 'alice', state: 'RUNNING', attempts: 1 }]);
   });
 
   test('a thousand tasks are created, claimed and read at once', async () => {
@@ -68,19 +71,12 @@ function recordTests(use: Use): void {
 }
 
 function transitionTests(use: Use): void {
-  test('a claim counts an attempt, and so does the claim of a redelivery whose worker died', async () => {
-    const submission = await created(use());
-    expect(await use().transition(submission.id, running(submission, 0, 20))).toBe(1);
-    expect(await use().transition(submission.id, running(submission, 0, 21))).toBe(2);
-    expect(await use().get([submission.id])).toMatchObject([{ state: 'RUNNING', attempts: 2, startedAt: 21 }]);
-  });
-
   test('a retried task is QUEUED again, not started, with its attempts counted', async () => {
     const submission = await created(use());
     await use().transition(submission.id, running(submission));
     const retry: Change = { to: 'QUEUED', at: 25, submission, attemptsBefore: 1 };
     expect(await use().transition(submission.id, retry)).toBe(1);
-    expect(await use().get([submission.id])).toEqual([{ ...submission, state: 'QUEUED', attempts: 1 }]);
+    expect(await use().get([submission.id])).toEqual([{ ...submission, state: 'QUEUED', attempts: 1, revision: 3 }]);
     expect(await use().transition(submission.id, running(submission, 1))).toBe(2);
   });
 
@@ -91,25 +87,7 @@ function transitionTests(use: Use): void {
     expect([await use().transition(submission.id, retry), await use().transition(submission.id, retry)]).toEqual([
       1, 1,
     ]);
-    expect(await use().get([submission.id])).toEqual([{ ...submission, state: 'QUEUED', attempts: 1 }]);
-  });
-
-  test('a claim is one attempt however often it is sent, also where it comes late', async () => {
-    const submission = await created(use());
-    const [claim, next] = [running(submission), running(submission, 1, 26)];
-    for (let i = 0; i < 3; i += 1) expect(await use().transition(submission.id, claim)).toBe(1);
-    await use().transition(submission.id, { to: 'QUEUED', at: 25, submission, attemptsBefore: 1 });
-    expect(await use().transition(submission.id, claim)).toBe(1);
-    for (let i = 0; i < 3; i += 1) expect(await use().transition(submission.id, next)).toBe(2);
-    expect(await use().get([submission.id])).toMatchObject([{ state: 'RUNNING', attempts: 2, startedAt: 26 }]);
-  });
-
-  test('a claim that brings a lost record back counts once as well', async () => {
-    const submission = newSubmission();
-    const claim = running(submission, 4);
-    expect([await use().transition(submission.id, claim), await use().transition(submission.id, claim)]).toEqual([
-      5, 5,
-    ]);
+    expect(await use().get([submission.id])).toEqual([{ ...submission, state: 'QUEUED', attempts: 1, revision: 4 }]);
   });
 
   test('a store that lost the record gets it back from the message, attempts included', async () => {
@@ -192,7 +170,7 @@ function endingTests(use: Use): void {
     const [task] = await use().get([submission.id]);
     const [output] = task?.result?.outputs ?? [];
     expect(output?.data instanceof Uint8Array && Buffer.from(output.data).equals(data)).toBe(true);
-    expect(await use().heads([submission.id])).toEqual([{ owner: 'alice', state: 'SUCCEEDED' }]);
+    expect(await use().heads([submission.id])).toEqual([{ owner: 'alice', state: 'SUCCEEDED', attempts: 0 }]);
   });
 
   test('a failed task says why', async () => {
@@ -200,14 +178,24 @@ function endingTests(use: Use): void {
     await use().transition(submission.id, running(submission));
     await use().transition(submission.id, failed(submission));
     const error = { code: 'MODEL_ERROR', message: 'the model said "no"' };
-    const expected = { ...submission, state: 'FAILED', attempts: 1, startedAt: 20, completedAt: 30, error };
+    const expected = {
+      ...submission,
+      state: 'FAILED',
+      attempts: 1,
+      revision: 3,
+      startedAt: 20,
+      completedAt: 30,
+      error,
+    };
     expect(await use().get([submission.id])).toEqual([expected]);
   });
 
   test.each(['CANCELLED', 'EXPIRED'] as const)('a task that was %s says when', async (to) => {
     const submission = await created(use());
     await use().transition(submission.id, { to, at: 40 });
-    expect(await use().get([submission.id])).toEqual([{ ...submission, state: to, attempts: 0, completedAt: 40 }]);
+    expect(await use().get([submission.id])).toEqual([
+      { ...submission, state: to, attempts: 0, revision: 2, completedAt: 40 },
+    ]);
   });
 
   test('a terminal state refuses every change and stays as it was', async () => {
