@@ -34,6 +34,8 @@ export function createRedisModels(commands: RedisConnection, resultTtlMs: number
   const cache = createModelCache(log);
   // For as long as there may be a task that was submitted for it: unfinished, then finished.
   const modelTtlMs = UNFINISHED_TTL_MS + resultTtlMs;
+  /** As last read: a Redis that has lost everything has it back from whoever remembers, also while no worker is there. */
+  let remembered = new Map<string, Pointer>();
 
   async function keep({ model, fingerprint }: Announcement): Promise<void> {
     const key = keyOf(fingerprint);
@@ -45,6 +47,17 @@ export function createRedisModels(commands: RedisConnection, resultTtlMs: number
     if (cache.has(fingerprint)) return cache.get(fingerprint);
     const text = await commands.run((redis) => redis.get(keyOf(fingerprint)));
     return text === null ? undefined : cache.add(fingerprint, text);
+  }
+
+  /** Puts back what is missing. */
+  async function restore(lost: readonly [string, Pointer][]): Promise<void> {
+    for (const [field, pointer] of lost) {
+      const model = cache.get(pointer.fingerprint);
+      if (!model) continue;
+      await keep({ model, ...pointer });
+      // Unless a worker was quicker.
+      await commands.run((redis) => redis.hsetnx(POINTERS, field, JSON.stringify(pointer)));
+    }
   }
 
   return {
@@ -68,13 +81,17 @@ export function createRedisModels(commands: RedisConnection, resultTtlMs: number
       return changed;
     },
     async read() {
-      const all = Object.entries(await commands.run((redis) => redis.hgetall(POINTERS)));
-      const entries = all.map(([field, text]) => ({ field, pointer: parsePointer(text) }));
+      const kept = await commands.run((redis) => redis.hgetall(POINTERS));
       const oldest = Date.now() - FORGET_MS;
-      const forgotten = entries.filter(({ pointer }) => pointer && pointer.seenAt < oldest).map(({ field }) => field);
+      const lost = [...remembered].filter(([field, { seenAt }]) => !(field in kept) && seenAt >= oldest);
+      await restore(lost);
+      const entries = [...Object.entries(kept).map(([field, text]) => [field, parsePointer(text)] as const), ...lost];
+      const forgotten = entries.flatMap(([field, pointer]) => (pointer && pointer.seenAt < oldest ? [field] : []));
       if (forgotten.length > 0) await commands.run((redis) => redis.hdel(POINTERS, ...forgotten));
-      const current = entries.flatMap(({ pointer }) => (pointer && pointer.seenAt >= oldest ? [pointer] : []));
-      const models = await Promise.all(current.map(({ fingerprint }) => find(fingerprint)));
+      remembered = new Map(
+        entries.flatMap(([field, pointer]) => (pointer && pointer.seenAt >= oldest ? [[field, pointer]] : [])),
+      );
+      const models = await Promise.all([...remembered.values()].map(({ fingerprint }) => find(fingerprint)));
       return models.filter((model) => model !== undefined);
     },
   };
@@ -86,7 +103,9 @@ function keyOf(fingerprint: string): string {
 
 const pointerSchema = z.object({ fingerprint: z.string(), announcedAt: z.number(), seenAt: z.number() });
 
-function parsePointer(text: string | null): z.infer<typeof pointerSchema> | undefined {
+type Pointer = z.infer<typeof pointerSchema>;
+
+function parsePointer(text: string | null): Pointer | undefined {
   try {
     return pointerSchema.parse(JSON.parse(text ?? ''));
   } catch {

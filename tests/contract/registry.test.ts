@@ -102,6 +102,21 @@ test('a Redis that has lost everything knows the models again when its workers h
   await listed(api).toEqual([model]);
 });
 
+test('a Redis that has lost everything has the models back from an API that remembers them, also while no worker is there', async () => {
+  const redis = await startServer();
+  const [worker, api] = [await open(redis), await open(redis)];
+  const model = newModel();
+  await worker.announce([model]);
+  await listed(api).toEqual([model]);
+  await worker.close();
+  await redis.cli('FLUSHALL');
+  await redis.cli('PUBLISH', 'foretell:models:changed', '');
+  await expect.poll(() => redis.cli('HKEYS', 'foretell:models')).toContain(model.name);
+  expect(api.list()).toEqual([model]);
+  const late = await open(redis);
+  await listed(late).toEqual([model]);
+});
+
 test('while Redis is away the last list stays, and what was read once is found', async () => {
   const redis = await startServer();
   const [worker, api] = [await open(redis), await open(redis)];
