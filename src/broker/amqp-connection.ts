@@ -1,7 +1,8 @@
 import { EventEmitter, once } from 'node:events';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { type Channel, type ChannelModel, connect, type SocketOptions } from 'amqplib';
+import { type ChannelModel, connect, type SocketOptions } from 'amqplib';
 import type { Log } from '../log.ts';
+import type { BrokerObserver } from './broker.ts';
 
 /** One connection from its handshake to its end. Whatever part of it fails, all of it is given up: no half-dead states. */
 export interface Link {
@@ -30,6 +31,7 @@ export interface ConnectionOptions<Built> {
   purpose: 'publishing' | 'consuming';
   /** Opens channels and declares what is needed; only then is the link `current`. */
   build: (link: Link) => Promise<Built>;
+  observer: BrokerObserver;
   log: Log;
 }
 
@@ -44,7 +46,7 @@ const HEARTBEAT = '10';
 
 /** Connects in the background, again and again. amqplib's own recovery loses errors that come while it sets up. */
 export function superviseConnection<Built>(options: ConnectionOptions<Built>): AmqpConnection<Built> {
-  const { log, purpose } = options;
+  const { log, purpose, observer } = options;
   const fields = { connection: purpose, broker: new URL(options.brokerUrl).host };
   const closing = new AbortController();
   const changes = new EventEmitter().setMaxListeners(0);
@@ -67,6 +69,7 @@ export function superviseConnection<Built>(options: ConnectionOptions<Built>): A
       built = await unlessLost(link, options.build(link));
       clearTimeout(timer);
       log.info(fields, isDown && wasUp ? 'broker regained' : 'broker connected');
+      if (wasUp) observer.onReconnect?.(purpose);
       isDown = false;
       wasUp = true;
       changes.emit('built');
@@ -125,17 +128,6 @@ export async function unlessLost<T>(link: Link, promised: Promise<T>): Promise<T
   } finally {
     settled.abort();
   }
-}
-
-/** Gives the link up when the channel ends, unless that is wanted. */
-export function dropWith(channel: Channel, link: Link, wanted?: AbortSignal): void {
-  channel.on('error', link.drop);
-  channel.on('close', () => {
-    // A connection closes its channels before it says why it closes, in the same breath: its reason is the better one.
-    queueMicrotask(() => {
-      if (!wanted?.aborted) link.drop(new Error('channel closed'));
-    });
-  });
 }
 
 interface OpenLink {

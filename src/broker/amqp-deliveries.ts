@@ -1,10 +1,10 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Channel, ConsumeMessage } from 'amqplib';
 import type { Log } from '../log.ts';
+import { readMessage } from './amqp-properties.ts';
 import type { Publisher } from './amqp-publisher.ts';
-import { ATTEMPTS_HEADER, ORIGIN_HEADER, RETURNS_HEADER } from './amqp-publishing-link.ts';
-import type { Delivery, Verdict } from './broker.ts';
-import { type ComingBack, comingBack } from './coming-back.ts';
+import type { BrokerObserver, Delivery, Verdict } from './broker.ts';
+import { type ComingBack, comingBack, kindOf } from './coming-back.ts';
 
 /** Before a delivery whose handler threw is given out again, and between attempts to publish a retry: no hot loop. */
 const PAUSE_MS = 1_000;
@@ -19,12 +19,14 @@ export interface DeliveriesOptions {
   /** Aborts when the consumer closes; ends every pause. */
   closing: AbortSignal;
   publisher: Publisher;
+  observer: BrokerObserver;
   log: Log;
 }
 
 /** The deliveries of one channel that wait for their verdict. */
 export interface Deliveries {
-  take(message: ConsumeMessage): void;
+  /** Resolves when it is settled, or no longer ours. */
+  take(message: ConsumeMessage): Promise<void>;
   /** Resolves when none is left. */
   settled(): Promise<void>;
 }
@@ -37,18 +39,21 @@ export function createDeliveries(options: DeliveriesOptions): Deliveries {
   });
 
   async function handle(message: ConsumeMessage, signal: AbortSignal): Promise<void> {
-    const { origin, ...said } = read(message, queue);
-    let verdict: Verdict | 'requeue';
+    const { origin, ...said } = readMessage(message, queue);
+    let verdict: Verdict;
     try {
-      verdict = await handler({ ...said, signal });
+      verdict = await handler({ ...said, redelivered: message.fields.redelivered, signal });
     } catch (error) {
       log.error({ queue, taskId: said.id, err: error }, 'handler failed');
       verdict = 'requeue';
       await pause(signal, options.closing);
     }
+    const kind = kindOf(verdict);
     if (typeof verdict === 'object') verdict = await publishAgain(comingBack(said, verdict), origin, signal, options);
     // The one place where deliveries are settled; nothing is awaited between this check and the channel.
-    if (!signal.aborted) settle(message, verdict);
+    if (signal.aborted) return;
+    settle(message, verdict);
+    options.observer.onVerdict?.(queue, verdict === 'requeue' ? 'requeue' : kind);
   }
 
   function settle(message: ConsumeMessage, verdict: 'ack' | 'dead-letter' | 'requeue'): void {
@@ -63,30 +68,18 @@ export function createDeliveries(options: DeliveriesOptions): Deliveries {
   }
 
   return {
-    take: (message) => {
+    take: async (message) => {
+      // It was on its way when the close began: others need not wait until the rest is settled.
+      if (options.closing.aborted) return settle(message, 'requeue');
       const ours = new AbortController();
       const handled = handle(message, ours.signal).finally(() => inHand.delete(handled));
       inHand.set(handled, ours);
+      return handled;
     },
     settled: async () => {
       while (inHand.size > 0) await Promise.all(inHand.keys());
     },
   };
-}
-
-function read({ content, properties }: ConsumeMessage, queue: string) {
-  const origin: unknown = properties.headers?.[ORIGIN_HEADER];
-  return {
-    id: String(properties.messageId),
-    body: content,
-    attemptsBefore: countIn(properties.headers?.[ATTEMPTS_HEADER]),
-    returnsBefore: countIn(properties.headers?.[RETURNS_HEADER]),
-    origin: typeof origin === 'string' ? origin : queue,
-  };
-}
-
-function countIn(header: unknown): number {
-  return typeof header === 'number' ? header : 0;
 }
 
 /**
@@ -101,7 +94,9 @@ async function publishAgain(
 ): Promise<'ack' | 'requeue'> {
   for (let attempt = 0; !signal.aborted && !closing.aborted; attempt += 1) {
     try {
-      await publisher.publish({ exchange: rung, routingKey: queue, origin }, again);
+      // A dead letter outlives the queue that it came from.
+      if (origin !== queue) await publisher.prepare(origin);
+      await publisher.publish({ exchange: rung, routingKey: origin, origin }, again);
       return 'ack';
     } catch (error) {
       if (attempt === 0) log.warn({ queue, taskId: again.id, err: error }, 'retry not published yet');

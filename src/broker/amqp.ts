@@ -1,27 +1,28 @@
 import { BrokerUnavailable } from '../errors.ts';
 import type { Log } from '../log.ts';
-import { type AmqpConnection, type Link, superviseConnection } from './amqp-connection.ts';
-import { attachConsumer, buildConsumingLink } from './amqp-consumer.ts';
+import { type AmqpConnection, superviseConnection } from './amqp-connection.ts';
+import { attachConsumer, buildConsumingLink, type ConsumingLink } from './amqp-consumer.ts';
 import { createPublisher } from './amqp-publisher.ts';
 import { buildPublishingLink } from './amqp-publishing-link.ts';
-import type { Broker, Consumer } from './broker.ts';
+import type { Broker, BrokerObserver, Consumer } from './broker.ts';
 import { EXCHANGE } from './topology.ts';
 
 /**
  * RabbitMQ, by two connections: when it is short of memory or disk it reads nothing from those that publish, and acks on
  * the same one would wait behind the alarm that only consuming can end. Connects in the background, for ever.
  */
-export function createAmqpBroker(brokerUrl: string, log: Log): Broker {
+export function createAmqpBroker(brokerUrl: string, log: Log, observer: BrokerObserver = {}): Broker {
   const publishing = superviseConnection({
     brokerUrl,
     purpose: 'publishing',
     build: (link) => buildPublishingLink(link, log),
+    observer,
     log,
   });
   const publisher = createPublisher(publishing);
   const consumers = new Set<Consumer>();
   // An API never consumes and needs no second connection.
-  let consuming: AmqpConnection<Link> | undefined;
+  let consuming: AmqpConnection<ConsumingLink> | undefined;
   let isClosed = false;
 
   return {
@@ -29,15 +30,19 @@ export function createAmqpBroker(brokerUrl: string, log: Log): Broker {
     publish: (queue, message) => publisher.publish({ exchange: EXCHANGE, routingKey: queue, origin: queue }, message),
     consume: async ({ queue, prefetch }, handler) => {
       if (isClosed) throw new BrokerUnavailable('the broker is closed');
-      consuming ??= superviseConnection({ brokerUrl, purpose: 'consuming', build: buildConsumingLink, log });
-      const consumer = attachConsumer(consuming, { queue, prefetch, handler, publisher, log });
+      consuming ??= superviseConnection({ brokerUrl, purpose: 'consuming', build: buildConsumingLink, observer, log });
+      const consumer = attachConsumer(consuming, { queue, prefetch, handler, publisher, observer, log });
       consumers.add(consumer);
       return {
+        ...consumer,
         close: async () => {
           await consumer.close();
           consumers.delete(consumer);
         },
       };
+    },
+    prepare: async (queues) => {
+      await Promise.all(queues.map(publisher.prepare));
     },
     depth: publisher.depth,
     close: async () => {

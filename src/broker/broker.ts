@@ -30,11 +30,22 @@ export interface Delivery extends BrokerMessage {
 }
 
 export interface Consumer {
-  /** Takes no more deliveries until `resume`; those in hand stay. */
+  /** Takes no more deliveries until `resume`; those in hand stay, and those already on their way are still handled. */
   pause(): void;
   resume(): void;
   /** Takes no more deliveries; resolves when the verdict of each one in hand has reached the broker (or its channel is gone). */
   close(): Promise<void>;
+}
+
+/** What was done with a delivery, for those who count. */
+export type VerdictKind = 'ack' | 'dead-letter' | 'requeue' | 'retry' | 'return';
+
+/** Hears what goes on inside a broker. It is called in the middle of it, and must not throw. */
+export interface BrokerObserver {
+  /** A connection that was lost is there again. */
+  onReconnect?(connection: 'publishing' | 'consuming'): void;
+  /** A verdict on a delivery of this queue has taken effect. */
+  onVerdict?(queue: string, kind: VerdictKind): void;
 }
 
 /**
@@ -49,15 +60,20 @@ export interface Broker {
   /**
    * Hands deliveries to `handler`, at most `prefetch` unsettled ones at a time, and goes on doing so through every
    * reconnect. `{ retryAfterMs }` and `{ returnAfterMs }` publish the message again, with one more attempt or one more
-   * return counted, to come back after the next longer delay of the ladder, and ack it once that is confirmed. It comes back to
-   * the queue it was first published to: also a dead letter does. A handler
-   * that throws is a bug: the delivery is given out again after a pause.
+   * return counted, to come back after the next longer delay of the ladder, and ack it once that is confirmed. It comes
+   * back to the queue that it was first published to, a dead letter too. A handler that throws is a bug: the delivery is
+   * given out again after a pause.
    */
   consume(
     options: { queue: string; prefetch: number },
     handler: (delivery: Delivery) => Promise<Verdict>,
   ): Promise<Consumer>;
-  /** Messages that wait in a queue, not counting unsettled deliveries. */
+  /**
+   * Makes queues, so that the first messages of each are as safe as any later ones. Rejects with `BrokerUnavailable`; what
+   * is missing then is made by whoever needs it first.
+   */
+  prepare(queues: readonly string[]): Promise<void>;
+  /** Messages that wait in a queue, not counting unsettled deliveries. Rejects with `BrokerUnavailable` after a second. */
   depth(queue: string): Promise<number>;
   close(): Promise<void>;
 }

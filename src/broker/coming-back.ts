@@ -1,4 +1,4 @@
-import type { BrokerMessage, Verdict } from './broker.ts';
+import type { BrokerMessage, Verdict, VerdictKind } from './broker.ts';
 import { type RetryRung, retryRung } from './topology.ts';
 
 /** A message on its way back to its queue: what it then says, and the rung that it waits on. */
@@ -7,14 +7,20 @@ export interface ComingBack extends RetryRung {
 }
 
 /** What becomes of a message by a verdict that lets it come back. */
-export function comingBack(
-  { id, body, attemptsBefore, returnsBefore = 0 }: BrokerMessage,
-  verdict: Extract<Verdict, object>,
-): ComingBack {
+export function comingBack(said: BrokerMessage, verdict: Extract<Verdict, object>): ComingBack {
+  const { id, body, attemptsBefore, returnsBefore = 0, traceparent } = said;
+  // Written out: a delivery says more, and its signal would outlive it.
+  const kept = { id, body, traceparent };
   if ('retryAfterMs' in verdict) {
-    const message = { id, body, attemptsBefore: attemptsBefore + 1, returnsBefore };
+    const message = { ...kept, attemptsBefore: attemptsBefore + 1, returnsBefore };
     return { ...retryRung(verdict.retryAfterMs), message };
   }
-  const message = { id, body, attemptsBefore, returnsBefore: returnsBefore + 1 };
+  const message = { ...kept, attemptsBefore, returnsBefore: returnsBefore + 1 };
   return { ...retryRung(verdict.returnAfterMs), message };
+}
+
+/** Under which name a verdict is counted. */
+export function kindOf(verdict: Verdict): VerdictKind {
+  if (typeof verdict === 'string') return verdict;
+  return 'retryAfterMs' in verdict ? 'retry' : 'return';
 }

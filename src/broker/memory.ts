@@ -1,12 +1,12 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { BrokerUnavailable } from '../errors.ts';
 import type { Log } from '../log.ts';
-import type { Broker, BrokerMessage, Consumer, Delivery, Verdict } from './broker.ts';
-import { type ComingBack, comingBack } from './coming-back.ts';
-import { createMemoryQueue, type MemoryQueue } from './memory-queue.ts';
+import type { Broker, BrokerObserver, Consumer, Delivery, Verdict } from './broker.ts';
+import { comingBack, kindOf } from './coming-back.ts';
+import { createMemoryQueue, type MemoryQueue, type Waiting } from './memory-queue.ts';
 import { DEAD_LETTER_QUEUE } from './topology.ts';
 
-/** Bodies in the broker, from their publish to their ack; beyond that it refuses more, as RabbitMQ does when it is full. */
+/** Bodies in the broker, from their publish until they are settled for good; beyond that it refuses more, as a full RabbitMQ does. */
 const WAITING_BYTES_MAX = 1024 * 1024 * 1024;
 
 /** Before a delivery whose handler threw is given out again: no hot loop. */
@@ -15,7 +15,7 @@ const REQUEUE_PAUSE_MS = 1_000;
 type Handler = (delivery: Delivery) => Promise<Verdict>;
 
 /** A broker in this process, which keeps nothing beyond it. */
-export function createMemoryBroker(log: Log): Broker {
+export function createMemoryBroker(log: Log, observer: BrokerObserver = {}): Broker {
   const queues = new Map<string, MemoryQueue>();
   const closing = new AbortController();
   const inHand = new Set<AbortController>();
@@ -34,11 +34,12 @@ export function createMemoryBroker(log: Log): Broker {
     await sleep(ms, undefined, { signal: closing.signal }).catch(() => undefined);
   }
 
-  async function verdictOf(queue: string, handler: Handler, message: BrokerMessage): Promise<Verdict | 'requeue'> {
+  async function verdictOf(queue: string, handler: Handler, { message, redelivered }: Waiting): Promise<Verdict> {
     const ours = new AbortController();
     inHand.add(ours);
     try {
-      return await handler({ ...message, returnsBefore: message.returnsBefore ?? 0, signal: ours.signal });
+      const { returnsBefore = 0 } = message;
+      return await handler({ ...message, returnsBefore, redelivered, signal: ours.signal });
     } catch (error) {
       log.error({ queue, taskId: message.id, err: error }, 'handler failed');
       await pause(REQUEUE_PAUSE_MS);
@@ -48,18 +49,22 @@ export function createMemoryBroker(log: Log): Broker {
     }
   }
 
-  async function comeBack(queue: string, { delayMs, message }: ComingBack): Promise<void> {
-    await pause(delayMs);
-    queueOf(queue).push(message);
+  async function comeBack({ message, origin }: Waiting, verdict: Extract<Verdict, object>): Promise<void> {
+    const again = comingBack(message, verdict);
+    await pause(again.delayMs);
+    queueOf(origin).push({ message: again.message, origin, redelivered: false });
   }
 
-  async function deliver(queue: string, handler: Handler, message: BrokerMessage): Promise<void> {
-    const verdict = await verdictOf(queue, handler, message);
-    if (verdict === 'ack') waitingBytes -= message.body.byteLength;
-    else if (verdict === 'requeue') queueOf(queue).giveBack(message);
-    else if (verdict === 'dead-letter') queueOf(DEAD_LETTER_QUEUE).push(message);
+  async function deliver(queue: string, handler: Handler, waiting: Waiting): Promise<void> {
+    const verdict = await verdictOf(queue, handler, waiting);
+    if (closing.signal.aborted) return;
+    const isDead = verdict === 'dead-letter' && queue !== DEAD_LETTER_QUEUE;
+    if (verdict === 'requeue') queueOf(queue).giveBack({ ...waiting, redelivered: true });
+    else if (isDead) queueOf(DEAD_LETTER_QUEUE).push({ ...waiting, redelivered: false });
     // The delivery is settled now; the message waits without it.
-    else void comeBack(queue, comingBack(message, verdict));
+    else if (typeof verdict === 'object') void comeBack(waiting, verdict);
+    else waitingBytes -= waiting.message.body.byteLength;
+    observer.onVerdict?.(queue, kindOf(verdict));
   }
 
   return {
@@ -71,12 +76,13 @@ export function createMemoryBroker(log: Log): Broker {
         throw new BrokerUnavailable(`the broker holds ${WAITING_BYTES_MAX} bytes and takes no more`);
       }
       waitingBytes += bytes;
-      queueOf(queue).push(message);
+      queueOf(queue).push({ message, origin: queue, redelivered: false });
     },
     consume: async ({ queue, prefetch }, handler): Promise<Consumer> => {
       if (closing.signal.aborted) throw new BrokerUnavailable('the broker is closed');
-      return queueOf(queue).consume(prefetch, (message) => deliver(queue, handler, message), closing.signal);
+      return queueOf(queue).consume(prefetch, (waiting) => deliver(queue, handler, waiting), closing.signal);
     },
+    prepare: async () => undefined,
     depth: async (queue) => queues.get(queue)?.depth() ?? 0,
     close: async () => {
       const reason = new Error('the broker is closed');

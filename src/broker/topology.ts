@@ -6,7 +6,10 @@ import { createHash } from 'node:crypto';
  */
 const VERSION = 'foretell.v1';
 
-export type Lane = 'normal' | 'high';
+/** What waits in `high` is taken first. */
+export const LANES = ['normal', 'high'] as const;
+
+export type Lane = (typeof LANES)[number];
 
 /** Direct: a message goes to the queue that its routing key names, or is returned to its publisher. */
 export const EXCHANGE = VERSION;
@@ -37,6 +40,8 @@ export const RETRY_LADDER: readonly RetryRung[] = [
 /** Largest body that is published. RabbitMQ 4 closes the channel of whoever sends more; 3.10 would take 128 MiB. */
 export const MESSAGE_BYTES_MAX = 16 * 1024 * 1024;
 
+const PREDICTION_PREFIX = `${VERSION}.predict.`;
+
 /** AMQP's limit for a name. */
 const NAME_BYTES_MAX = 255;
 
@@ -46,12 +51,17 @@ const NAME_BYTES_MAX = 255;
  */
 export function predictionQueue(model: string, lane: Lane): string {
   const suffix = lane === 'high' ? '.high' : '';
-  const queue = `${VERSION}.predict.${model}${suffix}`;
+  const queue = `${PREDICTION_PREFIX}${model}${suffix}`;
   const isPlain = !/[\p{Cc}\p{Cs}]|\.high$|~[0-9a-f]{64}$/u.test(model);
   if (isPlain && Buffer.byteLength(queue) <= NAME_BYTES_MAX) return queue;
   const readable = model.replace(/[^\w.-]/g, '_').slice(0, 100);
   const hash = createHash('sha256').update(Buffer.from(model, 'utf16le')).digest('hex');
-  return `${VERSION}.predict.${readable}~${hash}${suffix}`;
+  return `${PREDICTION_PREFIX}${readable}~${hash}${suffix}`;
+}
+
+/** Whether a name is one that `predictionQueue` gives; what a stranger wrote into a message is not made a queue. */
+export function isPredictionQueue(name: string): boolean {
+  return name.startsWith(PREDICTION_PREFIX) && Buffer.byteLength(name) <= NAME_BYTES_MAX;
 }
 
 /** The shortest delay that is not shorter than asked, or the longest there is. */

@@ -6,7 +6,16 @@ import type { Broker, Verdict } from '../../src/broker/broker.ts';
 import { openBroker } from '../../src/broker/open.ts';
 import { type Rabbitmq, startRabbitmq } from '../support/rabbitmq.ts';
 import { createTestLog } from '../support/test-log.ts';
-import { createInbox, messageOf, PATIENT, publishAtLast, textOf, unavailable, uniqueQueue } from './broker.ts';
+import {
+  becomesReady,
+  createInbox,
+  messageOf,
+  PATIENT,
+  publishAtLast,
+  textOf,
+  unavailable,
+  uniqueQueue,
+} from './broker.ts';
 
 // RabbitMQ killed, stopped, silenced, or short of memory. Each test leaves it as it was.
 
@@ -26,8 +35,6 @@ async function open() {
   opened.push(broker);
   return { broker, log };
 }
-
-const becomesReady = (broker: Broker) => expect.poll(() => broker.isReady(), PATIENT).toBe(true);
 
 test('every confirmed message survives the kill of RabbitMQ and reaches consumers that resume by themselves', async () => {
   const { broker, log } = await open();

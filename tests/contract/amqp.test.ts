@@ -1,10 +1,19 @@
 import { afterAll, afterEach, beforeAll, expect, test } from 'vitest';
-import type { Broker } from '../../src/broker/broker.ts';
+import type { Broker, Verdict } from '../../src/broker/broker.ts';
 import { openBroker } from '../../src/broker/open.ts';
 import { DEAD_LETTER_QUEUE, EXCHANGE, retryRung } from '../../src/broker/topology.ts';
 import { type Rabbitmq, startRabbitmq } from '../support/rabbitmq.ts';
 import { createTestLog } from '../support/test-log.ts';
-import { createInbox, messageOf, PATIENT, publishAtLast, textOf, unavailable, uniqueQueue } from './broker.ts';
+import {
+  becomesReady,
+  createInbox,
+  messageOf,
+  PATIENT,
+  publishAtLast,
+  textOf,
+  unavailable,
+  uniqueQueue,
+} from './broker.ts';
 
 // What operators may do to the queues while we use them.
 
@@ -22,19 +31,79 @@ async function open() {
   const log = createTestLog();
   const broker = await openBroker(rabbitmq.url, log);
   opened.push(broker);
+  await becomesReady(broker);
   return { broker, log };
 }
 
-test('a message that reaches no queue is refused, and the queue is declared anew for the next', async () => {
+test('a message that reaches no queue is published again, once the queue is declared anew', async () => {
   const { broker } = await open();
   const queue = uniqueQueue();
   await publishAtLast(broker, queue, '1');
   await rabbitmq.withChannel((channel) => channel.unbindQueue(queue, EXCHANGE, queue));
-  await expect(broker.publish(queue, messageOf('2'))).rejects.toEqual(unavailable);
-  await broker.publish(queue, messageOf('3'));
+  await broker.publish(queue, messageOf('2'));
   const inbox = createInbox();
   await broker.consume({ queue, prefetch: 1 }, inbox.handler);
-  expect([await inbox.next(), await inbox.next()].map(textOf)).toEqual(['1', '3']);
+  expect([await inbox.next(), await inbox.next()].map(textOf)).toEqual(['1', '2']);
+});
+
+test('a message that RabbitMQ refuses is published again until it is taken', async () => {
+  const { broker } = await open();
+  const queue = uniqueQueue();
+  await publishAtLast(broker, queue, '1');
+  const full = `${queue} is full`;
+  // A publish that reaches two queues is refused if one of them has no room.
+  await rabbitmq.withChannel(async (channel) => {
+    await channel.assertQueue(full, { maxLength: 1, arguments: { 'x-overflow': 'reject-publish' } });
+    await channel.bindQueue(full, EXCHANGE, queue);
+    channel.sendToQueue(full, Buffer.from('takes the room'));
+    await expect.poll(async () => (await channel.checkQueue(full)).messageCount, PATIENT).toBe(1);
+  });
+  let outcome = 'none';
+  const published = broker.publish(queue, messageOf('2')).then(
+    () => (outcome = 'confirmed'),
+    () => (outcome = 'refused'),
+  );
+  // It has reached the other queue, again and again.
+  await expect.poll(() => broker.depth(queue), PATIENT).toBeGreaterThan(2);
+  expect(outcome).toBe('none');
+  await rabbitmq.withChannel((channel) => channel.deleteQueue(full));
+  await published;
+  expect(outcome).toBe('confirmed');
+});
+
+test('queues that are made by several in the same moment refuse nobody', async () => {
+  const { broker } = await open();
+  const { broker: other } = await open();
+  const queues = Array.from({ length: 20 }, uniqueQueue);
+  await Promise.all(
+    queues.flatMap((queue) => [
+      other.consume({ queue, prefetch: 1 }, async () => 'ack'),
+      broker.publish(queue, messageOf('x')),
+      other.publish(queue, messageOf('y')),
+    ]),
+  );
+  await expect
+    .poll(() => Promise.all(queues.map((queue) => broker.depth(queue))), PATIENT)
+    .toEqual(queues.map(() => 0));
+});
+
+test('a dead letter goes back to its queue of origin though that was deleted', async () => {
+  const { broker } = await open();
+  const queue = uniqueQueue();
+  const consumer = await broker.consume({ queue, prefetch: 1 }, async () => 'dead-letter');
+  const message = messageOf('x');
+  await broker.publish(queue, message);
+  const dead = createInbox(({ id, signal }) => (id === message.id && !signal.aborted ? deleted.promise : 'ack'));
+  const deleted = Promise.withResolvers<Verdict>();
+  await broker.consume({ queue: DEAD_LETTER_QUEUE, prefetch: 10 }, dead.handler);
+  await expect.poll(async () => (await dead.next()).id, PATIENT).toBe(message.id);
+  await consumer.close();
+  await rabbitmq.withChannel((channel) => channel.deleteQueue(queue));
+  deleted.resolve({ returnAfterMs: 1 });
+  await expect.poll(() => broker.depth(queue), PATIENT).toBe(1);
+  const inbox = createInbox();
+  await broker.consume({ queue, prefetch: 1 }, inbox.handler);
+  expect(await inbox.next()).toMatchObject({ id: message.id, returnsBefore: 1 });
 });
 
 test('a consumer whose queue was deleted under it makes it anew and goes on', async () => {

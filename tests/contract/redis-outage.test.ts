@@ -7,7 +7,7 @@ import { createRedisStore } from '../../src/store/redis.ts';
 import { openRedisLink } from '../../src/store/redis-link.ts';
 import type { TaskStore } from '../../src/store/store.ts';
 import { freePort } from '../support/free-port.ts';
-import { startLosingProxy } from '../support/losing-proxy.ts';
+import { startProxy } from '../support/proxy.ts';
 import { createTestLog, type TestLog } from '../support/test-log.ts';
 import { openForTest, outcomeOf, startServer } from './redis-samples.ts';
 import { announcementsArrived, HOUR_MS, newSubmission, running } from './store-samples.ts';
@@ -77,7 +77,7 @@ test('a command that finds Redis restarting waits for it instead of failing', as
 
 test('a claim whose answer was lost with the connection rejects, and is not sent again', async () => {
   const redis = await startServer();
-  const proxy = await startLosingProxy(redis.port);
+  const proxy = await startProxy(redis.port);
   onTestFinished(() => proxy.close());
   const { store } = await openForTest(`redis://127.0.0.1:${proxy.port}`);
   const submissions = Array.from({ length: 20 }, () => newSubmission());

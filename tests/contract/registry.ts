@@ -18,6 +18,7 @@ export function newModel(fields: Partial<ServedModel> = {}): ServedModel {
     },
     names: { inputs: { features: { fields: ['a', 'b', 'c', 'd'] } }, outputs: { label: { labels: ['x', 'y'] } } },
     maxBatch: 64,
+    maxWaiting: 100_000,
     example: { a: 1, b: 2, c: 3, d: 4 },
     ...fields,
   };

@@ -1,0 +1,46 @@
+import type { Message, Options } from 'amqplib';
+import type { BrokerMessage } from './broker.ts';
+import { isPredictionQueue } from './topology.ts';
+
+/** Attempts made before: our own count, because RabbitMQ's differs from version to version. */
+const ATTEMPTS_HEADER = 'x-attempts-before';
+
+/** How often it was returned without an attempt. */
+const RETURNS_HEADER = 'x-returns-before';
+
+/** The queue that the message was first published to; it keeps it, whatever way it takes afterwards. */
+const ORIGIN_HEADER = 'x-origin';
+
+/** By the name that W3C Trace Context gives it, so that other tools see it as well. */
+const TRACEPARENT_HEADER = 'traceparent';
+
+/** What is written beside the body of a message. */
+export function propertiesOf(message: BrokerMessage, origin: string): Options.Publish {
+  const { id, attemptsBefore, returnsBefore = 0, traceparent } = message;
+  const headers = {
+    [ATTEMPTS_HEADER]: attemptsBefore,
+    [RETURNS_HEADER]: returnsBefore,
+    [ORIGIN_HEADER]: origin,
+    ...(traceparent !== undefined && { [TRACEPARENT_HEADER]: traceparent }),
+  };
+  return { persistent: true, messageId: id, headers };
+}
+
+/** What a message says, and the queue that it comes back to: of one that does not tell, the queue that it was found in. */
+export function readMessage({ content, properties }: Message, queue: string) {
+  const headers = properties.headers ?? {};
+  const origin: unknown = headers[ORIGIN_HEADER];
+  const traceparent: unknown = headers[TRACEPARENT_HEADER];
+  return {
+    id: String(properties.messageId),
+    body: content,
+    attemptsBefore: countIn(headers[ATTEMPTS_HEADER]),
+    returnsBefore: countIn(headers[RETURNS_HEADER]),
+    ...(typeof traceparent === 'string' && { traceparent }),
+    origin: typeof origin === 'string' && isPredictionQueue(origin) ? origin : queue,
+  };
+}
+
+function countIn(header: unknown): number {
+  return typeof header === 'number' ? header : 0;
+}
