@@ -1,11 +1,15 @@
-import type { IncomingMessage, ServerResponse } from 'node:http';
-import { ANONYMOUS, type ApiKeys } from './api-keys.ts';
-import { type Config, isLoopback } from './config.ts';
+import type { Broker } from './broker/broker.ts';
+import { LANES, predictionQueue } from './broker/topology.ts';
+import type { Config } from './config.ts';
+import { openExpirer } from './expirer.ts';
 import { createGraphQLServer, GRAPHQL_PATH, type GraphQLServer } from './graphql/server.ts';
+import { graphqlRoute } from './graphql-route.ts';
 import { healthRoute } from './health.ts';
-import { openHttpServer, type Route, refuse } from './http-server.ts';
+import { openHttpServer, type Route } from './http-server.ts';
+import { createLoad } from './load.ts';
 import type { Log } from './log.ts';
-import type { ModelRegistry } from './models/registry.ts';
+import { metricsRoute } from './metrics-route.ts';
+import { defaultVersions, type ModelRegistry } from './models/registry.ts';
 import { createPredictions } from './predictions.ts';
 import type { Services } from './services.ts';
 
@@ -15,17 +19,23 @@ export interface Api {
   close(): Promise<void>;
 }
 
-/** The API: GraphQL and health over one HTTP server. */
-export async function openApi(config: Config, { broker, store, registry }: Services, log: Log): Promise<Api> {
+/** The API: GraphQL and health over one HTTP server, and the deadlines of what was submitted. */
+export async function openApi(config: Config, services: Services, log: Log): Promise<Api> {
+  const { broker, store, deadlines, registry, metrics } = services;
   const closing = new AbortController();
-  const predictions = createPredictions({ broker, store, log });
+  const predictions = createPredictions({ ...services, log });
+  metrics.observe({ queueDepths: () => queueDepths(broker, registry) });
   const graphql = createGraphQLServer({ predictions, registry, settings: config, log });
+  const load = createLoad(config);
   const health = () => ({ broker: broker.isReady(), store: store.isReady(), models: registry.list().length });
-  const server = await openHttpServer({
-    host: config.host,
-    port: config.port,
-    routes: [healthRoute(health), homeRoute, graphqlRoute(graphql, config, registry, closing.signal)],
-  });
+  const routes = [
+    healthRoute(health),
+    metricsRoute(metrics, log),
+    homeRoute,
+    graphqlRoute({ graphql, config, registry, load, closing: closing.signal }),
+  ];
+  const server = await openHttpServer({ host: config.host, port: config.port, routes });
+  const expirer = openExpirer({ store, deadlines, metrics, log });
   return {
     url: server.url,
     graphql,
@@ -33,9 +43,18 @@ export async function openApi(config: Config, { broker, store, registry }: Servi
       // Whoever waits for a prediction is answered with the task as it is.
       closing.abort();
       await server.close();
+      await expirer.close();
       graphql.close();
     },
   };
+}
+
+/** What waits in each lane of each model that is known. */
+function queueDepths(broker: Broker, registry: ModelRegistry) {
+  const lanes = defaultVersions(registry.list()).flatMap(({ name: model }) =>
+    LANES.map((lane) => ({ model, lane, queue: predictionQueue(model, lane) })),
+  );
+  return Promise.all(lanes.map(async ({ queue, ...of }) => ({ ...of, messages: await broker.depth(queue) })));
 }
 
 /** A browser that opens the bare address finds GraphiQL. */
@@ -44,59 +63,3 @@ const homeRoute: Route = (_request, response, path) => {
   response.writeHead(302, { location: GRAPHQL_PATH }).end();
   return true;
 };
-
-function graphqlRoute(graphql: GraphQLServer, config: Config, registry: ModelRegistry, closing: AbortSignal): Route {
-  const { apiKeys, graphiql, allowUnauthenticated } = config;
-  return (request, response, path) => {
-    if (path !== GRAPHQL_PATH) return false;
-    const owner = ownerOf(request, apiKeys, graphiql);
-    const hostname = hostnameOf(request);
-    if (hostname === undefined) refuse(response, 400, 'BAD_USER_INPUT', 'expected a host name as Host');
-    else if (owner === undefined) refuseKey(response);
-    else if (!apiKeys.required && !allowUnauthenticated && !isLoopback(hostname)) refuseName(response);
-    else if (request.method === 'POST' && !isJson(request)) refuseContentType(response);
-    else if (!registry.isReady()) refuse(response, 503, 'STORE_UNAVAILABLE', 'the models have not been read yet');
-    else {
-      // nginx would otherwise gather the events of a stream before it passes them on.
-      response.setHeader('X-Accel-Buffering', 'no');
-      void graphql.handle(request, response, { owner, closing });
-    }
-    return true;
-  };
-}
-
-/** Whose operation it is. What executes nothing, a CORS preflight and the page of GraphiQL, needs no key. */
-function ownerOf(request: IncomingMessage, apiKeys: ApiKeys, graphiql: boolean): string | undefined {
-  const asksForPage = request.method === 'GET' && /text\/html/.test(request.headers.accept ?? '');
-  const isPage = graphiql && asksForPage && !request.url?.includes('?');
-  if (!apiKeys.required || request.method === 'OPTIONS' || isPage) return ANONYMOUS;
-  return apiKeys.ownerOf(request.headers.authorization);
-}
-
-function refuseKey(response: ServerResponse): void {
-  response.setHeader('www-authenticate', 'Bearer');
-  refuse(response, 401, 'UNAUTHENTICATED', 'expected the header `Authorization: Bearer <key>` with a known key');
-}
-
-/** `undefined` for what is no host at all, and no address can be made with. */
-function hostnameOf({ headers }: IncomingMessage): string | undefined {
-  return URL.parse(`http://${headers.host}`)?.hostname.replace(/^\[|\]$/g, '');
-}
-
-/** Without keys the address is the only guard, and a page whose name was given a loopback address gets past that: its own name tells. */
-function refuseName(response: ServerResponse): void {
-  const message = 'expected the name of this machine as Host; for other names set API_KEYS, or ALLOW_UNAUTHENTICATED=1';
-  refuse(response, 403, 'FORBIDDEN', message);
-}
-
-/**
- * Any page may send a form or plain text to any address without asking first; JSON it may not. That, no mutation by GET and no
- * CORS keep other people's pages out, and still let a browser's EventSource, which can set no header, subscribe.
- */
-function isJson(request: IncomingMessage): boolean {
-  return /^application\/json\s*(;|$)/.test(request.headers['content-type'] ?? '');
-}
-
-function refuseContentType(response: ServerResponse): void {
-  refuse(response, 415, 'BAD_USER_INPUT', 'expected the content type application/json');
-}

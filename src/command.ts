@@ -22,7 +22,7 @@ export async function runCommand(
   const config = configOrExit(command);
   const log = createLog(config.logLevel, command);
   const lifecycle = createLifecycle(log);
-  closeOnSignal(lifecycle, log);
+  closeOnSignal(lifecycle, config.graceMs, log);
   try {
     await start(config, log, lifecycle);
   } catch (error) {

@@ -1,10 +1,8 @@
 import { AppError, ifUnavailable } from './errors.ts';
+import { READ_MAX } from './results.ts';
 import type { TaskStore } from './store/store.ts';
 import { isTerminal, type Task } from './task.ts';
 import { TaskStream } from './task-stream.ts';
-
-/** Results read at a time: a slow client holds this many in memory, however many tasks it waits for. */
-const READ_AHEAD = 32;
 
 /** Readings that find no record before an unfinished task is given up: some five minutes, in which a worker recreates it. */
 const MISSING_MAX = 30;
@@ -38,8 +36,9 @@ export class Completions extends TaskStream<Task | AppError> {
     }
   }
 
-  /** Rejects with UNKNOWN_TASK, naming them, if `result` would not find some of the tasks for this owner. */
+  /** Rejects with RATE_LIMITED, or with UNKNOWN_TASK, naming them, if `result` would not find some of the tasks for this owner. */
   static async open(store: TaskStore, ids: readonly string[], owner: string): Promise<Completions> {
+    TaskStream.makeRoom(store, ids.length);
     const stream = new Completions(store, ids);
     try {
       const heads = await store.heads(ids);
@@ -70,9 +69,12 @@ export class Completions extends TaskStream<Task | AppError> {
     this.#due.add(id);
   }
 
-  /** A store that is away is no reason to end the stream: it says `reread` when it is back. */
+  /**
+   * A few at a time: a slow client holds no more in memory, however many tasks it waits for.
+   * A store that is away is no reason to end the stream: it says `reread` when it is back.
+   */
   async #readDue(): Promise<Task[]> {
-    const ids = [...this.#due].slice(0, READ_AHEAD);
+    const ids = [...this.#due].slice(0, READ_MAX);
     for (const id of ids) this.#due.delete(id);
     const tasks = await this.#store.get(ids).catch(ifUnavailable(undefined));
     if (!tasks) return [];

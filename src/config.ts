@@ -24,9 +24,14 @@ export interface Config {
   corsOrigins: string[];
   resultTtlMs: number;
   bodyLimitBytes: number;
+  /** How long a process that was told to end may take for what it has in hand. */
+  graceMs: number;
   introspection: boolean;
   graphiql: boolean;
   logLevel: (typeof LOG_LEVELS)[number];
+  /** Where traces go; none where it is not set. */
+  otlpEndpoint: string | undefined;
+  serviceName: string;
 }
 
 /** Settings that are wrong: one line each, naming the setting and what was expected. */
@@ -67,9 +72,12 @@ export function readConfig(command: Command, env: Record<string, string | undefi
     corsOrigins: value.CORS_ORIGINS,
     resultTtlMs: value.RESULT_TTL_S * 1_000,
     bodyLimitBytes: value.BODY_LIMIT_BYTES,
+    graceMs: value.SHUTDOWN_GRACE_S * 1_000,
     introspection: value.INTROSPECTION ?? open,
     graphiql: value.GRAPHIQL ?? open,
     logLevel: value.LOG_LEVEL,
+    otlpEndpoint: value.OTEL_EXPORTER_OTLP_ENDPOINT,
+    serviceName: value.OTEL_SERVICE_NAME ?? `foretell-${command}`,
   };
 }
 

@@ -3,10 +3,12 @@ export const ERROR_CODES = [
   'INVALID_INPUT',
   'UNKNOWN_MODEL',
   'UNKNOWN_TASK',
+  'QUEUE_FULL',
   'BROKER_UNAVAILABLE',
   'STORE_UNAVAILABLE',
   'UNAUTHENTICATED',
   'FORBIDDEN',
+  'RATE_LIMITED',
 ] as const;
 
 export type ErrorCode = (typeof ERROR_CODES)[number];
@@ -23,6 +25,11 @@ export class AppError extends Error {
     this.code = code;
     this.retryable = options.retryable ?? false;
   }
+
+  /** What a client sees beside the message. */
+  get extensions(): Record<string, unknown> {
+    return { code: this.code };
+  }
 }
 
 /** One fault of an input: where it is, from the argument's name down, and what was expected there. */
@@ -38,6 +45,38 @@ export class InputError extends AppError {
   constructor(code: 'INVALID_INPUT' | 'UNKNOWN_MODEL', issues: readonly Issue[]) {
     super(code, issues.map(({ path, message }) => `${path.join('.')}: ${message}`).join('; '));
     this.issues = issues;
+  }
+
+  override get extensions(): Record<string, unknown> {
+    return { ...super.extensions, issues: this.issues };
+  }
+}
+
+/** How full a queue is, and when to come back. */
+export interface QueueLevel {
+  waiting: number;
+  limit: number;
+  retryAfterMs: number;
+}
+
+/** As many predictions wait for the model as may wait. Nothing was queued. */
+export class QueueFull extends AppError {
+  readonly level: QueueLevel;
+
+  constructor(message: string, level: QueueLevel) {
+    super('QUEUE_FULL', message, { retryable: true });
+    this.level = level;
+  }
+
+  override get extensions(): Record<string, unknown> {
+    return { ...super.extensions, ...this.level };
+  }
+}
+
+/** This process holds as much as it may. Nothing was begun. */
+export class Overloaded extends AppError {
+  constructor(message: string) {
+    super('RATE_LIMITED', message, { retryable: true });
   }
 }
 

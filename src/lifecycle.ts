@@ -1,8 +1,5 @@
 import type { Log } from './log.ts';
 
-/** How long a process may take to end what it has in hand. */
-const GRACE_MS = 10_000;
-
 /** Closes what was opened, last-in first-out. */
 export interface Lifecycle {
   /** Registers how to undo an opening: the line after it. */
@@ -29,8 +26,8 @@ export function createLifecycle(log: Log): Lifecycle {
   };
 }
 
-/** SIGTERM and SIGINT close in order and exit 0; a second signal, or the grace time, ends the process at once. */
-export function closeOnSignal(lifecycle: Lifecycle, log: Log): void {
+/** SIGTERM and SIGINT close in order and exit 0; a second signal, or the end of the grace time, ends the process at once with 1. */
+export function closeOnSignal(lifecycle: Lifecycle, graceMs: number, log: Log): void {
   let signalled = false;
   for (const signal of ['SIGTERM', 'SIGINT'] as const) {
     process.on(signal, () => {
@@ -38,9 +35,9 @@ export function closeOnSignal(lifecycle: Lifecycle, log: Log): void {
       signalled = true;
       log.info({ signal }, 'closing');
       setTimeout(() => {
-        log.error({ graceMs: GRACE_MS }, 'not closed in time');
+        log.error({ graceMs }, 'not closed in time');
         process.exit(1);
-      }, GRACE_MS).unref();
+      }, graceMs).unref();
       void lifecycle.close().then(() => process.exit(0));
     });
   }

@@ -7,20 +7,33 @@ import type { ModelRegistry } from './models/registry.ts';
 import type { Deadlines } from './store/deadlines.ts';
 import { openStore } from './store/open.ts';
 import type { TaskStore } from './store/store.ts';
+import { createMetrics, type Metrics } from './telemetry/metrics.ts';
+import type { Tracing } from './telemetry/tracing.ts';
+import { openTracing } from './telemetry/tracing-open.ts';
 
-/** What API and worker meet through. */
+/** What API and worker meet through, and what they tell. */
 export interface Services {
   broker: Broker;
   store: TaskStore;
   deadlines: Deadlines;
   registry: ModelRegistry;
+  metrics: Metrics;
+  tracing: Tracing;
 }
 
 /** Opens broker and store as the settings say. Resolves at once: they connect in the background, and again whenever they are lost. */
 export async function openServices(config: Config, log: Log, lifecycle: Lifecycle): Promise<Services> {
-  const { close, ...kept } = await openStore(config, log);
+  const metrics = createMetrics();
+  const tracing = await openTracing({ endpoint: config.otlpEndpoint, service: config.serviceName, log });
+  lifecycle.onClose(() => tracing.close());
+  const { close, ...kept } = await openStore(
+    { ...config, onReconnect: (connection) => metrics.reconnected(`redis ${connection}`) },
+    log,
+  );
   lifecycle.onClose(close);
-  const broker = await openBroker(config.brokerUrl, log);
+  const broker = await openBroker(config.brokerUrl, log, {
+    onReconnect: (connection) => metrics.reconnected(`broker ${connection}`),
+  });
   lifecycle.onClose(() => broker.close());
-  return { broker, ...kept };
+  return { broker, ...kept, metrics, tracing };
 }

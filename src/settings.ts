@@ -21,6 +21,13 @@ const url = (protocols: readonly string[], example: string, path = /^\/?/) =>
     return value === 'memory:' || (named && protocols.includes(parsed.protocol) && path.test(parsed.pathname));
   }, `expected memory: or an address such as ${example}`);
 
+const httpUrl = z
+  .string()
+  .refine(
+    (value) => /^https?:$/.test(URL.parse(value)?.protocol ?? ''),
+    'expected an address such as http://collector:4318',
+  );
+
 const origins = z
   .string()
   .transform((text) => text.split(',').flatMap((origin) => origin.trim() || []))
@@ -30,7 +37,7 @@ const origins = z
   );
 
 /** Settings whose value may hold a password or a key: an error does not repeat it. */
-export const SECRET_SETTINGS = new Set(['BROKER_URL', 'STORE_URL', 'API_KEYS']);
+export const SECRET_SETTINGS = new Set(['BROKER_URL', 'STORE_URL', 'API_KEYS', 'OTEL_EXPORTER_OTLP_ENDPOINT']);
 
 /** Every setting: an environment variable each, with its meaning, unit and default. */
 export const settings = {
@@ -65,9 +72,21 @@ export const settings = {
   BODY_LIMIT_BYTES: integer(1_024, 1_073_741_824)
     .default(67_108_864)
     .describe('bytes, the largest request; default 64 MiB'),
+  SHUTDOWN_GRACE_S: integer(1, 3_600)
+    .default(10)
+    .describe('seconds from SIGTERM on for what is in hand; longer where a worker has long predictions to finish'),
   PRODUCTION: flag.default(false).describe('1: introspection and GraphiQL are off unless set below'),
   INTROSPECTION: flag.optional().describe('default: on, until API_KEYS or PRODUCTION is set'),
   GRAPHIQL: flag.optional().describe('default: on, until API_KEYS or PRODUCTION is set'),
+  OTEL_EXPORTER_OTLP_ENDPOINT: httpUrl
+    .optional()
+    .describe(
+      'OpenTelemetry collector that traces are sent to by OTLP over HTTP, http://collector:4318; default: none',
+    ),
+  OTEL_SERVICE_NAME: z
+    .string()
+    .optional()
+    .describe('what a process is called in traces; default: foretell-api and so on'),
   LOG_LEVEL: z
     .enum(LOG_LEVELS, `expected ${LOG_LEVELS.join(', ')}`)
     .default('info')

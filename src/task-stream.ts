@@ -1,4 +1,11 @@
+import { Overloaded } from './errors.ts';
 import type { TaskListener, TaskStore } from './store/store.ts';
+
+/**
+ * Tasks that all streams of a process may wait for together: about 300 MiB of listeners. Streams are counted where requests are,
+ * but one of them may name a thousand tasks.
+ */
+const LISTENERS_MAX = 300_000;
 
 /**
  * What every stream of tasks has in common: listeners that are there before the first read, one reader that sleeps
@@ -41,6 +48,13 @@ export abstract class TaskStream<T> implements AsyncIterableIterator<T, undefine
 
   [Symbol.asyncIterator](): this {
     return this;
+  }
+
+  /** For what will be watched. Throws RATE_LIMITED. */
+  protected static makeRoom(store: TaskStore, listeners: number): void {
+    if (store.watching() + listeners > LISTENERS_MAX) {
+      throw new Overloaded(`this process waits for ${store.watching()} tasks and takes no more`);
+    }
   }
 
   protected watch(store: TaskStore, id: string, listener: TaskListener): void {

@@ -16,11 +16,15 @@ export class Updates extends TaskStream<Task> {
     super();
     this.#store = store;
     this.#id = id;
-    this.watch(store, id, (event) => this.#events.push(event));
+    this.watch(store, id, (event) => {
+      // To read it once more says nothing new: a client that does not read its stream leaves no more here than the task has changes.
+      if (event !== 'reread' || this.#events.at(-1) !== 'reread') this.#events.push(event);
+    });
   }
 
-  /** Rejects with UNKNOWN_TASK if `result` would not find the task for this owner. */
+  /** Rejects with RATE_LIMITED, or with UNKNOWN_TASK if `result` would not find the task for this owner. */
   static async open(store: TaskStore, id: string, owner: string): Promise<Updates> {
+    TaskStream.makeRoom(store, 1);
     const stream = new Updates(store, id);
     try {
       const [task] = await store.get([id]);

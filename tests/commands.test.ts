@@ -1,9 +1,16 @@
-import { createServer } from 'node:http';
-import { expect, onTestFinished, test } from 'vitest';
+import { createServer, request } from 'node:http';
+import { describe, expect, onTestFinished, test } from 'vitest';
 import { ConfigError, readConfig } from '../src/config.ts';
 import { describeSettings } from '../src/settings.ts';
 import { requireBinary } from './support/binaries.ts';
-import { type Command, runCommand, runProgram, type Settings, startProcess } from './support/processes.ts';
+import {
+  type Command,
+  type RunningProcess,
+  runCommand,
+  runProgram,
+  type Settings,
+  startProcess,
+} from './support/processes.ts';
 
 const COMMANDS: Command[] = ['start', 'api', 'worker'];
 const KEY = 'k'.repeat(24);
@@ -51,6 +58,7 @@ const WRONG: [Settings, string, Command?][] = [
   [{ ALLOW_UNAUTHENTICATED: 'perhaps' }, 'ALLOW_UNAUTHENTICATED'],
   [{ RESULT_TTL_S: '1.5' }, 'RESULT_TTL_S'],
   [{ BODY_LIMIT_BYTES: '10MB' }, 'BODY_LIMIT_BYTES'],
+  [{ SHUTDOWN_GRACE_S: '0' }, 'SHUTDOWN_GRACE_S'],
   [{ PRODUCTION: 'maybe' }, 'PRODUCTION'],
   [{ INTROSPECTION: 'maybe' }, 'INTROSPECTION'],
   [{ GRAPHIQL: 'maybe' }, 'GRAPHIQL'],
@@ -127,6 +135,47 @@ test.each<[string, Settings]>([
   });
   expect(await service.kill('SIGTERM')).toBe(0);
 });
+
+describe('a service with a request in hand that never ends', () => {
+  async function start(settings: Settings): Promise<RunningProcess> {
+    const service = await startProcess('start', { WORKER_SLOTS: '1', LOG_LEVEL: 'info', ...settings });
+    await service.ready();
+    await halfRequest(service.url);
+    return service;
+  }
+
+  test('ends with 0 on SIGTERM within the grace time', async () => {
+    const service = await start({});
+    const begun = performance.now();
+    expect(await service.kill('SIGTERM')).toBe(0);
+    expect(performance.now() - begun).toBeLessThan(10_000);
+  });
+
+  test('ends with 1 when the grace time is over', async () => {
+    const service = await start({ SHUTDOWN_GRACE_S: '1' });
+    expect(await service.kill('SIGTERM')).toBe(1);
+    expect(service.output()).toContain('not closed in time');
+  });
+
+  test('ends with 1 at once on a second signal', async () => {
+    const service = await start({ SHUTDOWN_GRACE_S: '3600' });
+    const ended = service.kill('SIGTERM');
+    await service.line(/closing/);
+    const begun = performance.now();
+    expect(await service.kill('SIGINT')).toBe(1);
+    expect(performance.now() - begun).toBeLessThan(2_000);
+    expect(await ended).toBe(1);
+  });
+});
+
+/** A request whose body never comes; resolves once the server waits for it. */
+function halfRequest(url: string): Promise<void> {
+  return new Promise((resolve) => {
+    const headers = { 'content-type': 'application/json', 'content-length': 1_000, expect: '100-continue' };
+    const half = request(`${url}/graphql`, { method: 'POST', headers, agent: false }).on('error', () => undefined);
+    half.on('continue', resolve).flushHeaders();
+  });
+}
 
 /** A port at which somebody else listens. */
 async function takenPort(): Promise<string> {

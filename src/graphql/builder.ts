@@ -11,6 +11,10 @@ export interface GraphQLContext {
   request: Request;
   /** Aborts when the server closes. */
   closing: AbortSignal;
+  /** Counts the bytes of results that the answer is to hold; throws where they are too many. */
+  load: { hold(bytes: number, path: (string | number)[]): void };
+  /** What the client calls its own span, as W3C Trace Context writes it. */
+  traceparent: string | undefined;
   /** Ids and predictions that this operation may still name, over all its fields. */
   budget: { left: number };
 }

@@ -1,7 +1,7 @@
 import type { ExecutionArgs, ExecutionResult, GraphQLErrorExtensions } from 'graphql';
 import { GraphQLError } from 'graphql';
 import { isAsyncIterable, type Plugin } from 'graphql-yoga';
-import { AppError, ERROR_CODES, InputError } from '../errors.ts';
+import { AppError, ERROR_CODES } from '../errors.ts';
 import type { Log } from '../log.ts';
 import { InputIssues } from '../models/input-issues.ts';
 import { findVariableIssues } from './variable-issues.ts';
@@ -13,8 +13,7 @@ export function createMaskError(log: Log) {
     const original = isGraphQL ? error.originalError : error;
     const place = isGraphQL ? { nodes: error.nodes ?? null, path: error.path ?? null } : {};
     if (original instanceof AppError) {
-      const issues = original instanceof InputError ? { issues: original.issues } : {};
-      return new GraphQLError(original.message, { ...place, extensions: { code: original.code, ...issues } });
+      return new GraphQLError(original.message, { ...place, extensions: original.extensions });
     }
     const argument = isGraphQL ? /^Argument "(\w+)"/.exec(error.message)?.[1] : undefined;
     if (isGraphQL && argument !== undefined) {
@@ -59,8 +58,8 @@ function isResult(result: unknown): result is ExecutionResult {
 }
 
 function toGraphQLError(issues: InputIssues): GraphQLError {
-  const { message, code, issues: found } = issues.toError();
-  return new GraphQLError(message, { extensions: { code, issues: found } });
+  const { message, extensions } = issues.toError();
+  return new GraphQLError(message, { extensions });
 }
 
 /** Every error has one of the codes that clients know: what Yoga or GraphQL say by other names is the caller's input too. */

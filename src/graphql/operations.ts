@@ -1,15 +1,16 @@
 import { AppError, InputError } from '../errors.ts';
 import { defaultVersions, findModel } from '../models/registry.ts';
+import type { Hold } from '../results.ts';
 import type { Task } from '../task.ts';
 import type { Builder, GraphQLContext } from './builder.ts';
 import type { ModelTypes } from './model-types.ts';
 import type { addPredictionInput } from './prediction-input.ts';
 import { type PredictionInput, readPredictionInputs } from './prediction-input.ts';
+import { addSubmitOptions, readSubmitOptions, type SubmitTerms } from './submit-options.ts';
 import type { TaskTypes } from './task-types.ts';
 
 /** Most ids and predictions that one operation may name, over all its fields: aliases do not multiply it. */
 export const NAMED_MAX = 1_000;
-const WAIT_MS_MAX = 30_000;
 
 interface Refs {
   tasks: TaskTypes;
@@ -34,16 +35,25 @@ function addQueries(builder: Builder, { tasks }: Refs): void {
           'One task; null when the id is unknown, has expired from the store, or belongs to another owner (all three look the same).',
         args: { id: t.arg.id({ required: true }) },
         resolve: async (_root, { id }, context) => {
-          const [found] = await context.predictions.get(atMost([id], 'id', context), context.owner);
+          const [found] = await context.predictions.get(
+            atMost([id], 'id', context),
+            context.owner,
+            holdFor('id', context),
+          );
           return found ?? null;
         },
       }),
       results: t.field({
         type: t.listRef(task, { nullable: true }),
-        description: 'Several, in the order asked, null where result(id) would be null. At most 1,000.',
+        description:
+          'Several, in the order asked, null where result(id) would be null. At most 1,000, and at most 64 MiB of outputs in all.',
         args: { ids: t.arg.idList({ required: true }) },
         resolve: async (_root, { ids }, context) => {
-          const found = await context.predictions.get(atMost(ids, 'ids', context), context.owner);
+          const found = await context.predictions.get(
+            atMost(ids, 'ids', context),
+            context.owner,
+            holdFor('ids', context),
+          );
           return found.map((one) => one ?? null);
         },
       }),
@@ -64,30 +74,19 @@ function addQueries(builder: Builder, { tasks }: Refs): void {
 }
 
 function addMutations(builder: Builder, { tasks: { task }, predictionInput, models }: Refs): void {
-  const options = builder.inputType('SubmitOptions', {
-    fields: (t) => ({
-      version: t.string({
-        description:
-          "Pins a model version; the default is the model's default version. A typed input that does not fit the pinned version's signature: INVALID_INPUT.",
-      }),
-      waitMs: t.int({
-        defaultValue: 0,
-        description:
-          'Synchronous use: hold the answer until the task is terminal or this many milliseconds have passed. 0 to 30,000.',
-      }),
-    }),
-  });
-  type Options = typeof options.$inferInput | null | undefined;
+  const options = addSubmitOptions(builder);
 
-  const submit = (inputs: PredictionInput[], paths: (string | number)[][], given: Options, context: GraphQLContext) => {
-    const { registry, predictions, owner, request, closing } = context;
-    const waitMs = given?.waitMs ?? 0;
-    if (waitMs < 0 || waitMs > WAIT_MS_MAX) {
-      refuse(['options', 'waitMs'], `expected 0 to ${WAIT_MS_MAX} milliseconds, got ${waitMs}`);
-    }
-    const requests = readPredictionInputs(inputs, paths, given?.version, registry.list(), models);
+  const submit = (
+    inputs: PredictionInput[],
+    paths: (string | number)[][],
+    { version, ...terms }: SubmitTerms,
+    context: GraphQLContext,
+  ) => {
+    const { registry, predictions, owner, request, closing, traceparent } = context;
+    const hold = holdFor('options', context);
+    const requests = readPredictionInputs(inputs, paths, version, registry.list(), models);
     const signal = AbortSignal.any([request.signal, closing]);
-    return predictions.submit(requests, { owner, waitMs, signal });
+    return predictions.submit(requests, { ...terms, owner, hold, traceparent, signal });
   };
 
   builder.mutationType({
@@ -97,7 +96,8 @@ function addMutations(builder: Builder, { tasks: { task }, predictionInput, mode
         description: 'Enqueues one prediction and returns its task once the broker has confirmed it.',
         args: { input: t.arg({ type: predictionInput, required: true }), options: t.arg({ type: options }) },
         resolve: async (_root, { input, options: given }, context) => {
-          const [submitted] = await submit(atMost([input], 'input', context), [['input']], given, context);
+          const terms = readSubmitOptions(given, false);
+          const [submitted] = await submit(atMost([input], 'input', context), [['input']], terms, context);
           if (!submitted) throw new Error('one submission gave no task');
           return submitted;
         },
@@ -111,7 +111,7 @@ function addMutations(builder: Builder, { tasks: { task }, predictionInput, mode
           submit(
             atMost(inputs, 'inputs', context),
             inputs.map((_, i) => ['inputs', i]),
-            given,
+            readSubmitOptions(given, true),
             context,
           ),
       }),
@@ -120,7 +120,7 @@ function addMutations(builder: Builder, { tasks: { task }, predictionInput, mode
         description:
           'Cancels a task that is not done. Asking twice is no error; a task that was already terminal is returned as it is.',
         args: { id: t.arg.id({ required: true }) },
-        resolve: (_root, { id }, { predictions, owner }) => predictions.cancel(id, owner),
+        resolve: (_root, { id }, context) => context.predictions.cancel(id, context.owner, holdFor('id', context)),
       }),
     }),
   });
@@ -160,6 +160,11 @@ function addSubscriptions(builder: Builder, { tasks: { task } }: Refs): void {
       }),
     }),
   });
+}
+
+/** Asks for the memory that results take; the argument is what asked for too many. */
+function holdFor(argument: string, { load }: GraphQLContext): Hold {
+  return (bytes) => load.hold(bytes, [argument]);
 }
 
 /** The list, if the operation may still name so many. */

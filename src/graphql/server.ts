@@ -29,7 +29,7 @@ export interface GraphQLServer {
 }
 
 /** What the HTTP server knows of a request. */
-type RequestContext = Pick<GraphQLContext, 'owner' | 'closing'>;
+type RequestContext = Pick<GraphQLContext, 'owner' | 'closing' | 'load' | 'traceparent'>;
 
 interface Options {
   predictions: Predictions;

@@ -8,6 +8,9 @@ import type { Signature, TensorNames } from './served-model.ts';
  */
 const TIMEOUT_MS_MAX = 20 * 60_000;
 
+/** Of messages of a kilobyte or so, as typed inputs are, some hundred megabytes in RabbitMQ; of more, the manifest should say less. */
+const WAITING_DEFAULT = 100_000;
+
 const tensorNames = z.strictObject({
   fields: z
     .array(z.string().min(1))
@@ -41,6 +44,12 @@ export const manifestSchema = z.strictObject({
     .max(1024)
     .optional()
     .describe('slots it may take at once; default: all but one, at least 1'),
+  maxWaiting: z
+    .int()
+    .min(1)
+    .max(10_000_000)
+    .default(WAITING_DEFAULT)
+    .describe('the most tasks that may wait for it; what comes beyond is refused with QUEUE_FULL'),
   example: z.record(z.string(), z.unknown()).optional().describe('one typed input, shown in GraphiQL and at start'),
 });
 

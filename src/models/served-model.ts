@@ -30,6 +30,8 @@ export interface ServedModel {
   names: { inputs: Record<string, TensorNames>; outputs: Record<string, TensorNames> };
   /** The most tasks that share a run; 1 where `signature.batched` is false. */
   maxBatch: number;
+  /** The most tasks that may wait for it, whatever their version. */
+  maxWaiting: number;
   /** A typed input that the model accepts, for examples. */
   example?: Record<string, unknown> | undefined;
 }
@@ -50,6 +52,7 @@ export const servedModelSchema: z.ZodType<ServedModel> = z.strictObject({
   signature: z.strictObject({ inputs: z.array(tensorSpec), outputs: z.array(tensorSpec), batched: z.boolean() }),
   names: z.strictObject({ inputs: z.record(z.string(), tensorNames), outputs: z.record(z.string(), tensorNames) }),
   maxBatch: z.int().positive(),
+  maxWaiting: z.int().positive(),
   example: z.record(z.string(), z.unknown()).optional(),
 });
 

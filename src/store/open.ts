@@ -5,6 +5,7 @@ import { createMemoryStore } from './memory.ts';
 import { createMemoryDeadlines } from './memory-deadlines.ts';
 import { createMemoryRegistry } from './memory-registry.ts';
 import { createRedisStore } from './redis.ts';
+import type { RedisConnectionName } from './redis-connection.ts';
 import { createRedisDeadlines } from './redis-deadlines.ts';
 import { openRedisLink } from './redis-link.ts';
 import { createRedisRegistry } from './redis-registry.ts';
@@ -16,7 +17,7 @@ export interface StoreConfig {
   /** Milliseconds that a task is kept from its terminal state on. */
   resultTtlMs: number;
   /** Called when a connection to Redis that had been lost is there again. */
-  onReconnect?: ((connection: string) => void) | undefined;
+  onReconnect?: ((connection: RedisConnectionName) => void) | undefined;
 }
 
 /** Where a process keeps its tasks and their deadlines, and looks up the models. */

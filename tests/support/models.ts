@@ -15,6 +15,7 @@ export function servedModel(name: string, signature: Signature, more: Partial<Se
     signature,
     names: { inputs: {}, outputs: {} },
     maxBatch: signature.batched ? 64 : 1,
+    maxWaiting: 100_000,
     ...more,
   };
 }

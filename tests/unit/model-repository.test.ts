@@ -27,6 +27,7 @@ test('a model is served as its file and its manifest say', async () => {
     description: 'Signs.',
     outputs: { y: { labels: ['minus', 'zero', 'plus'] } },
     maxBatch: 32,
+    maxWaiting: 50,
     timeoutMs: 500,
     example: { x: 1 },
   };
@@ -48,6 +49,7 @@ test('a model is served as its file and its manifest say', async () => {
       },
       names: { inputs: {}, outputs: { y: { labels: ['minus', 'zero', 'plus'] } } },
       maxBatch: 32,
+      maxWaiting: 50,
       example: { x: 1 },
     },
   });

@@ -18,6 +18,7 @@ const model: ServedModel = {
   },
   names: { inputs: {}, outputs: { label: { labels: ['a', 'b'] } } },
   maxBatch: 8,
+  maxWaiting: 100,
 };
 const label = tensor('label', 'INT64', [1n]);
 const scores = tensor('scores', 'FP32', [0.25, 0.75], [1, 2]);

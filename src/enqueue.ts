@@ -1,0 +1,115 @@
+import type { Admission } from './admission.ts';
+import type { Broker } from './broker/broker.ts';
+import { encodeMessage } from './broker/message.ts';
+import { EXCHANGE, type Lane, predictionQueue } from './broker/topology.ts';
+import { InputError } from './errors.ts';
+import type { Log } from './log.ts';
+import type { ServedModel } from './models/served-model.ts';
+import type { Deadlines } from './store/deadlines.ts';
+import type { TaskStore } from './store/store.ts';
+import type { Submission } from './task.ts';
+import type { Tracing } from './telemetry/tracing.ts';
+import { messageAttributes } from './telemetry/tracing-attributes.ts';
+import type { Tensor } from './tensor.ts';
+
+/** A submission that is ready to be queued: its message was found to fit. */
+export interface Prepared {
+  model: ServedModel;
+  submission: Submission;
+  lane: Lane;
+  inputs: Tensor[];
+  body: Uint8Array;
+}
+
+export interface Enqueue {
+  /** Queues all or none; what was queued before the broker refused one is withdrawn. */
+  all(prepared: readonly Prepared[]): Promise<void>;
+  /** Queues a copy of a task that others may submit as well, or may have submitted; they are told apart by the claim. */
+  copy(prepared: Prepared): Promise<void>;
+}
+
+/** The way into the queue: admission, then the record, then the deadline, then the message, confirmed. */
+export function createEnqueue(services: {
+  broker: Broker;
+  store: TaskStore;
+  deadlines: Deadlines;
+  admission: Admission;
+  tracing: Tracing;
+  log: Log;
+}): Enqueue {
+  const { broker, store, deadlines, admission, tracing, log } = services;
+
+  return {
+    all: (prepared) =>
+      admitted(prepared, async () => {
+        const submissions = prepared.map(({ submission }) => submission);
+        // The record first: an unknown id and a queued one must be different answers.
+        await store.create(submissions);
+        await remember(submissions);
+        const published = await Promise.allSettled(prepared.map((one) => publish(one, one.body)));
+        const refused = published.find((result) => result.status === 'rejected');
+        if (!refused) return;
+        await withdraw(submissions);
+        throw refused.reason;
+      }),
+
+    copy: (prepared) =>
+      admitted([prepared], async () => {
+        const { submission: own, inputs } = prepared;
+        await store.create([own]);
+        const [found] = await store.get([own.id]);
+        if (found && found.state !== 'QUEUED') return;
+        const first = found ?? own;
+        if (first.model.name !== own.model.name || first.door !== own.door) throw otherModel();
+        // Whichever copy is run, it is the first submission that counts, with its deadline and its version.
+        await remember([first]);
+        // Not withdrawn where this is refused: another submit of the same key may have been confirmed and given out the id.
+        // If none was, the record waits for the next submit of that key; nobody has its id.
+        await publish(prepared, encodeMessage({ submission: first, inputs }));
+      }),
+  };
+
+  async function admitted(prepared: readonly Prepared[], queue: () => Promise<void>): Promise<void> {
+    const settle = await admission.admit(prepared.map(({ model }) => model));
+    let confirmed = false;
+    try {
+      await queue();
+      confirmed = true;
+    } finally {
+      settle(confirmed);
+    }
+  }
+
+  /** Before the message: a task that was queued without its deadline would wait for a worker to notice. */
+  async function remember(submissions: readonly Submission[]): Promise<void> {
+    const expiring = submissions.flatMap(({ id, expiresAt }) => (expiresAt === undefined ? [] : [{ id, expiresAt }]));
+    if (expiring.length > 0) await deadlines.add(expiring);
+  }
+
+  function publish({ model, lane, submission }: Prepared, body: Uint8Array): Promise<void> {
+    const { id, traceparent: parent } = submission;
+    const queue = predictionQueue(model.name, lane);
+    const message = { id, body, attemptsBefore: 0 };
+    const attributes = messageAttributes({ operation: 'publish', exchange: EXCHANGE, queue, message });
+    return tracing.span('publish', { kind: 'producer', parent, attributes }, ({ traceparent }) =>
+      broker.publish(queue, { ...message, traceparent }),
+    );
+  }
+
+  /** Leaves tombstones, never deletes: a message that was not confirmed may still arrive, and must then be dropped. */
+  async function withdraw(submissions: readonly Submission[]): Promise<void> {
+    const at = Date.now();
+    const results = await Promise.allSettled(
+      submissions.map(({ id }) => store.transition(id, { to: 'WITHDRAWN', at })),
+    );
+    const failed = results.filter(({ status }) => status === 'rejected').length;
+    // Such a task may still run. Nobody has its id, so all it costs is the run.
+    if (failed > 0) log.warn({ failed }, 'refused submissions could not be withdrawn');
+  }
+}
+
+/** Queueing these inputs for that task would give it a result that its model never said. */
+function otherModel(): InputError {
+  const message = 'expected the model and the kind of input that this key was first used with';
+  return new InputError('INVALID_INPUT', [{ path: ['options', 'idempotencyKey'], message }]);
+}

@@ -1,0 +1,94 @@
+import type { IncomingMessage, ServerResponse } from 'node:http';
+import { ANONYMOUS, type ApiKeys } from './api-keys.ts';
+import { type Config, isLoopback } from './config.ts';
+import { GRAPHQL_PATH, type GraphQLServer } from './graphql/server.ts';
+import { type Route, refuse } from './http-server.ts';
+import type { Load } from './load.ts';
+import type { ModelRegistry } from './models/registry.ts';
+
+/** Seconds after which one that was refused for want of room may find some. */
+const RETRY_AFTER_S = 1;
+
+/** `/graphql`: lets in who may ask, as long as there is room; health and metrics have routes of their own and always pass. */
+export function graphqlRoute(options: {
+  graphql: GraphQLServer;
+  config: Config;
+  registry: ModelRegistry;
+  load: Load;
+  closing: AbortSignal;
+}): Route {
+  const { graphql, config, registry, load: limits, closing } = options;
+  const { apiKeys, graphiql, allowUnauthenticated, corsOrigins } = config;
+  return (request, response, path) => {
+    if (path !== GRAPHQL_PATH) return false;
+    const deny: Deny = (status, code, message) => {
+      allowOrigin(request, response, corsOrigins);
+      refuse(response, status, code, message);
+      return true;
+    };
+    const owner = ownerOf(request, apiKeys, graphiql);
+    const hostname = hostnameOf(request);
+    if (hostname === undefined) return deny(400, 'BAD_USER_INPUT', 'expected a host name as Host');
+    if (owner === undefined) return denyKey(response, deny);
+    if (!apiKeys.required && !allowUnauthenticated && !isLoopback(hostname)) return denyName(deny);
+    if (request.method === 'POST' && !isJson(request)) {
+      return deny(415, 'BAD_USER_INPUT', 'expected the content type application/json');
+    }
+    if (!registry.isReady()) return deny(503, 'STORE_UNAVAILABLE', 'the models have not been read yet');
+    const load = limits.admit(request, response);
+    if (!load) return denyRoom(response, deny);
+    // nginx would otherwise gather the events of a stream before it passes them on.
+    response.setHeader('X-Accel-Buffering', 'no');
+    const traceparent = request.headers['traceparent']?.toString();
+    void graphql.handle(request, response, { owner, closing, load, traceparent });
+    return true;
+  };
+}
+
+/** Answers with an error; the request is done with. */
+type Deny = (...refusal: Parameters<typeof refuse> extends [unknown, ...infer Rest] ? Rest : never) => true;
+
+/** Whose operation it is. What executes nothing, a CORS preflight and the page of GraphiQL, needs no key. */
+function ownerOf(request: IncomingMessage, apiKeys: ApiKeys, graphiql: boolean): string | undefined {
+  const asksForPage = request.method === 'GET' && /text\/html/.test(request.headers.accept ?? '');
+  const isPage = graphiql && asksForPage && !request.url?.includes('?');
+  if (!apiKeys.required || request.method === 'OPTIONS' || isPage) return ANONYMOUS;
+  return apiKeys.ownerOf(request.headers.authorization);
+}
+
+/** `undefined` for what is no host at all, and no address can be made with. */
+function hostnameOf({ headers }: IncomingMessage): string | undefined {
+  return URL.parse(`http://${headers.host}`)?.hostname.replace(/^\[|\]$/g, '');
+}
+
+/**
+ * Any page may send a form or plain text to any address without asking first; JSON it may not. That, no mutation by GET and no
+ * CORS keep other people's pages out, and still let a browser's EventSource, which can set no header, subscribe.
+ */
+function isJson(request: IncomingMessage): boolean {
+  return /^application\/json\s*(;|$)/.test(request.headers['content-type'] ?? '');
+}
+
+/** A page that may call the API may also read why it was refused; what is not refused has these headers from Yoga. */
+function allowOrigin({ headers }: IncomingMessage, response: ServerResponse, corsOrigins: readonly string[]): void {
+  if (headers.origin === undefined || !corsOrigins.includes(headers.origin)) return;
+  response.setHeader('access-control-allow-origin', headers.origin);
+  response.setHeader('access-control-expose-headers', 'retry-after');
+  response.setHeader('vary', 'Origin');
+}
+
+function denyKey(response: ServerResponse, deny: Deny): true {
+  response.setHeader('www-authenticate', 'Bearer');
+  return deny(401, 'UNAUTHENTICATED', 'expected the header `Authorization: Bearer <key>` with a known key');
+}
+
+/** Without keys the address is the only guard, and a page whose name was given a loopback address gets past that: its own name tells. */
+function denyName(deny: Deny): true {
+  const message = 'expected the name of this machine as Host; for other names set API_KEYS, or ALLOW_UNAUTHENTICATED=1';
+  return deny(403, 'FORBIDDEN', message);
+}
+
+function denyRoom(response: ServerResponse, deny: Deny): true {
+  response.setHeader('retry-after', RETRY_AFTER_S);
+  return deny(503, 'RATE_LIMITED', 'this process has as many requests in hand as it may; try again later');
+}

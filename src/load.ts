@@ -1,0 +1,86 @@
+import type { IncomingMessage, ServerResponse } from 'node:http';
+import { InputError, Overloaded } from './errors.ts';
+
+/** Requests at once, streams included: a stream takes some 40 KiB, and a file descriptor. */
+const OPEN_MAX = 10_000;
+
+/**
+ * Bytes of bodies and of results that requests hold, altogether. Four bodies of 60 MiB of numbers, at once and again and again, have
+ * a process take 1 GiB, in a heap that is 2 to 4 GiB where nobody says otherwise.
+ */
+const HELD_BYTES_MAX = 256 * 1024 * 1024;
+
+/**
+ * Results that one answer may hold, unless it is a single one: as JSON they take up to seven times as much, and V8 has no
+ * string of more than 512 MiB.
+ */
+const ANSWER_BYTES_MAX = 64 * 1024 * 1024;
+
+/** What requests may hold of this process's memory. */
+export interface Load {
+  /** Counts a request in, with its body; it is counted out when its response closes. `undefined` where there is no room. */
+  admit(request: IncomingMessage, response: ServerResponse): RequestLoad | undefined;
+}
+
+/** What one request holds. */
+export interface RequestLoad {
+  /**
+   * Counts a task's results in that are to stand in the answer. Throws INVALID_INPUT with this path if they are more than one answer
+   * may hold, RATE_LIMITED if they are more than this process may.
+   */
+  hold(bytes: number, path: (string | number)[]): void;
+}
+
+export interface LoadLimits {
+  /** The largest body; one that does not say its length counts as this. */
+  bodyLimitBytes: number;
+  /** @default OPEN_MAX */
+  openMax?: number;
+  /** @default HELD_BYTES_MAX */
+  heldBytesMax?: number;
+}
+
+export function createLoad({ bodyLimitBytes, openMax = OPEN_MAX, heldBytesMax = HELD_BYTES_MAX }: LoadLimits): Load {
+  // One of the largest must fit, whatever the settings say.
+  const bytesMax = Math.max(heldBytesMax, bodyLimitBytes);
+  let open = 0;
+  let heldBytes = 0;
+
+  return {
+    admit(request, response) {
+      const bodyBytes = bodyBytesOf(request, bodyLimitBytes);
+      if (open >= openMax || heldBytes + bodyBytes > bytesMax) return undefined;
+      let answerBytes = 0;
+      open += 1;
+      heldBytes += bodyBytes;
+      response.once('close', () => {
+        open -= 1;
+        // Until now: the inputs are arguments of an operation that may wait for its tasks.
+        heldBytes -= bodyBytes + answerBytes;
+      });
+      return {
+        hold(bytes, path) {
+          // Whoever was to be answered has gone, and so has what was held for them.
+          if (response.closed) return;
+          if (answerBytes > 0 && answerBytes + bytes > ANSWER_BYTES_MAX) throw tooMuch(path);
+          if (heldBytes + bytes > bytesMax) {
+            throw new Overloaded('this process holds as many bytes of requests and results as it may; try again later');
+          }
+          answerBytes += bytes;
+          heldBytes += bytes;
+        },
+      };
+    },
+  };
+}
+
+function bodyBytesOf({ headers }: IncomingMessage, bodyLimitBytes: number): number {
+  if (headers['transfer-encoding'] !== undefined) return bodyLimitBytes;
+  // A body that says it is larger is refused unread.
+  return Math.min(Number(headers['content-length'] ?? 0), bodyLimitBytes);
+}
+
+function tooMuch(path: (string | number)[]): InputError {
+  const message = `expected results of at most ${ANSWER_BYTES_MAX} bytes altogether; ask for fewer in one operation`;
+  return new InputError('INVALID_INPUT', [{ path, message }]);
+}

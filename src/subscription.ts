@@ -1,0 +1,35 @@
+/**
+ * A stream as a client subscribes to it: `onPush` is told of what goes out, `onEnd` once that it has ended, by itself or because
+ * the client has gone.
+ */
+export function subscribe<T>(
+  stream: AsyncIterableIterator<T, undefined, undefined>,
+  { onPush, onEnd }: { onPush: (item: T) => void; onEnd: () => void },
+): AsyncIterableIterator<T, undefined, undefined> {
+  let hasEnded = false;
+  const end = () => {
+    if (!hasEnded) onEnd();
+    hasEnded = true;
+  };
+  return {
+    async next() {
+      try {
+        const result = await stream.next();
+        if (result.done) end();
+        else onPush(result.value);
+        return result;
+      } catch (error) {
+        end();
+        throw error;
+      }
+    },
+    async return() {
+      end();
+      await stream.return?.();
+      return { value: undefined, done: true };
+    },
+    [Symbol.asyncIterator]() {
+      return this;
+    },
+  };
+}
