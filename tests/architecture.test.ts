@@ -35,7 +35,7 @@ describe('the tree', () => {
       /^(utils?|helpers?|common|misc|index)\./.test(basename(file)),
     );
     expect(vague).toEqual([]);
-    expect([...everything.keys()].filter((file) => !/^[a-z0-9-]+(\.test|\.config)?\.ts$/.test(basename(file)))).toEqual(
+    expect([...everything.keys()].filter((file) => !/^[a-z0-9-]+(\.long)?(\.test|\.case|\.config)?\.ts$/.test(basename(file)))).toEqual(
       [],
     );
   });

@@ -1,8 +1,8 @@
 import { afterAll, beforeAll, expect, onTestFinished, test } from 'vitest';
 import { openBroker } from '../../src/broker/open.ts';
 import { predictionQueue } from '../../src/broker/topology.ts';
-import { startLosingProxy } from '../support/losing-proxy.ts';
 import { slow } from '../support/onnx-models.ts';
+import { startProxy } from '../support/proxy.ts';
 import { type Rabbitmq, startRabbitmq } from '../support/rabbitmq.ts';
 import { tensor } from '../support/tensors.ts';
 import { startTestWorker } from '../support/worker.ts';
@@ -18,7 +18,7 @@ beforeAll(async () => {
 afterAll(() => rabbitmq.close());
 
 test('a task whose broker connection is lost twice while it runs is claimed once, runs once, and is acked', async () => {
-  const proxy = await startLosingProxy(Number(new URL(rabbitmq.url).port));
+  const proxy = await startProxy(Number(new URL(rabbitmq.url).port));
   onTestFinished(proxy.close);
   const { submissionOf, publish, ended, store, worker, broker, log } = await startTestWorker({
     models: { slow: { onnx: slow(), manifest: { maxAttempts: 2 } } },

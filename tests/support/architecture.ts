@@ -14,6 +14,13 @@ const DOORS: Record<string, RegExp> = {
   '@graphql-yoga/render-graphiql': /^src\/graphql\//,
   '@pothos/core': /^src\/graphql\//,
   pino: /^src\/log\.ts$/,
+  'prom-client': /^src\/telemetry\/metrics\.ts$/,
+  ...Object.fromEntries(
+    ['api', 'exporter-trace-otlp-http', 'resources', 'sdk-trace'].map((name) => [
+      `@opentelemetry/${name}`,
+      /^src\/telemetry\/tracing-otlp\.ts$/,
+    ]),
+  ),
   zod: /^(src\/(config|settings|submission|tensor-frame)\.ts|src\/(models|broker|store)\/|workers\/)/,
 };
 
@@ -26,10 +33,13 @@ const FLOORS: readonly (readonly RegExp[])[] = [
   [/^src\/(submission|tensor-values|tensor-frame)\.ts$/],
   [/^src\/models\//],
   [/^src\/(log|lifecycle|api-keys|settings|config)\.ts$/],
+  [/^src\/telemetry\//],
   [/^src\/broker\//, /^src\/store\//],
-  [/^src\/(task-stream|completions|updates|predictions)\.ts$/],
+  [
+    /^src\/(submission-id|admission|enqueue|submit|results|expirer|task-stream|completions|until-terminal|subscription|updates|predictions)\.ts$/,
+  ],
   [/^src\/graphql\//],
-  [/^src\/(services|http-server|health|api|command|main)\.ts$/],
+  [/^src\/(services|http-server|health|metrics-route|load|graphql-route|api|command|main)\.ts$/],
   [/^workers\//],
 ];
 

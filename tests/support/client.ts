@@ -9,6 +9,16 @@ export interface GraphQLAnswer<T = Record<string, never>> {
   }[];
 }
 
+/** What a client throws where it was answered with errors. */
+export class AnsweredErrors extends Error {
+  readonly codes: string[];
+
+  constructor(errors: readonly { readonly extensions?: Record<string, unknown> }[] = []) {
+    super(`unexpected errors: ${JSON.stringify(errors)}`);
+    this.codes = errors.map(({ extensions }) => String(extensions?.['code']));
+  }
+}
+
 /** What tests ask of a task. */
 export interface TaskAnswer {
   id: string;
@@ -51,7 +61,7 @@ export class Client {
   /** The data of an operation that must succeed. */
   async get<T>(query: string, variables: Record<string, unknown> = {}): Promise<T> {
     const { data, errors } = await this.ask<T>(query, variables);
-    if (errors || !data) throw new Error(`unexpected errors: ${JSON.stringify(errors)}`);
+    if (errors || !data) throw new AnsweredErrors(errors);
     return data;
   }
 
@@ -96,16 +106,26 @@ export class Client {
     return events;
   }
 
-  async *stream(field: string, query: string, variables: Record<string, unknown>): AsyncGenerator<TaskAnswer> {
+  /** `connected` is called when the service has begun to answer; `signal` ends the stream early, without an error. */
+  async *stream<T = TaskAnswer>(
+    field: string,
+    query: string,
+    variables: Record<string, unknown>,
+    { signal, connected }: { signal?: AbortSignal; connected?: () => void } = {},
+  ): AsyncGenerator<T> {
     const client = createClient({ url: this.url, headers: this.#headers, retryAttempts: 0 });
+    const dispose = () => client.dispose();
+    signal?.addEventListener('abort', dispose);
     try {
-      for await (const { data, errors } of client.iterate<Record<string, TaskAnswer>>({ query, variables })) {
+      const on = connected === undefined ? {} : { connected };
+      for await (const { data, errors } of client.iterate<Record<string, T>>({ query, variables }, on)) {
         const task = data?.[field];
-        if (errors || !task) throw new Error(`unexpected errors: ${JSON.stringify(errors)}`);
+        if (errors || !task) throw new AnsweredErrors(errors);
         yield task;
       }
     } finally {
-      client.dispose();
+      signal?.removeEventListener('abort', dispose);
+      dispose();
     }
   }
 }

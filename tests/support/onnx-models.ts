@@ -36,6 +36,15 @@ export function squares(): Buffer {
   });
 }
 
+/** `y = x / d`, rounded towards 0, INT64 `[batch]`: ONNX Runtime refuses a `d` of 0, and dies of -2⁶³ / -1 (SIGFPE, on x86). */
+export function quotient(): Buffer {
+  return onnxModel({
+    inputs: [value('x', 'INT64', ['batch']), value('d', 'INT64', ['batch'])],
+    outputs: [value('y', 'INT64', ['batch'])],
+    nodes: [{ op: 'Div', inputs: ['x', 'd'], outputs: ['y'] }],
+  });
+}
+
 /** Many years of rounds. */
 export const FOR_EVER = Number.MAX_SAFE_INTEGER;
 

@@ -34,6 +34,9 @@ export interface RunningProcess {
   ready(): Promise<void>;
   /** Waits until `/readyz` answers 503. */
   unready(): Promise<void>;
+  /** Keeps it from doing anything; its connections stay open, and its own processes go on. */
+  pause(): void;
+  resume(): void;
   /** Sends a signal and resolves, when the process is gone, with its exit code: `null` if the signal ended it. */
   kill(signal: NodeJS.Signals): Promise<number | null>;
 }
@@ -100,6 +103,8 @@ export async function startProcess(command: Command, settings: Settings = {}): P
     probe,
     ready: () => answers(200),
     unready: () => answers(503),
+    pause: () => void child.kill('SIGSTOP'),
+    resume: () => void child.kill('SIGCONT'),
     kill,
   };
 }

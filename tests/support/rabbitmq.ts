@@ -13,6 +13,8 @@ import { freePort } from './free-port.ts';
 /** A RabbitMQ of one's own: private ports, node name, data and cookie, so that a test may kill it. */
 export interface Rabbitmq {
   readonly url: string;
+  /** What the nodes of a cluster call it. */
+  readonly name: string;
   readonly pid: number;
   /** Starts it again after `stop` or `kill`: same ports, same data. */
   start(): Promise<void>;
@@ -35,9 +37,9 @@ export interface Rabbitmq {
 
 const START_TIMEOUT_MS = 60_000;
 
-/** `port`: one that the test has told to somebody before. */
-export async function startRabbitmq(options: { port?: number } = {}): Promise<Rabbitmq> {
-  const node = await prepare(options.port ?? (await freePort()));
+/** `port`: one that the test has told to somebody before. `cookie`: the secret that the nodes of a cluster share. */
+export async function startRabbitmq(options: { port?: number; cookie?: string } = {}): Promise<Rabbitmq> {
+  const node = await prepare(options.port ?? (await freePort()), options.cookie ?? randomBytes(16).toString('hex'));
   const remove = () => rm(node.directory, { recursive: true, force: true });
   let beam = await boot(node).catch(async (error) => {
     await remove();
@@ -56,6 +58,7 @@ export async function startRabbitmq(options: { port?: number } = {}): Promise<Ra
   };
   return {
     url: node.url,
+    name: node.name,
     get pid() {
       return beam.pid ?? -1;
     },
@@ -80,17 +83,19 @@ export async function startRabbitmq(options: { port?: number } = {}): Promise<Ra
 interface Node {
   directory: string;
   scripts: string;
+  name: string;
   url: string;
   env: NodeJS.ProcessEnv;
 }
 
-async function prepare(port: number): Promise<Node> {
+async function prepare(port: number, cookie: string): Promise<Node> {
   const scripts = await findScripts();
   const directory = await mkdtemp(join(tmpdir(), 'foretell-rabbitmq-'));
   const distributionPort = await freePort();
+  const name = `foretell-${randomBytes(6).toString('hex')}@localhost`;
   const path = (name: string) => join(directory, name);
   await mkdir(path('home'));
-  await writeFile(path('home/.erlang.cookie'), randomBytes(16).toString('hex'));
+  await writeFile(path('home/.erlang.cookie'), cookie);
   await chmod(path('home/.erlang.cookie'), 0o400);
   await writeFile(path('enabled_plugins'), '[].');
   await writeFile(path('rabbitmq-env.conf'), '');
@@ -103,6 +108,7 @@ async function prepare(port: number): Promise<Node> {
   return {
     directory,
     scripts,
+    name,
     url: `amqp://127.0.0.1:${port}`,
     env: {
       PATH: process.env['PATH'],
@@ -110,7 +116,7 @@ async function prepare(port: number): Promise<Node> {
       HOME: path('home'),
       ERL_EPMD_ADDRESS: '127.0.0.1',
       ERL_CRASH_DUMP: path('erl_crash.dump'),
-      RABBITMQ_NODENAME: `foretell-${randomBytes(6).toString('hex')}@localhost`,
+      RABBITMQ_NODENAME: name,
       RABBITMQ_NODE_IP_ADDRESS: '127.0.0.1',
       RABBITMQ_NODE_PORT: String(port),
       RABBITMQ_DIST_PORT: String(distributionPort),
@@ -149,9 +155,7 @@ async function boot(node: Node): Promise<ChildProcess> {
   while (!(await opens(node.url))) {
     if (beam.exitCode !== null || beam.signalCode !== null || deadline.aborted) {
       beam.kill('SIGKILL');
-      const log = await readFile(join(node.directory, 'log', `${node.env['RABBITMQ_NODENAME']}.log`), 'utf8').catch(
-        () => '',
-      );
+      const log = await readFile(join(node.directory, 'log', `${node.name}.log`), 'utf8').catch(() => '');
       throw new Error(`rabbitmq-server did not start (exit code ${beam.exitCode}):\n${log.slice(-4_000)}`);
     }
     await sleep(50);

@@ -9,9 +9,11 @@ import { createMemoryStore } from '../../src/store/memory.ts';
 import type { TaskStore } from '../../src/store/store.ts';
 import { isTerminal, type Submission, type Task } from '../../src/task.ts';
 import type { Tensor } from '../../src/tensor.ts';
-import { createInferencePool } from '../../workers/inference-pool.ts';
+import { HELD_BYTES_MAX } from '../../workers/held-bytes.ts';
+import { createInferencePool, type InferencePool } from '../../workers/inference-pool.ts';
 import { openModelRepository } from '../../workers/model-repository.ts';
 import { startWorker } from '../../workers/worker.ts';
+import { NO_OBSERVER, type WorkerObserver } from '../../workers/worker-observer.ts';
 import { type ModelFixture, modelsDir } from './models-dir.ts';
 import { createTestLog } from './test-log.ts';
 
@@ -21,6 +23,8 @@ export interface TestWorkerOptions {
   slots?: number;
   /** What the worker is given in the store's place, to make it fail. */
   disturb?: (store: TaskStore) => TaskStore;
+  heldBytesMax?: number;
+  observer?: WorkerObserver;
   /** @default the broker of this process */
   openBroker?: (log: Log) => Broker | Promise<Broker>;
 }
@@ -36,14 +40,24 @@ export async function startTestWorker(options: TestWorkerOptions) {
   const pool = createInferencePool({ slots, log });
   const repository = await openModelRepository({ modelsDir: await modelsDir(fixtures), pool, log });
   if (repository.faults.length > 0) throw new Error(repository.faults.join('\n'));
-  const start = () => startWorker({ broker, store: disturb(store), pool, models: repository.models, slots, log });
-  const worker = await start();
   onTestFinished(async () => {
-    await worker.close();
-    await pool.close();
     await broker.close();
     await store.close();
   });
+  const { heldBytesMax = HELD_BYTES_MAX, observer = NO_OBSERVER } = options;
+  const started = { broker, models: repository.models, slots, heldBytesMax, observer, log };
+
+  /** A worker, closed when the test has finished, whose tasks must then be let go of. */
+  async function start(ownPool: InferencePool) {
+    const worker = await startWorker({ ...started, store: disturb(store), pool: ownPool });
+    onTestFinished(async () => {
+      await worker.close();
+      await ownPool.close();
+      if (worker.observed.heldDeliveries() > 0) throw new Error('deliveries were left behind');
+    });
+    return worker;
+  }
+  const worker = await start(pool);
 
   /** A task of the newest version of a model, as the API makes it. */
   function submissionOf(name: string, door: Submission['door'] = 'tensors'): Submission {
@@ -57,10 +71,10 @@ export async function startTestWorker(options: TestWorkerOptions) {
   async function publish(
     submission: Submission,
     inputs: Tensor[],
-    { lane = 'normal', returnsBefore = 0 }: { lane?: Lane; returnsBefore?: number } = {},
+    { lane = 'normal', ...more }: { lane?: Lane | undefined; returnsBefore?: number; attemptsBefore?: number } = {},
   ): Promise<void> {
     const body = encodeMessage({ submission, inputs });
-    const message = { id: submission.id, body, attemptsBefore: 0, returnsBefore };
+    const message = { id: submission.id, body, attemptsBefore: 0, ...more };
     await broker.publish(predictionQueue(submission.model.name, lane), message);
   }
 
@@ -84,6 +98,8 @@ export async function startTestWorker(options: TestWorkerOptions) {
     store,
     pool,
     worker,
+    /** One more worker, with inference processes of its own, beside the first. */
+    startAnother: () => start(createInferencePool({ slots, log })),
     submissionOf,
     publish,
     ended,
