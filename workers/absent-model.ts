@@ -3,6 +3,7 @@ import { LONGEST_RUNG } from '../src/broker/topology.ts';
 import type { Log } from '../src/log.ts';
 import type { Submission } from '../src/task.ts';
 import type { PatientStore } from './patient-store.ts';
+import type { WorkerObserver } from './worker-observer.ts';
 
 /** How often a task goes back for a worker that has its model: at half a minute each, about ten minutes, longer than a roll-out. */
 export const RETURNS_MAX = 20;
@@ -13,10 +14,11 @@ export const RETURNS_MAX = 20;
  */
 export async function passOn(
   { submission, delivery }: { submission: Submission; delivery: Delivery },
-  { store, log }: { store: PatientStore; log: Log },
+  options: { patient: PatientStore; closing: AbortSignal; observer: WorkerObserver; log: Log },
 ): Promise<Verdict> {
-  const { id, model } = submission;
-  const { returnsBefore, signal } = delivery;
+  const { patient, closing, observer, log } = options;
+  const { id, model, submittedAt } = submission;
+  const { returnsBefore } = delivery;
   const fields = { taskId: id, model: model.name, version: model.version, returnsBefore };
   if (returnsBefore < RETURNS_MAX) {
     log.warn(fields, 'task for a model that is not here, returned');
@@ -24,7 +26,10 @@ export async function passOn(
   }
   const message = `no worker here has version ${model.version} of model "${model.name}" (asked ${returnsBefore + 1} times)`;
   log.error(fields, 'task for a model that no worker has, failed');
-  const error = { code: 'MODEL_ERROR', message } as const;
-  await store.transition(id, { to: 'FAILED', at: Date.now(), submission, error }, signal);
+  const at = Date.now();
+  const change = { to: 'FAILED', at, submission, error: { code: 'MODEL_ERROR', message } } as const;
+  const signal = AbortSignal.any([delivery.signal, closing]);
+  const written = await patient.ask((store) => store.transition(id, change), signal);
+  if (written !== undefined) observer.ended({ model: model.name, state: 'FAILED', totalMs: at - submittedAt });
   return 'ack';
 }

@@ -1,8 +1,12 @@
+import type { Lane } from '../src/broker/topology.ts';
 import { byteLength, type Tensor } from '../src/tensor.ts';
 import { batchKey, rowsOf } from './batch-tensors.ts';
 
 /** The most bytes of input that are joined for one run; larger inputs make smaller batches, the largest run alone. */
 export const BATCH_BYTES_MAX = 64 * 1024 * 1024;
+
+/** While both lanes wait, one run in so many begins with the oldest task of the normal one: high overtakes, and starves nobody. */
+export const NORMAL_SHARE = 4;
 
 /** What a model allows. */
 export interface BatchLimits {
@@ -20,9 +24,10 @@ export interface BatchLimits {
 export interface BatchItem<M> {
   model: M;
   inputs: readonly Tensor[];
+  lane: Lane;
   /** It shares its run with nobody: it may be what made an earlier run fail. */
   alone: boolean;
-  /** Milliseconds on any clock, the same for all. The oldest goes first. */
+  /** Milliseconds on any clock, the same for all. Of its lane, the oldest goes first. */
   arrivedAt: number;
 }
 
@@ -47,48 +52,71 @@ interface Entry<T> {
   key: string | undefined;
 }
 
-/** The tasks of one model, oldest first. */
+/** The tasks of one model: of each lane, the oldest first. */
 interface Line<T> {
   limits: BatchLimits;
   running: number;
-  entries: Entry<T>[];
+  entries: Record<Lane, Entry<T>[]>;
 }
 
 /**
- * Gathers tasks while the inference processes are busy, and hands out all that fit in a run once one is free. Between
- * models, the one whose oldest task has waited longest goes first.
+ * Gathers tasks while the inference processes are busy, and hands out all that fit in a run once one is free. A run begins with
+ * the oldest task, of whatever model, of the lane whose turn it is; it is filled up from both lanes, high first.
  */
 export function createBatcher<M, T extends BatchItem<M>>(limitsOf: (model: M) => BatchLimits): Batcher<M, T> {
   const lines = new Map<M, Line<T>>();
+  /** Runs in a row that began with a high task while a normal one could have begun. */
+  let passedOver = 0;
+
   const lineOf = (model: M): Line<T> => {
-    const line = lines.get(model) ?? { limits: limitsOf(model), running: 0, entries: [] };
+    const line = lines.get(model) ?? { limits: limitsOf(model), running: 0, entries: { high: [], normal: [] } };
     lines.set(model, line);
     return line;
   };
   const mayRun = ({ running, limits }: Line<T>) => running < limits.concurrency;
 
+  function oldest(lane: Lane, now: number): { line: Line<T>; batch: Batch<T> } | undefined {
+    let found: { line: Line<T>; batch: Batch<T> } | undefined;
+    for (const line of lines.values()) {
+      const batch = mayRun(line) ? dueBatch(line, lane, now) : undefined;
+      if (batch && (!found || batch[0].item.arrivedAt < found.batch[0].item.arrivedAt)) found = { line, batch };
+    }
+    return found;
+  }
+
+  function next(now: number): { line: Line<T>; batch: Batch<T> } | undefined {
+    const [high, normal] = [oldest('high', now), oldest('normal', now)];
+    const isNormalsTurn = !high || passedOver >= NORMAL_SHARE - 1;
+    if (normal && isNormalsTurn) {
+      passedOver = 0;
+      return normal;
+    }
+    if (high && normal) passedOver += 1;
+    return high;
+  }
+
   return {
     add(item) {
       const { entries, limits } = lineOf(item.model);
+      const lane = entries[item.lane];
       // One that comes back after a failed batch is older than those that wait.
-      const place = entries.findLastIndex((entry) => entry.item.arrivedAt <= item.arrivedAt) + 1;
-      entries.splice(place, 0, entryOf(item, limits));
+      const place = lane.findLastIndex((entry) => entry.item.arrivedAt <= item.arrivedAt) + 1;
+      lane.splice(place, 0, entryOf(item, limits));
     },
     remove(item) {
-      const { entries } = lineOf(item.model);
-      const place = entries.findIndex((entry) => entry.item === item);
-      return place >= 0 && entries.splice(place, 1).length === 1;
+      const lane = lineOf(item.model).entries[item.lane];
+      const place = lane.findIndex((entry) => entry.item === item);
+      return place >= 0 && lane.splice(place, 1).length === 1;
     },
     take(now) {
-      let oldest: { line: Line<T>; batch: Batch<T> } | undefined;
-      for (const line of lines.values()) {
-        const batch = mayRun(line) ? dueBatch(line, now) : undefined;
-        if (batch && (!oldest || batch[0].item.arrivedAt < oldest.batch[0].item.arrivedAt)) oldest = { line, batch };
-      }
-      if (!oldest) return undefined;
-      const { line, batch } = oldest;
+      const { line, batch } = next(now) ?? {};
+      if (!line || !batch) return undefined;
       const taken = new Set(batch);
-      line.entries = line.entries.filter((entry) => !taken.has(entry));
+      const { high, normal } = line.entries;
+      line.entries = {
+        high: high.filter((entry) => !taken.has(entry)),
+        normal: normal.filter((entry) => !taken.has(entry)),
+      };
       line.running += 1;
       return { model: batch[0].item.model, items: batch.map(({ item }) => item) };
     },
@@ -96,12 +124,13 @@ export function createBatcher<M, T extends BatchItem<M>>(limitsOf: (model: M) =>
       lineOf(model).running -= 1;
     },
     dueAt() {
-      const due = [...lines.values()].filter(mayRun).flatMap(({ entries: [first], limits }) => {
-        return first ? first.item.arrivedAt + limits.maxDelayMs : [];
+      const due = [...lines.values()].filter(mayRun).flatMap(({ entries: { high, normal }, limits }) => {
+        return [high[0], normal[0]].flatMap((first) => (first ? first.item.arrivedAt + limits.maxDelayMs : []));
       });
       return due.length > 0 ? Math.min(...due) : undefined;
     },
-    waiting: () => [...lines.values()].reduce((sum, { entries }) => sum + entries.length, 0),
+    waiting: () =>
+      [...lines.values()].reduce((sum, { entries }) => sum + entries.high.length + entries.normal.length, 0),
   };
 }
 
@@ -114,26 +143,31 @@ function entryOf<M, T extends BatchItem<M>>(item: T, { batched, maxBatch }: Batc
   return { item, rows: rows ?? 0, bytes, key: shares ? batchKey(item.inputs) : undefined };
 }
 
-/** The batch with the oldest task that need not wait for more. */
-function dueBatch<M, T extends BatchItem<M>>({ entries, limits }: Line<T>, now: number): Batch<T> | undefined {
+/** The batch that begins with the oldest task of a lane that need not wait for more. */
+function dueBatch<M, T extends BatchItem<M>>(
+  { entries: { high, normal }, limits }: Line<T>,
+  lane: Lane,
+  now: number,
+): Batch<T> | undefined {
+  const all = [...high, ...normal];
   const held = new Set<string>();
-  for (const [i, oldest] of entries.entries()) {
-    if (oldest.key === undefined) return [oldest];
-    if (held.has(oldest.key)) continue;
-    const { batch, full } = gather(oldest, entries.slice(i + 1), limits);
-    if (full || now - oldest.item.arrivedAt >= limits.maxDelayMs) return batch;
-    held.add(oldest.key);
+  for (const first of lane === 'high' ? high : normal) {
+    if (first.key === undefined) return [first];
+    if (held.has(first.key)) continue;
+    const { batch, full } = gather(first, all, limits);
+    if (full || now - first.item.arrivedAt >= limits.maxDelayMs) return batch;
+    held.add(first.key);
   }
   return undefined;
 }
 
-/** What can share a run with `oldest`, in order, up to the first that does not fit. */
-function gather<T>(oldest: Entry<T>, later: Entry<T>[], { maxBatch }: BatchLimits): { batch: Batch<T>; full: boolean } {
-  const batch: Batch<T> = [oldest];
-  let { rows, bytes } = oldest;
-  for (const entry of later) {
+/** What can share a run with `first`, in order, up to the first that does not fit. */
+function gather<T>(first: Entry<T>, others: Entry<T>[], { maxBatch }: BatchLimits): { batch: Batch<T>; full: boolean } {
+  const batch: Batch<T> = [first];
+  let { rows, bytes } = first;
+  for (const entry of others) {
     if (rows >= maxBatch || batch.length >= maxBatch) break;
-    if (entry.key !== oldest.key) continue;
+    if (entry === first || entry.key !== first.key) continue;
     if (rows + entry.rows > maxBatch || bytes + entry.bytes > BATCH_BYTES_MAX) return { batch, full: true };
     batch.push(entry);
     rows += entry.rows;

@@ -1,49 +1,86 @@
 import { randomUUID } from 'node:crypto';
 import type { Delivery, Verdict } from '../src/broker/broker.ts';
+import type { Lane } from '../src/broker/topology.ts';
 import type { Submission } from '../src/task.ts';
 import { describeShape, fitsShape, type Tensor } from '../src/tensor.ts';
 import type { BatchItem } from './batcher.ts';
 import type { LoadedModel } from './model-repository.ts';
 
-/** A task whose delivery this worker holds; it ends by a verdict, or is abandoned: the broker then hands it out again. */
-export interface HeldTask extends BatchItem<LoadedModel> {
-  submission: Submission;
-  /** The newest one, which the verdict settles: RabbitMQ gives a task out again when its connection is lost, to us as well. */
-  delivery: Delivery;
+/**
+ * A task that this worker holds: one unsettled delivery of it, whose verdict `release` gives. Where it is delivered again
+ * meanwhile, as a second copy or because the connection was lost, the newest delivery is the one that counts.
+ */
+export class HeldTask implements BatchItem<LoadedModel> {
+  readonly submission: Submission;
+  readonly model: LoadedModel;
+  readonly inputs: readonly Tensor[];
+  readonly lane: Lane;
+  readonly arrivedAt = performance.now();
   /** Names this holding to the store, which counts it as one attempt however often it is told. */
-  claim: string;
+  readonly claim = randomUUID();
+  /** One that was tried before runs alone, since it may be what made its batch fail. */
+  alone: boolean;
   /** Which attempt this is; 0 until it was claimed. */
-  attempt: number;
-  verdict: PromiseWithResolvers<Verdict>;
-  /** Whether it was given back: its next delivery is a new holding. */
-  isAbandoned: boolean;
-}
+  attempt = 0;
+  /** Whether it is known to have ended elsewhere, by a cancel for one: nobody waits for its run. */
+  hasEnded = false;
+  readonly #onRelease: (task: HeldTask) => void;
+  #delivery: Delivery;
+  #verdict = Promise.withResolvers<Verdict>();
+  #wasRedelivered: boolean;
 
-/** Holds a task; one that was tried before runs alone, since it may be what made its batch fail. */
-export function holdTask(
-  delivery: Delivery,
-  { submission, inputs, model }: { submission: Submission; inputs: readonly Tensor[]; model: LoadedModel },
-): HeldTask {
-  return {
-    submission,
-    delivery,
-    model,
-    inputs: inSignatureOrder(inputs, model),
-    alone: delivery.attemptsBefore > 0,
-    arrivedAt: performance.now(),
-    claim: randomUUID(),
-    attempt: 0,
-    verdict: Promise.withResolvers(),
-    isAbandoned: false,
-  };
-}
+  constructor(
+    delivery: Delivery,
+    of: { submission: Submission; inputs: readonly Tensor[]; model: LoadedModel; lane: Lane },
+    onRelease: (task: HeldTask) => void,
+  ) {
+    this.submission = of.submission;
+    this.model = of.model;
+    this.inputs = inSignatureOrder(of.inputs, of.model);
+    this.lane = of.lane;
+    this.alone = delivery.attemptsBefore > 0;
+    this.#delivery = delivery;
+    this.#wasRedelivered = delivery.redelivered;
+    this.#onRelease = onRelease;
+  }
 
-/** Gives a task back to the broker, which hands it out again; one that is the broker's again already, it ignores. */
-export function abandon(task: HeldTask, reason: unknown): void {
-  const { delivery, verdict } = task;
-  task.isAbandoned = true;
-  if (delivery.signal.aborted) verdict.resolve('ack');
-  else verdict.reject(reason);
+  get delivery(): Delivery {
+    return this.#delivery;
+  }
+
+  /** Whether any of its deliveries was given out before, to a worker that may have died with it. */
+  get wasRedelivered(): boolean {
+    return this.#wasRedelivered;
+  }
+
+  /** What becomes of the present delivery. */
+  verdict(): Promise<Verdict> {
+    return this.#verdict.promise;
+  }
+
+  /**
+   * Takes another delivery in the place of the present one, which is acked: one unsettled message is enough to bring the task
+   * back should this worker die, and copies that wait here would keep other tasks out. (Where the old one's channel is gone,
+   * RabbitMQ hears nothing of the ack, and the new one may be the same message.)
+   */
+  adopt(delivery: Delivery): void {
+    this.#verdict.resolve('ack');
+    this.#verdict = Promise.withResolvers();
+    this.#delivery = delivery;
+    this.#wasRedelivered ||= delivery.redelivered;
+  }
+
+  /** Ends the holding. */
+  release(verdict: Verdict): void {
+    this.#onRelease(this);
+    this.#verdict.resolve(verdict);
+  }
+
+  /** Ends the holding by an error, which is whoever handles the delivery's to judge. */
+  abandon(reason: unknown): void {
+    this.#onRelease(this);
+    this.#verdict.reject(reason);
+  }
 }
 
 /**

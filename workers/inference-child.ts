@@ -4,6 +4,8 @@ import { RunError } from './run-error.ts';
 
 /** Node and ONNX Runtime start in a tenth of a second; this is a machine on its knees. */
 const BOOT_TIMEOUT_MS = 60_000;
+/** A process that is idle hears at once what it is asked; one that was stopped from outside does not. */
+const HEARD_TIMEOUT_MS = 10_000;
 /** Hashing and loading a model, of gigabytes from a slow disk if need be, before its run begins. */
 const LOAD_TIMEOUT_MS = 300_000;
 
@@ -16,9 +18,15 @@ interface Events {
   onExit(how: string): void;
 }
 
+export interface AskOptions {
+  /** How long the run may take, without the loading of the model. */
+  timeoutMs: number;
+  signal?: AbortSignal | undefined;
+}
+
 interface Asked {
   resolve(answer: Answered): void;
-  reject(error: RunError): void;
+  reject(reason: unknown): void;
   timeoutMs: number;
 }
 
@@ -55,14 +63,26 @@ export class InferenceChild {
 
   /**
    * Asks one thing, once the process is ready and nothing else is being asked. Rejects with a `RunError`: MODEL_ERROR where the
-   * process said so and goes on; TIMEOUT where it is being killed for it; WORKER_LOST where it died.
+   * process said so and goes on; TIMEOUT where it is being killed for it; WORKER_LOST where it died. With the reason of `signal`
+   * where that aborts: the process is killed, since nothing else ends a run.
    */
-  ask(request: InferenceRequest, timeoutMs: number): Promise<Answered> {
-    return new Promise((resolve, reject) => {
-      this.#asked = { resolve, reject, timeoutMs };
-      this.#limit(LOAD_TIMEOUT_MS, 'loading the model');
+  async ask(request: InferenceRequest, { timeoutMs, signal }: AskOptions): Promise<Answered> {
+    const { promise, resolve, reject } = Promise.withResolvers<Answered>();
+    this.#asked = { resolve, reject, timeoutMs };
+    const onAbort = () => {
+      const asked = this.#settle();
+      if (!asked) return;
+      asked.reject(signal?.reason);
+      this.#kill('nobody waits for its run any more');
+    };
+    signal?.addEventListener('abort', onAbort, { once: true });
+    try {
+      this.#limit(HEARD_TIMEOUT_MS, 'hearing of the run');
       this.#process.send(request);
-    });
+      return await promise;
+    } finally {
+      signal?.removeEventListener('abort', onAbort);
+    }
   }
 
   kill(): void {
@@ -73,6 +93,8 @@ export class InferenceChild {
     if (reply.type === 'ready') {
       clearTimeout(this.#timer);
       this.#events.onReady();
+    } else if (reply.type === 'heard') {
+      if (this.#asked) this.#limit(LOAD_TIMEOUT_MS, 'loading the model');
     } else if (reply.type === 'running') {
       if (this.#asked) this.#limit(this.#asked.timeoutMs, 'the run');
     } else if (reply.type === 'failed') {

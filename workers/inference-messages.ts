@@ -19,8 +19,11 @@ export type InferenceRequest =
   | { type: 'inspect'; model: ModelFile }
   | { type: 'run'; model: ModelFile; inputs: Tensor[] };
 
-/** What an inference process says: once `ready`, then for each request (`running`, when the model is loaded, and) an answer. */
-export type InferenceReply = { type: 'ready' } | { type: 'running' } | InferenceAnswer;
+/**
+ * What an inference process says: once `ready`, then for each request `heard` at once, (`running`, when the model is loaded, and)
+ * an answer.
+ */
+export type InferenceReply = { type: 'ready' } | { type: 'heard' } | { type: 'running' } | InferenceAnswer;
 
 export type InferenceAnswer =
   | { type: 'inspected'; signature: OnnxSignature }

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import type { Log } from '../src/log.ts';
 import type { Tensor } from '../src/tensor.ts';
-import type { Answered } from './inference-child.ts';
+import type { Answered, AskOptions } from './inference-child.ts';
 import type { InferenceRequest, ModelFile, OnnxSignature } from './inference-messages.ts';
 import { InferenceSlot } from './inference-slot.ts';
 import { RunError } from './run-error.ts';
@@ -14,9 +14,10 @@ export interface InferencePool {
   onIdle(listener: () => void): () => void;
   /**
    * Runs a model; waits its turn where no process is idle. `timeoutMs` covers the run alone, not the wait and not the loading.
-   * Rejects with a `RunError`: MODEL_ERROR, TIMEOUT (the process was killed), or WORKER_LOST (it died).
+   * Rejects with a `RunError`: MODEL_ERROR, TIMEOUT (the process was killed), or WORKER_LOST (it died). When `signal` aborts it
+   * rejects with its reason at once, and the process is killed, if the run had one.
    */
-  run(model: ModelFile, inputs: Tensor[], options: { timeoutMs: number }): Promise<PoolRun>;
+  run(model: ModelFile, inputs: Tensor[], options: AskOptions): Promise<PoolRun>;
   /** Loads a model and reads what it takes and gives. */
   inspect(model: ModelFile): Promise<OnnxSignature>;
   /** Processes that had to be replaced so far. */
@@ -35,7 +36,7 @@ export interface PoolRun {
 interface Waiting {
   /** Called with a slot that is idle at this moment. */
   begin(slot: InferenceSlot): void;
-  reject(error: RunError): void;
+  reject(reason: unknown): void;
 }
 
 export function createInferencePool({ slots: count, log }: { slots: number; log: Log }): InferencePool {
@@ -51,13 +52,23 @@ export function createInferencePool({ slots: count, log }: { slots: number; log:
   };
   const slots = Array.from({ length: count }, () => new InferenceSlot(onIdle, log));
 
-  function ask(request: InferenceRequest, timeoutMs: number): Promise<Answered> {
+  function ask(request: InferenceRequest, options: AskOptions): Promise<Answered> {
+    const { signal } = options;
+    if (signal?.aborted) return Promise.reject(signal.reason);
     if (closed) return Promise.reject(closedError());
     const idle = slots.find(({ isIdle }) => isIdle);
-    if (idle) return idle.ask(request, timeoutMs);
-    return new Promise((resolve, reject) => {
-      waiting.push({ begin: (slot) => resolve(slot.ask(request, timeoutMs)), reject });
-    });
+    if (idle) return idle.ask(request, options);
+    const { promise, resolve, reject } = Promise.withResolvers<Answered>();
+    const turn: Waiting = { begin: (slot) => resolve(slot.ask(request, options)), reject };
+    const onAbort = () => {
+      const place = waiting.indexOf(turn);
+      if (place < 0) return;
+      waiting.splice(place, 1);
+      reject(signal?.reason);
+    };
+    signal?.addEventListener('abort', onAbort, { once: true });
+    waiting.push(turn);
+    return promise.finally(() => signal?.removeEventListener('abort', onAbort));
   }
 
   return {
@@ -66,13 +77,13 @@ export function createInferencePool({ slots: count, log }: { slots: number; log:
       listeners.add(listener);
       return () => listeners.delete(listener);
     },
-    async run(model, inputs, { timeoutMs }) {
-      const answer = await ask({ type: 'run', model, inputs }, timeoutMs);
+    async run(model, inputs, options) {
+      const answer = await ask({ type: 'run', model, inputs }, options);
       assert(answer.type === 'ran');
       return { outputs: answer.outputs, runMs: answer.runMs };
     },
     async inspect(model) {
-      const answer = await ask({ type: 'inspect', model }, 0);
+      const answer = await ask({ type: 'inspect', model }, { timeoutMs: 0 });
       assert(answer.type === 'inspected');
       return answer.signature;
     },

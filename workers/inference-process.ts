@@ -157,6 +157,7 @@ function send(reply: InferenceReply): void {
 }
 
 process.on('message', (request: InferenceRequest) => {
+  send({ type: 'heard' });
   answer(request)
     .then(send)
     .catch((error: unknown) => send({ type: 'failed', message: messageOf(error) }));

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import type { Log } from '../src/log.ts';
-import { type Answered, InferenceChild } from './inference-child.ts';
+import { type Answered, type AskOptions, InferenceChild } from './inference-child.ts';
 import type { InferenceRequest } from './inference-messages.ts';
 import { RunError } from './run-error.ts';
 
@@ -40,12 +40,12 @@ export class InferenceSlot {
   }
 
   /** Asks the process one thing; only while `isIdle`. */
-  async ask(request: InferenceRequest, timeoutMs: number): Promise<Answered> {
+  async ask(request: InferenceRequest, options: AskOptions): Promise<Answered> {
     assert(this.#child && this.isIdle);
     this.#state = 'busy';
     this.#failures = 0;
     try {
-      const answer = await this.#child.ask(request, timeoutMs);
+      const answer = await this.#child.ask(request, options);
       this.#becomeIdle();
       return answer;
     } catch (error) {

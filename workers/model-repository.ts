@@ -7,6 +7,7 @@ import { type Manifest, manifestFaults, manifestSchema } from '../src/models/man
 import { compareModels } from '../src/models/registry.ts';
 import { fingerprintOf, type ServedModel } from '../src/models/served-model.ts';
 import { signatureOf } from '../src/models/signature.ts';
+import type { Submission } from '../src/task.ts';
 import type { InferencePool } from './inference-pool.ts';
 import { digestOf } from './model-file.ts';
 
@@ -23,6 +24,11 @@ export interface ModelRepository {
   models: LoadedModel[];
   /** What could not be served, one line each: the path and what is wrong there. */
   faults: string[];
+}
+
+/** The very version that a task was submitted for. */
+export function findModel(models: readonly LoadedModel[], { model }: Submission): LoadedModel | undefined {
+  return models.find(({ served }) => served.name === model.name && served.version === model.version);
 }
 
 /** A queue is named after its model, and AMQP gives that name 255 bytes. */
@@ -133,6 +139,7 @@ async function loadVersion(
     signature,
     names: { inputs: manifest.inputs, outputs: manifest.outputs },
     maxBatch: signature.batched ? manifest.maxBatch : 1,
+    maxWaiting: manifest.maxWaiting,
     example: manifest.example,
   };
   return { served, fingerprint: fingerprintOf(served), file, manifest };

@@ -21,10 +21,10 @@ export function outcomeOf({ code, message }: RunError, attempt: number, maxAttem
   }
 }
 
-/** A task that was claimed once more than it may be: no worker that ran it lived to say what happened. */
-export function wornOut(attempt: number, maxAttempts: number): Outcome {
-  const message = `each worker that ran the task was lost (${attempt - 1} attempts of ${maxAttempts})`;
-  return { to: 'FAILED', error: { code: 'WORKER_LOST', message } };
+/** What is said of a task that has had its attempts, and no worker that ran it lived to say what happened. */
+export function wornOut(attempts: number, maxAttempts: number): TaskError {
+  const message = `each worker that ran the task was lost (${attempts} attempts of ${maxAttempts})`;
+  return { code: 'WORKER_LOST', message };
 }
 
 /** A rung for the second attempt, one for the third, and so on; the last for each further one. */

@@ -2,46 +2,48 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { StoreUnavailable } from '../src/errors.ts';
 import type { Log } from '../src/log.ts';
 import type { TaskStore } from '../src/store/store.ts';
-import type { Change } from '../src/task.ts';
 
 /** Pause before a store that could not be reached is tried again: doubled each time, with jitter. */
 const RETRY_DELAY_MS = 100;
 const RETRY_DELAY_MS_MAX = 2_000;
 
-/** A store outage is nobody's attempt: whoever has something to write waits with it until the store is back. */
+/** A store outage is nobody's attempt: whoever has something to read or to write waits with it until the store is back. */
 export interface PatientStore {
-  /** Like `TaskStore.transition`, but rejects with `StoreUnavailable` only once `signal` has aborted or the worker closes. */
-  transition(id: string, change: Change, signal: AbortSignal): Promise<number | undefined>;
+  /**
+   * Asks the store, again and again while it is away; rejects with `StoreUnavailable` only after `signal` has aborted. What is
+   * asked must be such that it may be carried out twice: an answer may be lost.
+   */
+  ask<T>(question: (store: TaskStore) => Promise<T>, signal: AbortSignal): Promise<T>;
   /** Whether somebody is waiting for the store: new work is better not begun. */
   isAway(): boolean;
 }
 
-/** `onBack` is called when work may be begun again. */
+/** `over` ends every wait at once, that for an answer as well; `onBack` is called when work may be begun again. */
 export function createPatientStore(options: {
-  store: Pick<TaskStore, 'transition'>;
-  closing: AbortSignal;
+  store: TaskStore;
+  over: AbortSignal;
   onBack: () => void;
   log: Log;
 }): PatientStore {
-  const { store, closing, onBack, log } = options;
+  const { store, over, onBack, log } = options;
   let away = false;
   let waiting = 0;
 
-  async function attempt(id: string, change: Change): Promise<number | undefined> {
-    const attempts = await store.transition(id, change);
+  async function attempt<T>(question: (store: TaskStore) => Promise<T>): Promise<T> {
+    const answer = await unlessAborted(question(store), over);
     if (away) {
       log.info({ waiting }, 'store available again');
       goOn();
     }
-    return attempts;
+    return answer;
   }
 
-  async function retry(id: string, change: Change, ended: AbortSignal): Promise<number | undefined> {
+  async function retry<T>(question: (store: TaskStore) => Promise<T>, ended: AbortSignal): Promise<T> {
     for (let delayMs = RETRY_DELAY_MS; ; delayMs = Math.min(2 * delayMs, RETRY_DELAY_MS_MAX)) {
       // Cut short by `ended`; what follows is then the last try.
       await sleep(delayMs * (0.5 + Math.random() / 2), undefined, { signal: ended }).catch(() => {});
       try {
-        return await attempt(id, change);
+        return await attempt(question);
       } catch (error) {
         if (!(error instanceof StoreUnavailable) || ended.aborted) throw error;
       }
@@ -55,17 +57,17 @@ export function createPatientStore(options: {
 
   return {
     isAway: () => away,
-    async transition(id, change, signal) {
+    async ask(question, signal) {
       try {
-        return await attempt(id, change);
+        return await attempt(question);
       } catch (error) {
-        if (!(error instanceof StoreUnavailable)) throw error;
+        if (!(error instanceof StoreUnavailable) || over.aborted) throw error;
         if (!away) log.warn({ err: error }, 'store unavailable, holding tasks');
       }
       away = true;
       waiting += 1;
       try {
-        return await retry(id, change, AbortSignal.any([signal, closing]));
+        return await retry(question, AbortSignal.any([signal, over]));
       } finally {
         waiting -= 1;
         // Nobody is left who would notice that the store is back: the next task has to find out.
@@ -73,4 +75,14 @@ export function createPatientStore(options: {
       }
     },
   };
+}
+
+/** Rejects with `StoreUnavailable` once the signal aborts, if there is no answer by then. */
+export function unlessAborted<T>(answer: Promise<T>, over: AbortSignal): Promise<T> {
+  return new Promise((resolve, reject) => {
+    const onOver = () => reject(new StoreUnavailable('the worker no longer waits for the store'));
+    if (over.aborted) onOver();
+    over.addEventListener('abort', onOver, { once: true });
+    answer.then(resolve, reject).finally(() => over.removeEventListener('abort', onOver));
+  });
 }

@@ -4,19 +4,24 @@ import { outputFault } from '../src/models/outputs.ts';
 import type { RunResult } from '../src/task.ts';
 import { joinInputs, rowsOf, splitOutputs } from './batch-tensors.ts';
 import { type Batcher, type BatchLimits, createBatcher } from './batcher.ts';
-import { abandon, type HeldTask } from './held-task.ts';
+import type { HeldTask } from './held-task.ts';
 import type { InferencePool } from './inference-pool.ts';
 import type { LoadedModel } from './model-repository.ts';
 import { concurrencyOf } from './prefetch.ts';
 import { RunError } from './run-error.ts';
 import type { Settlement } from './settlement.ts';
+import type { TasksAtWork } from './tasks-in-hand.ts';
 
 export interface SchedulerOptions {
   pool: InferencePool;
   slots: number;
   settlement: Settlement;
+  /** Takes a task on right before its run; `false` if it is not to be run, and is released. Does not reject. */
+  claim: (task: HeldTask) => Promise<boolean>;
   /** Whether nothing is to be begun at present. */
   isPaused: () => boolean;
+  /** Told of each run that gave a result. */
+  onRan: (model: LoadedModel, run: { runMs: number; batchSize: number }) => void;
   log: Log;
 }
 
@@ -28,14 +33,22 @@ export interface SchedulerStats {
   tasks: number;
 }
 
+interface Run {
+  tasks: readonly HeldTask[];
+  /** Ends it, by the end of its process. */
+  abort: AbortController;
+}
+
 /** Brings waiting tasks and idle inference processes together, batch by batch. */
-export class Scheduler {
+export class Scheduler implements TasksAtWork {
   readonly #options: SchedulerOptions;
   readonly #batcher: Batcher<LoadedModel, HeldTask>;
+  readonly #runOf = new Map<HeldTask, Run>();
   /** Batches that were taken and have not reached the pool yet: an idle process is promised to each. */
   #claiming = 0;
   #runs = 0;
   #tasks = 0;
+  #isDraining = false;
   #soon: NodeJS.Immediate | undefined;
   #later: NodeJS.Timeout | undefined;
 
@@ -45,7 +58,8 @@ export class Scheduler {
   }
 
   add(task: HeldTask): void {
-    this.#wait(task);
+    if (!this.#isWanted(task)) return;
+    this.#batcher.add(task);
     // Deliveries arrive several to a packet; those that came together share a run.
     this.#soon ??= setImmediate(() => {
       this.#soon = undefined;
@@ -53,9 +67,20 @@ export class Scheduler {
     });
   }
 
-  /** Takes a task back that has not begun; `false` if it has. */
   remove(task: HeldTask): boolean {
     return this.#batcher.remove(task);
+  }
+
+  /** A task whose neighbours in a run are waited for is run to the end; its result will be refused. */
+  drop(task: HeldTask): void {
+    task.hasEnded = true;
+    if (this.#batcher.remove(task)) task.release('ack');
+    const run = this.#runOf.get(task);
+    if (run?.tasks.every(({ hasEnded }) => hasEnded)) run.abort.abort(new Error('every task of the run has ended'));
+  }
+
+  isRunning(task: HeldTask): boolean {
+    return this.#runOf.has(task);
   }
 
   /** Begins what can begin now. */
@@ -70,7 +95,7 @@ export class Scheduler {
       }
       this.#claiming += 1;
       this.#begin(batch.model, batch.items).catch((error: unknown) => {
-        for (const task of batch.items) abandon(task, error);
+        for (const task of batch.items) task.abandon(error);
       });
     }
   }
@@ -79,16 +104,30 @@ export class Scheduler {
     return { waiting: this.#batcher.waiting(), runs: this.#runs, tasks: this.#tasks };
   }
 
-  close(): void {
-    clearTimeout(this.#later);
-    clearImmediate(this.#soon);
+  /** Gives those of the tasks back that have not begun and wait: others may run them sooner. */
+  giveBack(tasks: readonly HeldTask[]): void {
+    for (const task of tasks) if (task.attempt === 0 && this.#batcher.remove(task)) task.release('requeue');
   }
 
-  #wait(task: HeldTask): void {
-    const { signal } = task.delivery;
-    // One that was claimed is finished here: to give it back would cost it an attempt.
-    if (signal.aborted && task.attempt === 0) abandon(task, signal.reason);
-    else this.#batcher.add(task);
+  /** Begins nothing from now on: these tasks, as far as they wait, are handed back, and so are those that come later. */
+  drain(tasks: readonly HeldTask[]): void {
+    this.#isDraining = true;
+    clearTimeout(this.#later);
+    clearImmediate(this.#soon);
+    for (const task of tasks) if (this.#batcher.remove(task)) void this.#options.settlement.handBack(task);
+  }
+
+  /** Ends the runs that still go on, and hands their tasks back. */
+  abortRuns(): void {
+    for (const { abort } of new Set(this.#runOf.values())) abort.abort(new Error('the worker closes'));
+  }
+
+  /** `false` for a task that is to wait for no run, and is let go of. */
+  #isWanted(task: HeldTask): boolean {
+    // One that was claimed is finished here although its delivery is lost: to give it back would cost it an attempt.
+    const isWanted = !task.hasEnded && !this.#isDraining && (task.attempt > 0 || !task.delivery.signal.aborted);
+    if (!isWanted) void this.#options.settlement.handBack(task);
+    return isWanted;
   }
 
   #dispatchWhenDue(): void {
@@ -99,33 +138,50 @@ export class Scheduler {
   }
 
   async #begin(model: LoadedModel, batch: HeldTask[]): Promise<void> {
-    const { settlement, log } = this.#options;
-    const claims = await Promise.all(batch.map(settlement.claim));
-    const tasks = batch.filter((_, i) => claims[i]);
+    const { settlement, claim, log } = this.#options;
+    const claims = await Promise.all(batch.map(claim));
     // From here to the pool without a pause, so that no other batch is promised the same process.
     this.#claiming -= 1;
-    const ended = await this.#run(model, tasks)
+    const tasks = batch.filter((task, i) => claims[i] && this.#isWanted(task));
+    const abort = new AbortController();
+    for (const task of tasks) this.#runOf.set(task, { tasks, abort });
+    const ended = await this.#run(model, tasks, abort.signal)
       .catch(onlyRunError)
-      .finally(() => this.#batcher.ended(model));
+      .finally(() => {
+        for (const task of tasks) this.#runOf.delete(task);
+        this.#batcher.ended(model);
+      });
     if (ended instanceof RunError && tasks.length > 1) {
-      log.warn({ model: model.served.name, batchSize: tasks.length, err: ended }, 'batch failed, its tasks run alone');
-      for (const task of tasks) this.#wait(Object.assign(task, { alone: true }));
+      const taskIds = tasks.map(({ submission }) => submission.id);
+      log.warn({ model: model.served.name, taskIds, err: ended }, 'batch failed, its tasks run alone');
+      for (const task of tasks) this.add(Object.assign(task, { alone: true }));
     }
     // The process is free: the next batch need not wait until the results of this one are stored.
     this.dispatch();
-    if (!(ended instanceof RunError)) await Promise.all(tasks.map((task, i) => this.#finish(task, ended[i])));
+    if (ended === 'aborted') await Promise.all(tasks.map(settlement.handBack));
+    else if (!(ended instanceof RunError)) await Promise.all(tasks.map((task, i) => this.#finish(task, ended[i])));
     else if (tasks.length === 1) await Promise.all(tasks.map((task) => settlement.fail(task, ended)));
   }
 
-  async #run({ served, file, manifest }: LoadedModel, tasks: readonly HeldTask[]): Promise<RunResult[]> {
+  /** Runs a batch; its results, in order. */
+  async #run(model: LoadedModel, tasks: readonly HeldTask[], signal: AbortSignal): Promise<RunResult[] | 'aborted'> {
     if (tasks.length === 0) return [];
     this.#runs += 1;
     this.#tasks += tasks.length;
+    const { pool, onRan } = this.#options;
     const inputs = tasks.map((task) => task.inputs);
-    const { timeoutMs } = manifest;
-    const model = { file, digest: served.digest };
-    const { outputs, runMs } = await this.#options.pool.run(model, joinInputs(inputs), { timeoutMs });
-    return splitOutputs(outputs, inputs.map(rowsOf)).map((own) => ({ outputs: own, runMs, batchSize: tasks.length }));
+    const { file, served, manifest } = model;
+    const options = { timeoutMs: manifest.timeoutMs, signal };
+    const run = pool.run({ file, digest: served.digest }, joinInputs(inputs), options).catch((error: unknown) => {
+      if (error === signal.reason) return undefined;
+      throw error;
+    });
+    const ran = await run;
+    if (!ran) return 'aborted';
+    const { outputs, runMs } = ran;
+    const batchSize = tasks.length;
+    onRan(model, { runMs, batchSize });
+    return splitOutputs(outputs, inputs.map(rowsOf)).map((own) => ({ outputs: own, runMs, batchSize }));
   }
 
   async #finish(task: HeldTask, result: RunResult | undefined): Promise<void> {

@@ -1,76 +1,112 @@
+import { StoreUnavailable } from '../src/errors.ts';
 import type { Log } from '../src/log.ts';
+import type { TaskStore } from '../src/store/store.ts';
 import type { Change, RunResult } from '../src/task.ts';
-import { abandon, type HeldTask } from './held-task.ts';
-import { type Outcome, outcomeOf, wornOut } from './outcome.ts';
-import type { PatientStore } from './patient-store.ts';
+import type { HeldTask } from './held-task.ts';
+import { type Outcome, outcomeOf } from './outcome.ts';
+import { type PatientStore, unlessAborted } from './patient-store.ts';
 import type { RunError } from './run-error.ts';
+import type { WorkerObserver } from './worker-observer.ts';
 
-/** Writes what becomes of a task, and only then gives its verdict. No method rejects. */
+/** How long a worker that closes waits for the store to hear that a task is given back: it is so without that, too. */
+const HAND_BACK_MS = 1_000;
+
+/** How a task ends. */
+export type Ending = Extract<Change, { to: 'SUCCEEDED' | 'FAILED' | 'EXPIRED' }>;
+
+/** Writes what becomes of a task, and only then releases it. No method rejects. */
 export interface Settlement {
-  /** Counts the attempt; `false` if the task is not to be run, and is settled. */
-  claim(task: HeldTask): Promise<boolean>;
   succeed(task: HeldTask, result: RunResult): Promise<void>;
+  /** Ends the task, or has it tried again. */
   fail(task: HeldTask, error: RunError): Promise<void>;
+  /** Gives a task back that has not been run to its end, so that another worker takes it: no attempt. */
+  handBack(task: HeldTask): Promise<void>;
 }
 
-export function createSettlement({ store, log }: { store: PatientStore; log: Log }): Settlement {
-  async function write(task: HeldTask, change: Change): Promise<number | undefined> {
-    for (;;) {
-      const { delivery } = task;
-      try {
-        return await store.transition(task.submission.id, change, delivery.signal);
-      } catch (error) {
-        // Given up because that delivery was lost; but the task has come again, and is waited with as before.
-        if (task.delivery === delivery) throw error;
-      }
-    }
-  }
+export interface SettlementOptions {
+  store: TaskStore;
+  patient: PatientStore;
+  observer: WorkerObserver;
+  log: Log;
+}
 
+export function createSettlement({ store, patient, observer, log }: SettlementOptions): Settlement {
   async function settle(task: HeldTask, outcome: Outcome | { to: 'SUCCEEDED'; result: RunResult }): Promise<void> {
-    const { submission, attempt, verdict } = task;
-    const at = Date.now();
+    if (outcome.to === 'QUEUED') return retry(task, outcome.retryAfterMs);
     // Write the state before the ack: dying in between means a redelivery, refused as already terminal; the other order
     // would lose the result.
-    const written = await write(
-      task,
-      outcome.to === 'QUEUED'
-        ? { to: 'QUEUED', at, submission, attemptsBefore: attempt }
-        : { ...outcome, at, submission },
-    );
+    await end(task, { ...outcome, at: Date.now(), submission: task.submission }, { patient, observer, log });
+    task.release('ack');
+  }
+
+  async function retry(task: HeldTask, retryAfterMs: number): Promise<void> {
+    const { submission, attempt, delivery } = task;
+    // The broker has given it out again: it is somebody else's now, who may be running it.
+    if (delivery.signal.aborted) return task.release('requeue');
+    const change = { to: 'QUEUED', at: Date.now(), submission, attemptsBefore: attempt } as const;
+    const written = await write(patient, task, change);
     const alreadyEnded = written === undefined;
-    log.debug({ taskId: submission.id, to: outcome.to, attempt, alreadyEnded }, 'task settled');
+    log.debug({ taskId: submission.id, to: 'QUEUED', attempt, alreadyEnded }, 'task settled');
     // A task that was cancelled meanwhile is not tried again.
-    verdict.resolve(outcome.to === 'QUEUED' && !alreadyEnded ? { retryAfterMs: outcome.retryAfterMs } : 'ack');
+    task.release(alreadyEnded ? 'ack' : { retryAfterMs });
   }
 
-  const orAbandon = <T>(task: HeldTask, step: Promise<T>, instead: T): Promise<T> =>
-    step.catch((error: unknown) => {
-      abandon(task, error);
-      return instead;
-    });
-
-  async function claimed(task: HeldTask): Promise<boolean> {
-    // A member of a batch that failed is still on the attempt it was claimed for.
-    if (task.attempt > 0) return true;
-    const { submission, delivery, model, verdict, claim } = task;
-    const { attemptsBefore } = delivery;
-    const change = { to: 'RUNNING', at: Date.now(), submission, attemptsBefore, claim } as const;
-    const attempt = await write(task, change);
-    if (attempt === undefined) {
-      log.debug({ taskId: submission.id }, 'task dropped: already terminal');
-      verdict.resolve('ack');
-      return false;
-    }
-    task.attempt = attempt;
-    const { maxAttempts } = model.manifest;
-    if (attempt > maxAttempts) await settle(task, wornOut(attempt, maxAttempts));
-    return attempt <= maxAttempts;
+  async function handBack(task: HeldTask): Promise<void> {
+    const { submission, attempt, delivery, claim } = task;
+    if (task.hasEnded) return task.release('ack');
+    // A record that stays RUNNING is taken over, since the message is then a redelivered one.
+    if (attempt === 0 || delivery.signal.aborted || patient.isAway()) return task.release('requeue');
+    const change = {
+      to: 'QUEUED',
+      at: Date.now(),
+      submission,
+      attemptsBefore: attempt - 1,
+      handedBack: claim,
+    } as const;
+    const written = await unlessAborted(store.transition(submission.id, change), AbortSignal.timeout(HAND_BACK_MS));
+    log.debug({ taskId: submission.id, attempt }, 'task handed back');
+    task.release(written === undefined ? 'ack' : 'requeue');
   }
 
+  const orAbandon = (task: HeldTask, step: Promise<void>) => step.catch((error: unknown) => task.abandon(error));
   return {
-    claim: (task) => orAbandon(task, claimed(task), false),
-    succeed: (task, result) => orAbandon(task, settle(task, { to: 'SUCCEEDED', result }), undefined),
+    succeed: (task, result) => orAbandon(task, settle(task, { to: 'SUCCEEDED', result })),
     fail: (task, error) =>
-      orAbandon(task, settle(task, outcomeOf(error, task.attempt, task.model.manifest.maxAttempts)), undefined),
+      orAbandon(task, settle(task, outcomeOf(error, task.attempt, task.model.manifest.maxAttempts))),
+    handBack: (task) => orAbandon(task, handBack(task)),
   };
+}
+
+/** Writes a task's end, if it has not ended yet. */
+export async function end(
+  task: HeldTask,
+  ending: Ending,
+  { patient, observer, log }: Pick<SettlementOptions, 'patient' | 'observer' | 'log'>,
+): Promise<void> {
+  const { submission, attempt } = task;
+  const written = await write(patient, task, ending);
+  const alreadyEnded = written === undefined;
+  log.debug({ taskId: submission.id, to: ending.to, attempt, alreadyEnded }, 'task settled');
+  if (alreadyEnded) return;
+  observer.ended({ model: submission.model.name, state: ending.to, totalMs: ending.at - submission.submittedAt });
+}
+
+/** Changes a held task, however long the store is away; gives up with its last delivery, or when `ended` aborts. */
+export async function write(
+  patient: PatientStore,
+  task: HeldTask,
+  change: Change,
+  ended?: AbortSignal,
+): Promise<number | undefined> {
+  for (;;) {
+    const { delivery } = task;
+    const signal = ended ? AbortSignal.any([delivery.signal, ended]) : delivery.signal;
+    try {
+      return await patient.ask((store) => store.transition(task.submission.id, change), signal);
+    } catch (error) {
+      // Given up because that delivery was lost; but the task has come again, and is waited with as before.
+      const hasComeAgain = task.delivery !== delivery && !task.delivery.signal.aborted;
+      if (!hasComeAgain || !(error instanceof StoreUnavailable)) throw error;
+    }
+  }
 }

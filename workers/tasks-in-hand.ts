@@ -1,51 +1,103 @@
 import type { Delivery, Verdict } from '../src/broker/broker.ts';
+import { ifUnavailable } from '../src/errors.ts';
 import type { Log } from '../src/log.ts';
-import { abandon, type HeldTask } from './held-task.ts';
+import type { TaskStore } from '../src/store/store.ts';
+import { isTerminal, type TaskState } from '../src/task.ts';
+import type { HeldTask } from './held-task.ts';
+
+/** What is done with tasks that wait for their run, or are in it. */
+export interface TasksAtWork {
+  /** Takes a task back that has not begun; `false` if it has. */
+  remove(task: HeldTask): boolean;
+  /** Nobody waits for the task's run any more. */
+  drop(task: HeldTask): void;
+}
 
 /**
  * The tasks that a worker holds, by id. After a lost connection RabbitMQ delivers what is unacknowledged again, also to the
  * worker that is still running it, which takes the new delivery for the old one: a second claim would be an attempt, and a
- * second run in vain.
+ * second run in vain. The same holds for a second message of a task.
  */
 export interface TasksInHand {
-  /** Gives a task that is held its new delivery; `undefined` if none of this id is. */
-  adopt(id: string, delivery: Delivery): HeldTask | undefined;
-  /** Holds the task until its verdict, which goes to the newest delivery alone. */
-  verdictOf(task: HeldTask, delivery: Delivery): Promise<Verdict>;
+  find(id: string): HeldTask | undefined;
+  /** Gives a task that is held its new delivery. */
+  adopt(task: HeldTask, delivery: Delivery): Promise<Verdict>;
+  /** Holds a task until its verdict; for as long, whoever ends it elsewhere is heard. */
+  hold(task: HeldTask): Promise<Verdict>;
+  /** Lets go of a task; called by its release. */
+  forget(task: HeldTask): void;
+  all(): HeldTask[];
+  /** Resolves when none is left. */
+  emptied(): Promise<void>;
 }
 
-/** `remove` takes a task back that has not begun; `false` if it has. */
-export function createTasksInHand(options: { remove: (task: HeldTask) => boolean; log: Log }): TasksInHand {
-  const { remove, log } = options;
-  const held = new Map<string, HeldTask>();
+export function createTasksInHand(options: {
+  store: Pick<TaskStore, 'watch' | 'heads'>;
+  work: TasksAtWork;
+  log: Log;
+}): TasksInHand {
+  const { store, work, log } = options;
+  const held = new Map<string, { task: HeldTask; unwatch: () => void }>();
+  const waiting: (() => void)[] = [];
+
+  /** The verdict of one delivery, of which the worker hears when it is the broker's again. */
+  async function verdictOf(task: HeldTask, delivery: Delivery): Promise<Verdict> {
+    const { signal } = delivery;
+    // Once claimed it is finished and stored: its redelivery is then adopted here, or elsewhere refused as terminal.
+    const onAbort = () => {
+      if (task.delivery === delivery && task.attempt === 0 && work.remove(task)) task.release('requeue');
+    };
+    signal.addEventListener('abort', onAbort, { once: true });
+    try {
+      return await task.verdict();
+    } finally {
+      signal.removeEventListener('abort', onAbort);
+    }
+  }
+
+  function heard(task: HeldTask, state: TaskState): void {
+    // Its own end is announced as well, perhaps before the store's answer; by then it neither waits nor runs.
+    if (!isTerminal(state) || held.get(task.submission.id)?.task !== task) return;
+    log.debug({ taskId: task.submission.id, state, attempt: task.attempt }, 'task in hand has ended');
+    work.drop(task);
+  }
+
+  async function reread(task: HeldTask): Promise<void> {
+    const [head] = await store.heads([task.submission.id]);
+    if (head) heard(task, head.state);
+  }
+
   return {
-    adopt(id, delivery) {
-      const task = held.get(id);
-      if (!task || task.isAbandoned) return undefined;
-      log.debug({ taskId: id, attempt: task.attempt }, 'task in hand delivered again');
-      return Object.assign(task, { delivery });
+    find: (id) => held.get(id)?.task,
+    adopt(task, delivery) {
+      const { attempt, submission } = task;
+      const { id } = submission;
+      log.debug({ taskId: id, attempt, redelivered: delivery.redelivered }, 'task in hand delivered again');
+      task.adopt(delivery);
+      return verdictOf(task, delivery);
     },
-    async verdictOf(task, delivery) {
+    hold(task) {
       const { id } = task.submission;
-      const { signal } = delivery;
-      held.set(id, task);
-      // Once claimed it is finished and stored: its redelivery is then adopted here, or elsewhere refused as terminal.
-      const onAbort = () => {
-        const isWaiting = task.delivery === delivery && task.attempt === 0 && remove(task);
-        if (isWaiting) abandon(task, signal.reason);
-      };
-      signal.addEventListener('abort', onAbort, { once: true });
-      try {
-        const verdict = await task.verdict.promise;
-        // Acked, an older delivery is one of a message that came twice; or its channel is gone, and RabbitMQ hears nothing.
-        return task.delivery === delivery ? verdict : 'ack';
-      } catch (error) {
-        if (task.delivery === delivery) throw error;
-        return 'ack';
-      } finally {
-        signal.removeEventListener('abort', onAbort);
-        if (held.get(id) === task) held.delete(id);
-      }
+      const unwatch = store.watch(id, (event) => {
+        if (event !== 'reread') heard(task, event.state);
+        // Announced is what is missed; in an outage there is nothing to read, and another reading will follow.
+        else
+          reread(task)
+            .catch(ifUnavailable(undefined))
+            .catch((err: unknown) => log.error({ taskId: id, err }, 'task in hand not read'));
+      });
+      held.set(id, { task, unwatch });
+      return verdictOf(task, task.delivery);
     },
+    forget(task) {
+      const { id } = task.submission;
+      const holding = held.get(id);
+      if (holding?.task !== task) return;
+      holding.unwatch();
+      held.delete(id);
+      if (held.size === 0) for (const resolve of waiting.splice(0)) resolve();
+    },
+    emptied: () => new Promise((resolve) => (held.size === 0 ? resolve() : waiting.push(resolve))),
+    all: () => [...held.values()].map(({ task }) => task),
   };
 }

@@ -1,18 +1,21 @@
-import type { Broker, Delivery, Verdict } from '../src/broker/broker.ts';
-import { decodeMessage, type PredictionMessage } from '../src/broker/message.ts';
+import type { Broker, Delivery } from '../src/broker/broker.ts';
+import type { Lane } from '../src/broker/topology.ts';
 import type { Log } from '../src/log.ts';
 import type { TaskStore } from '../src/store/store.ts';
-import type { Submission } from '../src/task.ts';
-import { passOn } from './absent-model.ts';
-import { holdTask, inputFault } from './held-task.ts';
+import type { Observed } from '../src/telemetry/metrics.ts';
+import { claim } from './claim.ts';
+import { consumeDeadLetters } from './dead-letters.ts';
+import { createHeldBytes, HELD_BYTES_MAX } from './held-bytes.ts';
+import type { HeldTask } from './held-task.ts';
 import type { InferencePool } from './inference-pool.ts';
+import { createIntake } from './intake.ts';
+import { ModelQueues } from './model-queues.ts';
 import type { LoadedModel } from './model-repository.ts';
 import { createPatientStore } from './patient-store.ts';
-import { prefetches } from './prefetch.ts';
-import { RunError } from './run-error.ts';
 import { Scheduler, type SchedulerStats } from './scheduler.ts';
 import { createSettlement } from './settlement.ts';
 import { createTasksInHand } from './tasks-in-hand.ts';
+import { NO_OBSERVER, type WorkerObserver } from './worker-observer.ts';
 
 export interface WorkerOptions {
   broker: Broker;
@@ -21,69 +24,94 @@ export interface WorkerOptions {
   models: readonly LoadedModel[];
   /** Inference processes of the pool. */
   slots: number;
+  /** @default HELD_BYTES_MAX */
+  heldBytesMax?: number;
+  /** @default NO_OBSERVER */
+  observer?: WorkerObserver | undefined;
   log: Log;
 }
 
 export interface Worker {
   stats(): SchedulerStats;
-  /** Takes no more deliveries, finishes those in hand, and resolves; what waits for a store that is away is given back. */
-  close(): Promise<void>;
+  /** What is in hand at present. */
+  observed: Required<Pick<Observed, 'tasksInHand' | 'heldDeliveries' | 'heldBytes'>>;
+  /**
+   * Takes no more deliveries, gives back what has not begun, finishes what has, and resolves. Runs that take longer than the
+   * grace time are killed, and their tasks handed back: no attempt. @default 8_000
+   */
+  close(graceMs?: number): Promise<void>;
 }
 
 /** Takes the prediction messages of its models from the broker, runs them in batches, and stores what comes out. */
-export async function startWorker({ broker, store, pool, models, slots, log }: WorkerOptions): Promise<Worker> {
+export async function startWorker(options: WorkerOptions): Promise<Worker> {
+  const { broker, store, pool, models, slots, observer = NO_OBSERVER, log } = options;
   const closing = new AbortController();
-  const patientStore = createPatientStore({
-    store,
-    closing: closing.signal,
-    onBack: () => scheduler.dispatch(),
+  const over = new AbortController();
+  const queues = new Map<string, ModelQueues>();
+  const patient = createPatientStore({ store, over: over.signal, onBack: () => scheduler.dispatch(), log });
+  const context = { patient, closing: closing.signal, observer, log };
+  const settlement = createSettlement({ store, patient, observer, log });
+  const scheduler: Scheduler = new Scheduler({
+    pool,
+    slots,
+    settlement,
+    claim: (task) => claim(task, context),
+    isPaused: patient.isAway,
+    onRan: ({ served: { name } }, run) => {
+      observer.ran({ model: name, ...run });
+      queues.get(name)?.ran(run);
+    },
     log,
   });
-  const settlement = createSettlement({ store: patientStore, log });
-  const scheduler: Scheduler = new Scheduler({ pool, slots, settlement, isPaused: patientStore.isAway, log });
-  const inHand = createTasksInHand({ remove: (task) => scheduler.remove(task), log });
+  const inHand = createTasksInHand({ store, work: scheduler, log });
+  const versionsOf = Map.groupBy(models, ({ served }) => served.name);
+  const heldBytes = createHeldBytes({
+    max: options.heldBytesMax ?? HELD_BYTES_MAX,
+    models: [...versionsOf.keys()],
+    onChange: (model, isPaused) => (isPaused ? queues.get(model)?.pause() : queues.get(model)?.resume()),
+  });
+  const take = createIntake({ ...context, models, scheduler, settlement, inHand, heldBytes });
   const stopListening = pool.onIdle(() => scheduler.dispatch());
 
-  async function handle(delivery: Delivery): Promise<Verdict> {
-    const message = read(delivery, log);
-    if (!message) return 'dead-letter';
-    const { submission, inputs } = message;
-    const model = find(models, submission);
-    if (!model) return passOn({ submission, delivery }, { store: patientStore, log });
-    const known = inHand.adopt(submission.id, delivery);
-    if (known) return inHand.verdictOf(known, delivery);
-    const task = holdTask(delivery, { submission, inputs, model });
-    const verdict = inHand.verdictOf(task, delivery);
-    const fault = inputFault(task);
-    if (fault) await settlement.fail(task, new RunError('MODEL_ERROR', fault));
-    else scheduler.add(task);
-    return verdict;
+  const deadLetters = await consumeDeadLetters({ broker, models, ...context });
+  for (const [name, versions] of versionsOf) {
+    const handler = (lane: Lane, delivery: Delivery) => take(name, lane, delivery);
+    const onSlower = () => scheduler.giveBack(inHand.all().filter((task) => task.model.served.name === name));
+    queues.set(name, await ModelQueues.open({ broker, name, versions, slots, handler, onSlower, log }));
+    if (heldBytes.isPaused(name)) queues.get(name)?.pause();
   }
 
-  const consumers = await Promise.all(
-    [...prefetches(models, slots)].map(([queue, prefetch]) => broker.consume({ queue, prefetch }, handle)),
-  );
+  async function close(graceMs: number): Promise<void> {
+    closing.abort();
+    const closed = Promise.all([deadLetters, ...queues.values()].map((each) => each.close()));
+    scheduler.drain(inHand.all());
+    const grace = setTimeout(() => {
+      over.abort();
+      scheduler.abortRuns();
+    }, graceMs);
+    await Promise.all([closed, inHand.emptied()]);
+    clearTimeout(grace);
+    stopListening();
+  }
+  let closed: Promise<void> | undefined;
   return {
     stats: () => scheduler.stats(),
-    async close() {
-      closing.abort();
-      await Promise.all(consumers.map((consumer) => consumer.close()));
-      stopListening();
-      scheduler.close();
+    observed: {
+      tasksInHand: () => countTasks(inHand.all(), (task) => scheduler.isRunning(task)),
+      heldDeliveries: heldBytes.deliveries,
+      heldBytes: heldBytes.total,
     },
+    close: (graceMs = 8_000) => (closed ??= close(graceMs)),
   };
 }
 
-/** What a delivery says; `undefined` for one that nobody can make anything of. */
-function read({ id, body }: Delivery, log: Log): PredictionMessage | undefined {
-  try {
-    return decodeMessage(body);
-  } catch (err) {
-    log.error({ taskId: id, err }, 'prediction message unreadable, dead-lettered');
-    return undefined;
-  }
-}
-
-function find(models: readonly LoadedModel[], { model }: Submission): LoadedModel | undefined {
-  return models.find(({ served }) => served.name === model.name && served.version === model.version);
+/** How many of a model's tasks wait for their run, and how many are in it. */
+function countTasks(all: readonly HeldTask[], isRunning: (task: HeldTask) => boolean) {
+  return [...Map.groupBy(all, ({ model }) => model.served.name)].flatMap(([model, tasks]) => {
+    const running = tasks.filter(isRunning).length;
+    return [
+      { model, state: 'RUNNING' as const, tasks: running },
+      { model, state: 'QUEUED' as const, tasks: tasks.length - running },
+    ];
+  });
 }

@@ -23,3 +23,22 @@ export async function submitAnyway({ checker }: FaultCase, client: Client, sampl
   else checker.accepted(id, sample);
   return { id, refusal: answer.errors?.[0]?.extensions, afterMs };
 }
+
+/** Submits from several sides at once until somebody was refused so often; every answer. */
+export async function submitUntilRefused(
+  it: FaultCase,
+  client: Client,
+  { sample, times, sides = 5 }: { sample: Sample; times: number; sides?: number },
+): Promise<Answer[]> {
+  const answers: Answer[] = [];
+  let refused = 0;
+  const submitOn = async () => {
+    while (refused < times) {
+      const answer = await submitAnyway(it, client, sample);
+      answers.push(answer);
+      if (answer.refusal) refused += 1;
+    }
+  };
+  await Promise.all(Array.from({ length: sides }, submitOn));
+  return answers;
+}

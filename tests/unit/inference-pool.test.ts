@@ -106,6 +106,59 @@ describe('a process', () => {
   });
 });
 
+describe('a run that nobody waits for any more', () => {
+  const GONE = new Error('nobody waits');
+
+  test('ends at once with its process, which is replaced', async () => {
+    const own = ownPool();
+    const model = await modelFile(slow());
+    await own.run(model, rounds(1), SOON);
+    const [pid] = own.pids();
+    const abort = new AbortController();
+    const run = own.run(model, rounds(FOR_EVER), { ...SOON, signal: abort.signal });
+    abort.abort(GONE);
+    await expect(run).rejects.toBe(GONE);
+    expect(contents((await own.run(model, rounds(7), SOON)).outputs)['y']?.elements).toEqual(['7']);
+    expect(own.pids()).not.toEqual([pid]);
+    expect(own.restarts()).toBe(1);
+  });
+
+  test('gives up its place while it waits its turn, and leaves the process alone', async () => {
+    const own = ownPool();
+    const model = await modelFile(slow());
+    const abort = new AbortController();
+    const [first, second, third] = [
+      own.run(model, rounds(100_000), SOON),
+      own.run(model, rounds(FOR_EVER), { ...SOON, signal: abort.signal }),
+      own.run(model, rounds(3), SOON),
+    ];
+    abort.abort(GONE);
+    await expect(second).rejects.toBe(GONE);
+    await expect(own.run(model, rounds(1), { ...SOON, signal: abort.signal })).rejects.toBe(GONE);
+    for (const { outputs } of await Promise.all([first, third])) expect(outputs).toHaveLength(1);
+    expect(own.restarts()).toBe(0);
+  });
+
+  test('but has given its result costs no process', async () => {
+    const own = ownPool();
+    const model = await modelFile(slow());
+    const abort = new AbortController();
+    await own.run(model, rounds(1), { ...SOON, signal: abort.signal });
+    abort.abort(GONE);
+    await own.run(model, rounds(1), SOON);
+    expect(own.restarts()).toBe(0);
+  });
+});
+
+test('a process that was stopped while it was idle is found out by the next run, and replaced', async () => {
+  const own = ownPool();
+  const model = await modelFile(slow());
+  await own.run(model, rounds(1), SOON);
+  for (const pid of own.pids()) process.kill(pid, 'SIGSTOP');
+  await expect(own.run(model, rounds(1), SOON)).rejects.toMatchObject({ code: 'TIMEOUT' });
+  expect((await own.run(model, rounds(1), SOON)).outputs).toHaveLength(1);
+});
+
 test('a process whose worker was killed does not go on for ever with its run', async () => {
   const model = await modelFile(slow());
   const script = `

@@ -1,11 +1,16 @@
-import { expect, test } from 'vitest';
+import { describe, expect, test } from 'vitest';
+import type { Broker } from '../../src/broker/broker.ts';
+import { createMemoryBroker } from '../../src/broker/memory.ts';
+import type { Log } from '../../src/log.ts';
 import { manifestSchema } from '../../src/models/manifest.ts';
 import { OUTPUT_BYTES_MAX } from '../../src/models/outputs.ts';
-import { prefetchOf } from '../../workers/prefetch.ts';
+import { createHeldBytes } from '../../workers/held-bytes.ts';
+import { isOutgrown, nextPace, type Pace, prefetchAt, prefetchMax } from '../../workers/prefetch.ts';
 import { IRIS } from '../support/models.ts';
 import { int64s, onnxModel, value } from '../support/onnx.ts';
+import { identity } from '../support/onnx-models.ts';
 import { tensor } from '../support/tensors.ts';
-import { startTestWorker } from '../support/worker.ts';
+import { startTestWorker, type TestWorker } from '../support/worker.ts';
 
 /** `y UINT8 [length]`, each element `x UINT8 [1]`. */
 function repeated(length: number): Buffer {
@@ -35,7 +40,115 @@ test.each([
   ['in one slot', {}, 1, 2],
   ['where a run may take 20 minutes: what runs, and nothing that waits', { timeoutMs: 1_200_000 }, 4, 3],
   ['where more concurrency is allowed than there are slots', { timeoutMs: 1_200_000, concurrency: 9 }, 4, 4],
-])('as much is taken from a queue as should be through in 25 minutes, %s', (_, manifest, slots, batches) => {
+])('no more is taken from a queue than should be through in 25 minutes, %s', (_, manifest, slots, batches) => {
   const model = { manifest: manifestSchema.parse(manifest), served: IRIS };
-  expect(prefetchOf(model, slots)).toBe(batches * IRIS.maxBatch);
+  expect(prefetchMax(model, slots)).toBe(batches * IRIS.maxBatch);
+});
+
+const { maxBatch } = IRIS;
+test.each([
+  ['before the first run a batch for each slot it may take', undefined, 3 * maxBatch],
+  ['of a fast model all that may be', { runMs: 10, batchSize: 32 }, 5 * maxBatch],
+  [
+    'of a slow one whose batches are full a batch for each slot it may take, and one',
+    { runMs: 5_000, batchSize: 64 },
+    4 * maxBatch,
+  ],
+  [
+    'of a slow one whose tasks run alone twice that, so that they may begin to share',
+    { runMs: 5_000, batchSize: 1 },
+    8,
+  ],
+  ['of tasks of 300 ms, alone, two seconds of work', { runMs: 300, batchSize: 1 }, 42],
+])('%s is taken at once', (_, pace, prefetch) => {
+  const model = { manifest: manifestSchema.parse({}), served: IRIS };
+  expect(prefetchAt(pace, model, 4)).toBe(prefetch);
+});
+
+test('a slow model whose runs take as long however many tasks share them has large batches after a while', () => {
+  for (const slots of [1, 2, 4, 16]) {
+    const model = { manifest: manifestSchema.parse({}), served: IRIS };
+    let pace: Pace = { runMs: 5_000, batchSize: 1 };
+    let prefetch = prefetchAt(pace, model, slots);
+    // What is taken is in equal parts in the runs and in the batch that gathers.
+    const batchSize = () => Math.min(maxBatch, Math.floor(prefetch / (Math.max(1, slots - 1) + 1)));
+    let runs = 0;
+    for (; batchSize() < 0.8 * maxBatch && runs < 1_000; runs += 1) {
+      pace = nextPace(pace, { runMs: 5_000, batchSize: batchSize() });
+      const wanted = prefetchAt(pace, model, slots);
+      if (isOutgrown(prefetch, wanted)) prefetch = wanted;
+    }
+    expect(runs).toBeLessThan(50);
+  }
+});
+
+describe('the bytes that a worker holds', () => {
+  const heldBytes = (max: number) => {
+    const paused = new Map<string, boolean>();
+    const onChange = (model: string, isPaused: boolean) => paused.set(model, isPaused);
+    return { ...createHeldBytes({ max, models: ['a', 'b', 'c'], onChange }), paused };
+  };
+
+  test('have a bound of which one model takes half: it alone is paused, and resumed when it holds half as much', () => {
+    const { take, give, paused, isPaused } = heldBytes(800);
+    expect([take('a', 200), paused.size, take('a', 100)]).toEqual([true, 0, true]);
+    expect(paused).toEqual(
+      new Map([
+        ['a', true],
+        ['b', false],
+        ['c', false],
+      ]),
+    );
+    // What was on its way is kept while there is room.
+    expect([take('a', 100), take('a', 1)]).toEqual([true, false]);
+    expect(take('b', 10)).toBe(true);
+    give('a', 200);
+    expect(isPaused('a')).toBe(true);
+    give('a', 1);
+    expect([isPaused('a'), paused.get('a')]).toEqual([false, false]);
+  });
+
+  test('of all models together pause all', () => {
+    const { take, give, isPaused, total, deliveries } = heldBytes(800);
+    for (const model of ['a', 'b', 'c']) take(model, 200);
+    expect(['a', 'b', 'c'].map(isPaused)).toEqual([true, true, true]);
+    expect([take('a', 200), take('b', 1), total(), deliveries()]).toEqual([true, false, 800, 4]);
+    for (const model of ['a', 'a', 'b']) give(model, 200);
+    expect(['a', 'b', 'c'].map(isPaused)).toEqual([false, false, false]);
+  });
+
+  test('of one that is larger than all that may be held fit where nothing else is', () => {
+    const { take, isPaused, give } = heldBytes(100);
+    expect([take('a', 500), isPaused('b')]).toEqual([true, true]);
+    give('a', 500);
+    expect(isPaused('b')).toBe(false);
+  });
+});
+
+test('a worker holds no more bytes than it may, and every task succeeds', async () => {
+  const body = 4 * 100_000;
+  const heldBytesMax = 10 * body;
+  let most = 0;
+  const openBroker = (log: Log): Broker => {
+    const broker = createMemoryBroker(log);
+    const consume: Broker['consume'] = (options, handler) =>
+      broker.consume(options, (delivery) => {
+        const verdict = handler(delivery);
+        most = Math.max(most, one?.worker.observed.heldBytes() ?? 0);
+        return verdict;
+      });
+    return { ...broker, consume };
+  };
+  let one: TestWorker | undefined;
+  one = await startTestWorker({
+    models: { echo: { onnx: identity('FP32', ['batch', 100_000]) } },
+    openBroker,
+    heldBytesMax,
+  });
+  const input = [tensor('x', 'FP32', Array<number>(100_000).fill(1), [1, 100_000])];
+  const tasks = await Promise.all(Array.from({ length: 60 }, () => one.predict('echo', input)));
+  for (const task of tasks) expect(task).toMatchObject({ state: 'SUCCEEDED', attempts: 1 });
+  expect(most).toBeGreaterThan(0);
+  expect(most).toBeLessThanOrEqual(heldBytesMax / 2);
+  await expect.poll(() => one.worker.observed.heldBytes()).toBe(0);
 });

@@ -169,18 +169,6 @@ describe('a store outage', () => {
   });
 });
 
-test('close finishes what is in hand', async () => {
-  const { submissionOf, publish, store, worker } = await startTestWorker({ models: { slow: { onnx: slow() } } });
-  const submissions = Array.from({ length: 5 }, () => submissionOf('slow'));
-  const begun = new Promise((resolve) => store.watch(submissions[0]?.id ?? '', resolve));
-  for (const submission of submissions) await publish(submission, rounds(100_000));
-  await begun;
-  await worker.close();
-  const states = (await store.get(submissions.map(({ id }) => id))).map((task) => task?.state);
-  expect(states).toEqual(submissions.map(() => 'SUCCEEDED'));
-  expect(worker.stats().waiting).toBe(0);
-});
-
 test('when its deliveries are the broker’s again, a worker finishes what it has begun, and drops the rest', async () => {
   const { submissionOf, publish, ended, store, broker, worker } = await startTestWorker({
     models: { slow: { onnx: slow() } },

@@ -1,4 +1,3 @@
-import { randomUUID } from 'node:crypto';
 import { describe, expect, test } from 'vitest';
 import { DEAD_LETTER_QUEUE, predictionQueue } from '../../src/broker/topology.ts';
 import type { Task } from '../../src/task.ts';
@@ -98,23 +97,6 @@ describe('a task that is not to be run', () => {
     expect(await broker.depth(predictionQueue('echo', 'normal'))).toBe(0);
   });
 
-  test('because its workers kept dying with it ends as WORKER_LOST', async () => {
-    const manifest = { maxAttempts: 3 };
-    const { submissionOf, publish, ended, store, worker } = await startTestWorker({
-      models: { echo: { manifest, onnx: identity('FP32') } },
-    });
-    const submission = submissionOf('echo');
-    for (let i = 0; i < 3; i += 1) {
-      const claim = { to: 'RUNNING', at: Date.now(), submission, attemptsBefore: 0, claim: randomUUID() } as const;
-      await store.transition(submission.id, claim);
-    }
-    await publish(submission, row(1, 2, 3, 4));
-    const task = await ended(submission.id);
-    expect(task).toMatchObject({ state: 'FAILED', error: { code: 'WORKER_LOST' } });
-    expect(task.error?.message).toBe('each worker that ran the task was lost (3 attempts of 3)');
-    expect(worker.stats().tasks).toBe(0);
-  });
-
   test.each([
     ['another shape', [tensor('x', 'FP32', [1, 2], [1, 2])], 'input "x": expected FP32 [?, 4], got FP32 [1, 2]'],
     [
@@ -129,14 +111,6 @@ describe('a task that is not to be run', () => {
     const [task, neighbour] = await Promise.all([predict('echo', inputs), predict('echo', row(1, 2, 3, 4))]);
     expect(task).toMatchObject({ state: 'FAILED', error: { code: 'MODEL_ERROR', message } });
     expect(neighbour).toMatchObject({ state: 'SUCCEEDED' });
-  });
-
-  test('because nobody can read its message is a dead letter, and holds up nobody', async () => {
-    const { broker, predict } = await startTestWorker({ models: { echo: { onnx: identity('FP32') } } });
-    const queue = predictionQueue('echo', 'normal');
-    await broker.publish(queue, { id: randomUUID(), body: Buffer.from('no frame'), attemptsBefore: 0 });
-    expect(await predict('echo', row(1, 2, 3, 4))).toMatchObject({ state: 'SUCCEEDED' });
-    expect([await broker.depth(queue), await broker.depth(DEAD_LETTER_QUEUE)]).toEqual([0, 1]);
   });
 
   test('because its version is not here waits for a worker that has it, and holds up nobody', async () => {

@@ -1,0 +1,101 @@
+import type { Verdict } from '../src/broker/broker.ts';
+import { LONGEST_RUNG } from '../src/broker/topology.ts';
+import type { Log } from '../src/log.ts';
+import { isTerminal } from '../src/task.ts';
+import { RETURNS_MAX } from './absent-model.ts';
+import type { HeldTask } from './held-task.ts';
+import { wornOut } from './outcome.ts';
+import type { PatientStore } from './patient-store.ts';
+import { end, write } from './settlement.ts';
+import type { WorkerObserver } from './worker-observer.ts';
+
+/** When a message comes again that found its task running elsewhere; after that, half a minute each time. */
+const FIRST_RETURN_MS = 1_000;
+
+export interface ClaimOptions {
+  patient: PatientStore;
+  /** Aborts when the worker closes: what has not begun is then given back rather than waited with. */
+  closing: AbortSignal;
+  observer: WorkerObserver;
+  log: Log;
+}
+
+/** Takes a task on right before its run. `false` if it is not to be run, and is released. Does not reject. */
+export async function claim(task: HeldTask, options: ClaimOptions): Promise<boolean> {
+  // A member of a batch that failed is still on the attempt it was claimed for.
+  if (task.attempt > 0) return true;
+  try {
+    const verdict = await begin(task, options);
+    if (verdict) task.release(verdict);
+    return verdict === undefined;
+  } catch (error) {
+    task.abandon(error);
+    return false;
+  }
+}
+
+/** Counts the attempt; resolves with the verdict if there is to be none. */
+async function begin(task: HeldTask, options: ClaimOptions): Promise<Verdict | undefined> {
+  const { patient, closing, observer } = options;
+  const { submission, delivery, model, claim: name } = task;
+  const { attemptsBefore, returnsBefore } = delivery;
+  if (attemptsBefore === 0 && (await expire(task, options))) return 'ack';
+  // The worker that has it may have died. Else this is a second message of a task that another worker runs; but should the
+  // broker not tell that a message was given out before, the task must not wait for ever.
+  const takeOver = task.wasRedelivered || returnsBefore >= RETURNS_MAX;
+  if (takeOver && (await isWornOut(task, options))) return 'ack';
+  const change = { to: 'RUNNING', at: Date.now(), submission, attemptsBefore, claim: name, takeOver } as const;
+  const attempt = await write(patient, task, change, closing);
+  if (attempt === undefined) return refused(task, options);
+  task.attempt = attempt;
+  if (attempt === 1) observer.begun({ model: submission.model.name, queuedMs: change.at - submission.submittedAt });
+  const { maxAttempts } = model.manifest;
+  if (attempt <= maxAttempts) return undefined;
+  const error = wornOut(attempt - 1, maxAttempts);
+  await end(task, { to: 'FAILED', at: Date.now(), submission, error }, options);
+  return 'ack';
+}
+
+/** Ends a task whose time is over and that was never begun; where it was, or has ended, the store says no and the claim decides. */
+async function expire(task: HeldTask, { patient, closing, observer }: ClaimOptions): Promise<boolean> {
+  const { submission } = task;
+  const at = Date.now();
+  if (submission.expiresAt === undefined || submission.expiresAt > at) return false;
+  const written = await write(patient, task, { to: 'EXPIRED', at, submission }, closing);
+  if (written === undefined) return false;
+  observer.ended({ model: submission.model.name, state: 'EXPIRED', totalMs: at - submission.submittedAt });
+  return true;
+}
+
+/** Ends a task whose every attempt was begun by a worker that is gone: another claim would count one that is never run. */
+async function isWornOut(task: HeldTask, options: ClaimOptions): Promise<boolean> {
+  const { submission, model } = task;
+  const { maxAttempts } = model.manifest;
+  const head = await headOf(task, options);
+  if (head?.state !== 'RUNNING' || head.attempts < maxAttempts) return false;
+  const error = wornOut(head.attempts, maxAttempts);
+  await end(task, { to: 'FAILED', at: Date.now(), submission, error }, options);
+  return true;
+}
+
+/** What becomes of a message whose task has ended, or is with another worker. */
+async function refused(task: HeldTask, options: ClaimOptions): Promise<Verdict> {
+  const { observer, log } = options;
+  const { submission } = task;
+  const head = await headOf(task, options);
+  // Of a refused submission nothing is to be seen, nor of a result whose time is over.
+  if (!head || isTerminal(head.state)) {
+    log.debug({ taskId: submission.id }, 'task dropped: already terminal');
+    observer.duplicateDropped({ model: submission.model.name });
+    return 'ack';
+  }
+  const { returnsBefore } = task.delivery;
+  log.debug({ taskId: submission.id, returnsBefore }, 'task runs elsewhere, second message returned');
+  return { returnAfterMs: returnsBefore === 0 ? FIRST_RETURN_MS : LONGEST_RUNG.delayMs };
+}
+
+async function headOf({ submission, delivery }: HeldTask, { patient, closing }: ClaimOptions) {
+  const signal = AbortSignal.any([delivery.signal, closing]);
+  const [head] = await patient.ask((store) => store.heads([submission.id]), signal);
+  return head;
+}

@@ -1,0 +1,91 @@
+import assert from 'node:assert/strict';
+
+/** Inputs that a worker holds at once, over all queues, as they came: half of it of one model. */
+export const HELD_BYTES_MAX = 512 * 1024 * 1024;
+
+/** No more is taken from here on … */
+const PAUSE_AT = 0.75;
+/** … until there is less than this. */
+const RESUME_AT = 0.5;
+
+/** What a worker holds, in bytes: a bound on its memory, of which a model whose runs are slow cannot take all. */
+export interface HeldBytes {
+  /** Counts a delivery; `false` if there is no room for it, and it is to be given back. */
+  take(model: string, bytes: number): boolean;
+  give(model: string, bytes: number): void;
+  /** Whether no more is to be taken of a model's queues at present. */
+  isPaused(model: string): boolean;
+  total(): number;
+  deliveries(): number;
+}
+
+/** `onChange` is called for each model when `isPaused` may say otherwise than before. */
+export function createHeldBytes(options: {
+  max: number;
+  models: readonly string[];
+  onChange: (model: string, isPaused: boolean) => void;
+}): HeldBytes {
+  const { max, models, onChange } = options;
+  const all = new Level(max);
+  const levels = new Map(models.map((model) => [model, new Level(max / 2)]));
+  let deliveries = 0;
+
+  const levelOf = (model: string): Level => {
+    const level = levels.get(model);
+    assert(level);
+    return level;
+  };
+  const isPaused = (model: string) => all.isPaused || levelOf(model).isPaused;
+  const tell = (changes: readonly boolean[]) => {
+    if (changes.includes(true)) for (const model of levels.keys()) onChange(model, isPaused(model));
+  };
+  return {
+    take(model, bytes) {
+      const full = [all, levelOf(model)].filter((level) => !level.fits(bytes));
+      if (full.length > 0) {
+        tell(full.map((level) => level.pause()));
+        return false;
+      }
+      deliveries += 1;
+      tell([all.add(bytes), levelOf(model).add(bytes)]);
+      return true;
+    },
+    give(model, bytes) {
+      deliveries -= 1;
+      tell([all.add(-bytes), levelOf(model).add(-bytes)]);
+    },
+    isPaused,
+    total: () => all.bytes,
+    deliveries: () => deliveries,
+  };
+}
+
+class Level {
+  readonly #max: number;
+  bytes = 0;
+  isPaused = false;
+
+  constructor(max: number) {
+    this.#max = max;
+  }
+
+  /** What is larger than all of it fits where nothing else is. */
+  fits(bytes: number): boolean {
+    return this.bytes === 0 || this.bytes + bytes <= this.#max;
+  }
+
+  /** Like `pause`, says whether that changed `isPaused`. */
+  add(bytes: number): boolean {
+    this.bytes += bytes;
+    if (this.bytes >= this.#max * PAUSE_AT) return this.pause();
+    const resumes = this.isPaused && this.bytes < this.#max * RESUME_AT;
+    if (resumes) this.isPaused = false;
+    return resumes;
+  }
+
+  pause(): boolean {
+    const before = this.isPaused;
+    this.isPaused = true;
+    return !before;
+  }
+}
