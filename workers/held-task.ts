@@ -15,6 +15,8 @@ export class HeldTask implements BatchItem<LoadedModel> {
   readonly model: LoadedModel;
   readonly inputs: readonly Tensor[];
   readonly lane: Lane;
+  /** The span of this holding, where traces are kept. */
+  readonly traceparent: string | undefined;
   readonly arrivedAt = performance.now();
   /** Names this holding to the store, which counts it as one attempt however often it is told. */
   readonly claim = randomUUID();
@@ -31,13 +33,20 @@ export class HeldTask implements BatchItem<LoadedModel> {
 
   constructor(
     delivery: Delivery,
-    of: { submission: Submission; inputs: readonly Tensor[]; model: LoadedModel; lane: Lane },
+    of: {
+      submission: Submission;
+      inputs: readonly Tensor[];
+      model: LoadedModel;
+      lane: Lane;
+      traceparent?: string | undefined;
+    },
     onRelease: (task: HeldTask) => void,
   ) {
     this.submission = of.submission;
     this.model = of.model;
     this.inputs = inSignatureOrder(of.inputs, of.model);
     this.lane = of.lane;
+    this.traceparent = of.traceparent;
     this.alone = delivery.attemptsBefore > 0;
     this.#delivery = delivery;
     this.#wasRedelivered = delivery.redelivered;

@@ -1,8 +1,10 @@
 import { setImmediate } from 'node:timers/promises';
 import type { Delivery, Verdict } from '../src/broker/broker.ts';
 import { decodeMessage, type PredictionMessage } from '../src/broker/message.ts';
-import type { Lane } from '../src/broker/topology.ts';
+import { EXCHANGE, type Lane, predictionQueue } from '../src/broker/topology.ts';
 import { StoreUnavailable } from '../src/errors.ts';
+import type { Tracing } from '../src/telemetry/tracing.ts';
+import { messageAttributes, taskAttributes } from '../src/telemetry/tracing-attributes.ts';
 import { passOn } from './absent-model.ts';
 import type { ClaimOptions } from './claim.ts';
 import type { HeldBytes } from './held-bytes.ts';
@@ -19,6 +21,7 @@ export interface IntakeOptions extends ClaimOptions {
   settlement: Pick<Settlement, 'fail'>;
   inHand: TasksInHand;
   heldBytes: HeldBytes;
+  tracing: Tracing;
 }
 
 /** Takes a delivery from a lane of a model's; resolves with what becomes of it. */
@@ -49,15 +52,23 @@ export function createIntake(options: IntakeOptions): Intake {
 }
 
 async function handle(lane: Lane, delivery: Delivery, options: IntakeOptions): Promise<Verdict> {
-  const { models, scheduler, settlement, inHand } = options;
-  const message = read(delivery, options);
-  if (!message) return 'dead-letter';
-  const { submission, inputs } = message;
+  const { models, scheduler, settlement, inHand, tracing } = options;
+  const prediction = read(delivery, options);
+  if (!prediction) return 'dead-letter';
+  const { submission, inputs } = prediction;
   const known = inHand.find(submission.id);
   if (known) return inHand.adopt(known, delivery);
   const model = findModel(models, submission);
   if (!model) return passOn({ submission, delivery }, options);
-  const task = new HeldTask(delivery, { submission, inputs, model, lane }, inHand.forget);
+  const queue = predictionQueue(submission.model.name, lane);
+  const message = messageAttributes({ operation: 'process', exchange: EXCHANGE, queue, message: delivery });
+  const attributes = { ...message, ...taskAttributes(submission) };
+  const span = tracing.start('process', { kind: 'consumer', parent: delivery.traceparent, attributes });
+  const { traceparent } = span;
+  const task = new HeldTask(delivery, { submission, inputs, model, lane, traceparent }, (released) => {
+    span.end();
+    inHand.forget(released);
+  });
   const verdict = inHand.hold(task);
   const fault = inputFault(task);
   if (fault) void settlement.fail(task, new RunError('MODEL_ERROR', fault));

@@ -1,6 +1,7 @@
 import { runCommand } from '../src/command.ts';
 import { healthRoute } from '../src/health.ts';
 import { openHttpServer } from '../src/http-server.ts';
+import { metricsRoute } from '../src/metrics-route.ts';
 import { openServices } from '../src/services.ts';
 import { openWorker } from './open.ts';
 
@@ -10,7 +11,8 @@ await runCommand('worker', async (config, log, lifecycle) => {
   let models: string[] = [];
   if (config.workerPort !== undefined) {
     const health = () => ({ broker: broker.isReady(), store: store.isReady(), models: models.length });
-    const server = await openHttpServer({ host: config.host, port: config.workerPort, routes: [healthRoute(health)] });
+    const routes = [healthRoute(health), metricsRoute(services.metrics, log)];
+    const server = await openHttpServer({ host: config.host, port: config.workerPort, routes });
     lifecycle.onClose(() => server.close());
     log.info({ url: server.url }, 'worker listening');
   }

@@ -1,11 +1,9 @@
 import { setImmediate } from 'node:timers/promises';
 import type { Broker, Consumer, Delivery, Verdict } from '../src/broker/broker.ts';
-import { type Lane, predictionQueue } from '../src/broker/topology.ts';
+import { LANES, type Lane, predictionQueue } from '../src/broker/topology.ts';
 import type { Log } from '../src/log.ts';
 import type { LoadedModel } from './model-repository.ts';
 import { isOutgrown, nextPace, type Pace, prefetchAt } from './prefetch.ts';
-
-const LANES: readonly Lane[] = ['normal', 'high'];
 
 export interface ModelQueuesOptions {
   broker: Broker;

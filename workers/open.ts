@@ -1,10 +1,11 @@
+import { LANES, predictionQueue } from '../src/broker/topology.ts';
 import type { Config } from '../src/config.ts';
+import { ifUnavailable } from '../src/errors.ts';
 import type { Log } from '../src/log.ts';
 import type { Services } from '../src/services.ts';
 import { createInferencePool, type InferencePool } from './inference-pool.ts';
 import { type ModelRepository, openModelRepository } from './model-repository.ts';
-import { startWorker, type Worker } from './worker.ts';
-import type { WorkerObserver } from './worker-observer.ts';
+import { startWorker } from './worker.ts';
 
 /** Of the grace time, what is left to everything but the runs. */
 const REST_MS = 2_000;
@@ -12,17 +13,12 @@ const REST_MS = 2_000;
 export interface OpenWorker {
   repository: ModelRepository;
   pool: InferencePool;
-  worker: Worker;
   close(): Promise<void>;
 }
 
 /** A worker with its inference processes: inspects the models, announces them, and takes their predictions. */
-export async function openWorker(
-  config: Config,
-  { broker, store, registry }: Services,
-  log: Log,
-  observer?: WorkerObserver,
-): Promise<OpenWorker> {
+export async function openWorker(config: Config, services: Services, log: Log): Promise<OpenWorker> {
+  const { broker, registry, metrics } = services;
   const pool = createInferencePool({ slots: config.workerSlots, log });
   const repository = await openModelRepository({ modelsDir: config.modelsDir, pool, log }).catch(
     async (error: unknown) => {
@@ -31,12 +27,15 @@ export async function openWorker(
     },
   );
   const { models } = repository;
+  // Before anybody can submit: the first message of a queue that was made a moment ago is not safe yet.
+  const queues = models.flatMap(({ served }) => LANES.map((lane) => predictionQueue(served.name, lane)));
+  await broker.prepare([...new Set(queues)]).catch(ifUnavailable(undefined));
   await registry.announce(models.map(({ served }) => served));
-  const worker = await startWorker({ broker, store, pool, models, slots: config.workerSlots, observer, log });
+  const worker = await startWorker({ ...services, pool, models, slots: config.workerSlots, observer: metrics, log });
+  metrics.observe({ ...worker.observed, inferenceRestarts: pool.restarts });
   return {
     repository,
     pool,
-    worker,
     async close() {
       await worker.close(Math.max(config.graceMs / 2, config.graceMs - REST_MS));
       await pool.close();

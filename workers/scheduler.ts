@@ -2,6 +2,8 @@ import assert from 'node:assert/strict';
 import type { Log } from '../src/log.ts';
 import { outputFault } from '../src/models/outputs.ts';
 import type { RunResult } from '../src/task.ts';
+import type { Tracing } from '../src/telemetry/tracing.ts';
+import { taskAttributes } from '../src/telemetry/tracing-attributes.ts';
 import { joinInputs, rowsOf, splitOutputs } from './batch-tensors.ts';
 import { type Batcher, type BatchLimits, createBatcher } from './batcher.ts';
 import type { HeldTask } from './held-task.ts';
@@ -22,6 +24,7 @@ export interface SchedulerOptions {
   isPaused: () => boolean;
   /** Told of each run that gave a result. */
   onRan: (model: LoadedModel, run: { runMs: number; batchSize: number }) => void;
+  tracing: Tracing;
   log: Log;
 }
 
@@ -168,18 +171,23 @@ export class Scheduler implements TasksAtWork {
     if (tasks.length === 0) return [];
     this.#runs += 1;
     this.#tasks += tasks.length;
-    const { pool, onRan } = this.#options;
+    const { pool, tracing, onRan } = this.#options;
+    const batchSize = tasks.length;
     const inputs = tasks.map((task) => task.inputs);
     const { file, served, manifest } = model;
     const options = { timeoutMs: manifest.timeoutMs, signal };
+    const spans = tasks.map(({ submission, traceparent: parent }) =>
+      tracing.start('run', { parent, attributes: { ...taskAttributes(submission), 'foretell.batch.size': batchSize } }),
+    );
     const run = pool.run({ file, digest: served.digest }, joinInputs(inputs), options).catch((error: unknown) => {
+      for (const span of spans) span.end(error);
       if (error === signal.reason) return undefined;
       throw error;
     });
     const ran = await run;
     if (!ran) return 'aborted';
+    for (const span of spans) span.end();
     const { outputs, runMs } = ran;
-    const batchSize = tasks.length;
     onRan(model, { runMs, batchSize });
     return splitOutputs(outputs, inputs.map(rowsOf)).map((own) => ({ outputs: own, runMs, batchSize }));
   }

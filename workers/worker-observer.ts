@@ -5,14 +5,3 @@ export type WorkerObserver = Pick<
   Metrics,
   'begun' | 'ran' | 'ended' | 'retried' | 'returned' | 'deadLettered' | 'duplicateDropped'
 >;
-
-/** Counts nothing. */
-export const NO_OBSERVER: WorkerObserver = {
-  begun: () => {},
-  ran: () => {},
-  ended: () => {},
-  retried: () => {},
-  returned: () => {},
-  deadLettered: () => {},
-  duplicateDropped: () => {},
-};

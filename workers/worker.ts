@@ -3,6 +3,8 @@ import type { Lane } from '../src/broker/topology.ts';
 import type { Log } from '../src/log.ts';
 import type { TaskStore } from '../src/store/store.ts';
 import type { Observed } from '../src/telemetry/metrics.ts';
+import { NO_METRICS } from '../src/telemetry/no-metrics.ts';
+import { NO_TRACING, type Tracing } from '../src/telemetry/tracing.ts';
 import { claim } from './claim.ts';
 import { consumeDeadLetters } from './dead-letters.ts';
 import { createHeldBytes, HELD_BYTES_MAX } from './held-bytes.ts';
@@ -15,7 +17,7 @@ import { createPatientStore } from './patient-store.ts';
 import { Scheduler, type SchedulerStats } from './scheduler.ts';
 import { createSettlement } from './settlement.ts';
 import { createTasksInHand } from './tasks-in-hand.ts';
-import { NO_OBSERVER, type WorkerObserver } from './worker-observer.ts';
+import type { WorkerObserver } from './worker-observer.ts';
 
 export interface WorkerOptions {
   broker: Broker;
@@ -26,8 +28,10 @@ export interface WorkerOptions {
   slots: number;
   /** @default HELD_BYTES_MAX */
   heldBytesMax?: number;
-  /** @default NO_OBSERVER */
-  observer?: WorkerObserver | undefined;
+  /** @default NO_METRICS */
+  observer?: WorkerObserver;
+  /** @default NO_TRACING */
+  tracing?: Tracing;
   log: Log;
 }
 
@@ -44,12 +48,12 @@ export interface Worker {
 
 /** Takes the prediction messages of its models from the broker, runs them in batches, and stores what comes out. */
 export async function startWorker(options: WorkerOptions): Promise<Worker> {
-  const { broker, store, pool, models, slots, observer = NO_OBSERVER, log } = options;
+  const { broker, store, pool, models, slots, observer = NO_METRICS, tracing = NO_TRACING, log } = options;
   const closing = new AbortController();
   const over = new AbortController();
   const queues = new Map<string, ModelQueues>();
   const patient = createPatientStore({ store, over: over.signal, onBack: () => scheduler.dispatch(), log });
-  const context = { patient, closing: closing.signal, observer, log };
+  const context = { patient, closing: closing.signal, observer, tracing, log };
   const settlement = createSettlement({ store, patient, observer, log });
   const scheduler: Scheduler = new Scheduler({
     pool,
@@ -61,6 +65,7 @@ export async function startWorker(options: WorkerOptions): Promise<Worker> {
       observer.ran({ model: name, ...run });
       queues.get(name)?.ran(run);
     },
+    tracing,
     log,
   });
   const inHand = createTasksInHand({ store, work: scheduler, log });

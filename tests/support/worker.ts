@@ -8,12 +8,13 @@ import type { Log } from '../../src/log.ts';
 import { createMemoryStore } from '../../src/store/memory.ts';
 import type { TaskStore } from '../../src/store/store.ts';
 import { isTerminal, type Submission, type Task } from '../../src/task.ts';
+import { NO_METRICS } from '../../src/telemetry/no-metrics.ts';
 import type { Tensor } from '../../src/tensor.ts';
 import { HELD_BYTES_MAX } from '../../workers/held-bytes.ts';
 import { createInferencePool, type InferencePool } from '../../workers/inference-pool.ts';
 import { openModelRepository } from '../../workers/model-repository.ts';
 import { startWorker } from '../../workers/worker.ts';
-import { NO_OBSERVER, type WorkerObserver } from '../../workers/worker-observer.ts';
+import type { WorkerObserver } from '../../workers/worker-observer.ts';
 import { type ModelFixture, modelsDir } from './models-dir.ts';
 import { createTestLog } from './test-log.ts';
 
@@ -44,7 +45,7 @@ export async function startTestWorker(options: TestWorkerOptions) {
     await broker.close();
     await store.close();
   });
-  const { heldBytesMax = HELD_BYTES_MAX, observer = NO_OBSERVER } = options;
+  const { heldBytesMax = HELD_BYTES_MAX, observer = NO_METRICS } = options;
   const started = { broker, models: repository.models, slots, heldBytesMax, observer, log };
 
   /** A worker, closed when the test has finished, whose tasks must then be let go of. */

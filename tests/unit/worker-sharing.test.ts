@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'vitest';
 import type { Submission } from '../../src/task.ts';
+import { NO_METRICS } from '../../src/telemetry/no-metrics.ts';
 import type { WorkerObserver } from '../../workers/worker-observer.ts';
-import { NO_OBSERVER } from '../../workers/worker-observer.ts';
 import { identity, slow } from '../support/onnx-models.ts';
 import { tensor } from '../support/tensors.ts';
 import { startTestWorker, type TestWorker } from '../support/worker.ts';
@@ -51,7 +51,7 @@ describe('beside hundreds of slow tasks', () => {
 
   test('a fast model waits for no run of theirs', async () => {
     const order: string[] = [];
-    const observer: WorkerObserver = { ...NO_OBSERVER, ran: ({ model }) => order.push(model) };
+    const observer: WorkerObserver = { ...NO_METRICS, ran: ({ model }) => order.push(model) };
     const one = await startTestWorker({
       models: { slow: { onnx: slow(), manifest: { maxBatch: 1 } }, echo: { onnx: identity('FP32') } },
       slots: 2,
