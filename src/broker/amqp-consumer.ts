@@ -5,17 +5,11 @@ import { type AmqpConnection, backOffMs, type Link, unlessLost } from './amqp-co
 import { createDeliveries } from './amqp-deliveries.ts';
 import { createFlow, createIntake, type Flow } from './amqp-flow.ts';
 import type { Publisher } from './amqp-publisher.ts';
-import { declareTopology, type Queues } from './amqp-topology.ts';
+import { declareQueue, declareStandingTopology } from './amqp-topology.ts';
 import type { BrokerObserver, Consumer, Delivery, Verdict } from './broker.ts';
 
 /** A cancel and a close are answered at once; where they are not, the connection is lost and does not know it yet. */
 const ANSWER_TIMEOUT_MS = 5_000;
-
-/** Consumers need no channel before they come; only the queues that they dead-letter to. */
-export interface ConsumingLink {
-  link: Link;
-  queues: Queues;
-}
 
 export interface ConsumerOptions {
   queue: string;
@@ -26,12 +20,14 @@ export interface ConsumerOptions {
   log: Log;
 }
 
-export async function buildConsumingLink(link: Link): Promise<ConsumingLink> {
-  return { link, queues: await declareTopology(link) };
+/** Consumers need no channel before they come; only the queues that they dead-letter to. */
+export async function buildConsumingLink(link: Link): Promise<Link> {
+  await declareStandingTopology(link);
+  return link;
 }
 
 /** Consumes a queue on every link that comes. What keeps one queue from being consumed leaves the others alone. */
-export function attachConsumer(connection: AmqpConnection<ConsumingLink>, options: ConsumerOptions): Consumer {
+export function attachConsumer(connection: AmqpConnection<Link>, options: ConsumerOptions): Consumer {
   const { queue, log } = options;
   const closing = new AbortController();
   const flow = createFlow();
@@ -45,8 +41,8 @@ export function attachConsumer(connection: AmqpConnection<ConsumingLink>, option
   async function consumeAlways(): Promise<void> {
     while (!closing.signal.aborted) {
       try {
-        const built = await connection.ready(closing.signal);
-        await consumeOn(built, { ...options, flow, closing: closing.signal, onConsuming });
+        const link = await connection.ready(closing.signal);
+        await consumeOn(link, { ...options, flow, closing: closing.signal, onConsuming });
       } catch (error) {
         if (closing.signal.aborted) return;
         if (failures === 0) log.error({ queue, err: error }, 'queue not consumed');
@@ -75,10 +71,10 @@ interface Consuming extends ConsumerOptions {
 }
 
 /** Resolves when the link is lost, or when the consumer was closed and its last verdict has gone out. */
-async function consumeOn({ link, queues }: ConsumingLink, options: Consuming): Promise<void> {
+async function consumeOn(link: Link, options: Consuming): Promise<void> {
   const { queue, flow, closing } = options;
   try {
-    await unlessLost(link, queues.declare(queue));
+    await unlessLost(link, declareQueue(link, queue));
     // One channel each: its prefetch is this consumer's alone, and its close is a barrier behind this consumer's acks.
     const channel = await unlessLost(link, link.model.createChannel());
     dropWith(channel, link, closing);

@@ -1,5 +1,6 @@
 import type { Log } from '../log.ts';
-import { type Queues, TopologyConflict } from './amqp-topology.ts';
+import type { Link } from './amqp-connection.ts';
+import { declareQueue, mendQueue, TopologyConflict } from './amqp-topology.ts';
 
 /** A queue whose declaration was refused is not declared again for so long. */
 const REFUSED_PAUSE_MS = 5_000;
@@ -12,7 +13,7 @@ export interface Declarations {
   mend(queue: string, declared: Promise<void>): void;
 }
 
-export function createDeclarations(queues: Queues, log: Log): Declarations {
+export function createDeclarations(link: Link, log: Log): Declarations {
   const declarations = new Map<string, { done: Promise<void>; repeatAt: number }>();
 
   function keep(queue: string, done: Promise<void>): Promise<void> {
@@ -28,10 +29,10 @@ export function createDeclarations(queues: Queues, log: Log): Declarations {
   return {
     declare: (queue) => {
       const known = declarations.get(queue);
-      return known && performance.now() < known.repeatAt ? known.done : keep(queue, queues.declare(queue));
+      return known && performance.now() < known.repeatAt ? known.done : keep(queue, declareQueue(link, queue));
     },
     mend: (queue, declared) => {
-      if (declarations.get(queue)?.done === declared) void keep(queue, queues.mend(queue));
+      if (declarations.get(queue)?.done === declared) void keep(queue, mendQueue(link, queue));
     },
   };
 }

@@ -6,7 +6,7 @@ import type { Link } from './amqp-connection.ts';
 import { createDeclarations, type Declarations } from './amqp-declarations.ts';
 import { createDepths, type Depths } from './amqp-depth.ts';
 import { propertiesOf } from './amqp-properties.ts';
-import { declareTopology } from './amqp-topology.ts';
+import { declareQueue, declareStandingTopology } from './amqp-topology.ts';
 import type { BrokerMessage } from './broker.ts';
 
 /** Where a message goes, and the queue of origin that it is to carry. */
@@ -47,7 +47,7 @@ export interface PublishingLink extends Declarations {
 }
 
 export async function buildPublishingLink(link: Link, log: Log): Promise<PublishingLink> {
-  const queues = await declareTopology(link);
+  await declareStandingTopology(link);
   const channel = await link.model.createConfirmChannel();
   dropWith(channel, link);
   let heardAt = performance.now();
@@ -60,8 +60,8 @@ export async function buildPublishingLink(link: Link, log: Log): Promise<Publish
     isBlocked: link.isBlocked,
     drop: link.drop,
     heardAt: () => heardAt,
-    ...createDeclarations(queues, log),
-    prepare: queues.declare,
+    ...createDeclarations(link, log),
+    prepare: (queue) => declareQueue(link, queue),
     ...createConfirmedPublish(channel, link),
     depth: createDepths(link),
   };

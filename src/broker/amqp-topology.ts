@@ -19,24 +19,13 @@ export class TopologyConflict extends Error {
 }
 
 /**
- * RabbitMQ 3.10 writes down which quorum queues there are once none was made for half a second. Killed before that it loses
- * a queue with all that it had confirmed for it. So nothing is let into a queue before it is this old.
+ * RabbitMQ 3.10 writes down that there is a quorum queue when the next one is made, or a second later. Killed before, it loses
+ * the queue with all that it had confirmed of it. So nothing is let into a queue before it is this old.
  */
-const SETTLING_MS = 1_000;
-
-/**
- * The prediction queues, by one link. The binding of a queue says that it has settled: who makes one binds it only then, and
- * who finds one that is not bound cannot know how old it is, and waits as long.
- */
-export interface Queues {
-  /** Resolves when the queue is there, and at once if it was; one that is made here is bound as well. */
-  declare(queue: string): Promise<void>;
-  /** Binds a queue to which nothing leads; makes it, if it was deleted. */
-  mend(queue: string): Promise<void>;
-}
+const SETTLING_MS = 1_500;
 
 /** Declares all that does not depend on a model. */
-export async function declareTopology(link: Link): Promise<Queues> {
+export async function declareStandingTopology(link: Link): Promise<void> {
   await withChannel(link, async (channel) => {
     await unlessConflict(EXCHANGE, channel.assertExchange(EXCHANGE, 'direct'));
     const alternate = { alternateExchange: DEAD_LETTER_QUEUE };
@@ -47,51 +36,39 @@ export async function declareTopology(link: Link): Promise<Queues> {
       await channel.bindQueue(queue, queue, '');
     }
   });
-  return createQueues(link);
 }
 
-function createQueues(link: Link): Queues {
-  let madeAt = Number.NEGATIVE_INFINITY;
+/**
+ * Declares a queue that messages are published to or consumed from. The binding of a queue says that it has settled: who
+ * makes one binds it only then. Resolves at once if the queue was there, bound or not.
+ */
+export async function declareQueue(link: Link, queue: string): Promise<void> {
+  if (STANDING_QUEUES.some((standing) => standing.queue === queue)) return;
+  const wasThere = await exists(link, queue);
+  await assertQueue(link, queue);
+  if (wasThere) return;
+  await settled(link);
+  await bind(link, queue);
+}
 
-  async function settled(): Promise<void> {
-    // Again, because each queue that is made meanwhile delays for all what RabbitMQ writes down.
-    for (;;) {
-      const leftMs = madeAt + SETTLING_MS - performance.now();
-      if (leftMs <= 0) return;
-      await sleep(leftMs, undefined, { signal: link.lost });
-    }
-  }
+/** Makes a queue reachable that is not: it was deleted, or its binding, or somebody has made it just now. */
+export async function mendQueue(link: Link, queue: string): Promise<void> {
+  // First of all it waits: made anew in the 50 ms after it was deleted, a queue gives its messages to the consumers that
+  // the old one had, who do not get them. RabbitMQ 3.10 forgets to tell them that they are cancelled.
+  await settled(link);
+  if (await exists(link, queue)) await bind(link, queue);
+  else await declareQueue(link, queue);
+}
 
-  async function bind(queue: string): Promise<void> {
-    await settled();
-    await withChannel(link, async (channel) => {
-      await channel.bindQueue(queue, EXCHANGE, queue);
-      await channel.bindQueue(queue, RETURN_EXCHANGE, queue);
-    });
-  }
+async function settled(link: Link): Promise<void> {
+  await sleep(SETTLING_MS, undefined, { signal: link.lost });
+}
 
-  /** Resolves with whether it was there before. */
-  async function make(queue: string): Promise<boolean> {
-    const wasThere = await exists(link, queue);
-    await assertQueue(link, queue);
-    if (!wasThere) madeAt = performance.now();
-    return wasThere;
-  }
-
-  return {
-    declare: async (queue) => {
-      if (STANDING_QUEUES.some((standing) => standing.queue === queue)) return;
-      if (!(await make(queue))) await bind(queue);
-    },
-    mend: async (queue) => {
-      // First of all it waits: made anew in the 50 ms after it was deleted, a queue gives its messages to the consumers that
-      // the old one had, who do not get them. RabbitMQ 3.10 forgets to tell them that they are cancelled.
-      madeAt = performance.now();
-      await settled();
-      await make(queue);
-      await bind(queue);
-    },
-  };
+function bind(link: Link, queue: string): Promise<void> {
+  return withChannel(link, async (channel) => {
+    await channel.bindQueue(queue, EXCHANGE, queue);
+    await channel.bindQueue(queue, RETURN_EXCHANGE, queue);
+  });
 }
 
 async function exists(link: Link, queue: string): Promise<boolean> {

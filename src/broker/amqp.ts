@@ -1,7 +1,7 @@
 import { BrokerUnavailable } from '../errors.ts';
 import type { Log } from '../log.ts';
-import { type AmqpConnection, superviseConnection } from './amqp-connection.ts';
-import { attachConsumer, buildConsumingLink, type ConsumingLink } from './amqp-consumer.ts';
+import { type AmqpConnection, type Link, superviseConnection } from './amqp-connection.ts';
+import { attachConsumer, buildConsumingLink } from './amqp-consumer.ts';
 import { createPublisher } from './amqp-publisher.ts';
 import { buildPublishingLink } from './amqp-publishing-link.ts';
 import type { Broker, BrokerObserver, Consumer } from './broker.ts';
@@ -22,7 +22,7 @@ export function createAmqpBroker(brokerUrl: string, log: Log, observer: BrokerOb
   const publisher = createPublisher(publishing);
   const consumers = new Set<Consumer>();
   // An API never consumes and needs no second connection.
-  let consuming: AmqpConnection<ConsumingLink> | undefined;
+  let consuming: AmqpConnection<Link> | undefined;
   let isClosed = false;
 
   return {

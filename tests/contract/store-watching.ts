@@ -91,7 +91,7 @@ export function lifetimeTests(open: OpenStore): void {
   test('a closed store is not ready, rejects, and tells nobody anything', async () => {
     const store = await open({ resultTtlMs: HOUR_MS });
     const submission = await created(store);
-    expect(store.isReady()).toBe(true);
+    await expect.poll(store.isReady).toBe(true);
     const told: unknown[] = [];
     store.watch(submission.id, (event) => told.push(event));
     await store.transition(submission.id, { to: 'CANCELLED', at: 1 });

@@ -6,9 +6,9 @@ import { slowSample } from '../support/samples.ts';
 
 const TASKS = 400;
 const GRACE_MS = 10_000;
-const AT_ONCE_MS = 1_000;
-/** Some three seconds: longer than the patience of whoever signals twice. */
-const LONG_ROUNDS = 3_000_000;
+const AT_ONCE_MS = 2_000;
+/** Some five seconds: longer than the patience of whoever signals twice. */
+const LONG_ROUNDS = 5_000_000;
 
 const servers = usePrivateServers();
 

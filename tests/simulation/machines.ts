@@ -1,0 +1,109 @@
+import { openExpirer } from '../../src/expirer.ts';
+import type { Log } from '../../src/log.ts';
+import { createPredictions } from '../../src/predictions.ts';
+import { NO_METRICS } from '../../src/telemetry/no-metrics.ts';
+import { NO_TRACING } from '../../src/telemetry/tracing.ts';
+import type { LoadedModel } from '../../workers/model-repository.ts';
+import { startWorker, type Worker } from '../../workers/worker.ts';
+import type { ApiMachine } from './client-options.ts';
+import { addTo, type Ledger } from './ledger.ts';
+import { Machine, type Setting } from './machine.ts';
+import type { Planted } from './planted.ts';
+import type { SimulatedBroker } from './simulated-broker.ts';
+import { createSimulatedPool, type SimulatedPool } from './simulated-pool.ts';
+import type { SimulatedStore } from './simulated-store.ts';
+
+/** What a worker is given for its end, as by whoever sends it SIGTERM. */
+const GRACE_MS = 10_000;
+
+export interface WorkerMachine {
+  machine: Machine;
+  pool: SimulatedPool;
+  worker: Worker;
+  watching: () => number;
+}
+
+export interface MachinesOptions {
+  setting: Setting;
+  broker: SimulatedBroker;
+  store: SimulatedStore;
+  model: LoadedModel;
+  slots: number;
+  ledger: Ledger;
+  plant: Planted;
+  log: Log;
+}
+
+/** The processes of a world: the product's own code, each with its connections. */
+export class Machines {
+  workers: WorkerMachine[] = [];
+  apis: ApiMachine[] = [];
+  readonly #options: MachinesOptions;
+  #started = 0;
+
+  constructor(options: MachinesOptions) {
+    this.#options = options;
+  }
+
+  async startWorker(): Promise<void> {
+    const { setting, ledger, model, slots, log } = this.#options;
+    const { machine, broker, store } = this.#connect('worker');
+    const onBegin = (task: number) => addTo(ledger.starts, task, { at: setting.time.now, machine });
+    const pool = createSimulatedPool(setting, { machine, slots, onBegin });
+    const worker = await startWorker({ broker, store, pool, models: [model], slots, log });
+    this.workers.push({ machine, pool, worker, watching: store.watching });
+  }
+
+  startApi(): void {
+    const { log } = this.#options;
+    const { machine, broker, store, deadlines } = this.#connect('api');
+    const services = { broker, store, deadlines, metrics: NO_METRICS, tracing: NO_TRACING, log };
+    const predictions = createPredictions(services);
+    const expirer = openExpirer(services);
+    machine.onDeath(() => void expirer.close());
+    this.apis.push({ machine, predictions, watching: store.watching });
+  }
+
+  /** One that is there; waits while none is. */
+  async anApi(): Promise<ApiMachine> {
+    const { time, random } = this.#options.setting;
+    while (this.apis.length === 0) await new Promise<void>((resolve) => void time.after(50, resolve));
+    return this.apis[random.between(0, this.apis.length - 1)] ?? this.anApi();
+  }
+
+  killApi(which: number, replacedAfterMs: number): void {
+    const api = this.apis[which % this.apis.length];
+    if (!api) return;
+    api.machine.kill();
+    this.apis = this.apis.filter((each) => each !== api);
+    this.#options.setting.time.after(replacedAfterMs, () => this.startApi());
+  }
+
+  killWorker(which: number, replacedAfterMs: number): void {
+    this.#takeOut(which, replacedAfterMs)?.machine.kill();
+  }
+
+  drainWorker(which: number, replacedAfterMs: number): void {
+    const drained = this.#takeOut(which, replacedAfterMs);
+    if (!drained) return;
+    this.#options.setting.time.after(GRACE_MS, () => drained.machine.kill());
+    void drained.worker.close().then(() => drained.machine.kill());
+  }
+
+  #takeOut(which: number, replacedAfterMs: number): WorkerMachine | undefined {
+    const taken = this.workers[which % this.workers.length];
+    if (!taken) return undefined;
+    this.workers = this.workers.filter((each) => each !== taken);
+    this.#options.setting.time.after(replacedAfterMs, () => void this.startWorker());
+    return taken;
+  }
+
+  #connect(kind: string) {
+    const { broker, store: server, plant } = this.#options;
+    this.#started += 1;
+    const machine = new Machine(`${kind} ${this.#started}`);
+    const { store, deadlines } = server.connect(machine);
+    const plain = { broker: broker.connect(machine), store };
+    return { machine, deadlines, ...plain, ...plant.seams?.({ ...plain, server }) };
+  }
+}

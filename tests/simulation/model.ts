@@ -1,0 +1,27 @@
+import { manifestSchema } from '../../src/models/manifest.ts';
+import { fingerprintOf, type Signature } from '../../src/models/served-model.ts';
+import type { LoadedModel } from '../../workers/model-repository.ts';
+import { servedModel, spec } from '../support/models.ts';
+import type { Scenario } from './scenario.ts';
+
+export const RUN_TIMEOUT_MS = 1_000;
+
+const SIGNATURE: Signature = {
+  inputs: [spec('x', 'FP64', [null, 2])],
+  outputs: [spec('y', 'FP64', [null])],
+  batched: true,
+};
+
+const models = new Map<string, LoadedModel>();
+
+/** The one model of a simulated world. */
+export function modelWith({ maxAttempts, maxWaiting }: Scenario): LoadedModel {
+  const key = `${maxAttempts} ${maxWaiting}`;
+  const known = models.get(key);
+  if (known) return known;
+  const manifest = manifestSchema.parse({ maxBatch: 4, timeoutMs: RUN_TIMEOUT_MS, maxAttempts, maxWaiting });
+  const served = servedModel('simulated', SIGNATURE, { maxBatch: 4, maxWaiting });
+  const model = { served, fingerprint: fingerprintOf(served), file: 'simulated', manifest };
+  models.set(key, model);
+  return model;
+}

@@ -1,0 +1,30 @@
+/** Chance that is the same for the same seed. */
+export interface Random {
+  /** From 0 up to, but not including, 1. */
+  fraction(): number;
+  /** A whole number, both ends included. */
+  between(least: number, most: number): number;
+  chance(probability: number): boolean;
+  uuid(): string;
+}
+
+/** Mulberry32: small, fast, and good enough to make trouble. */
+export function createRandom(seed: number): Random {
+  let state = seed | 0;
+  const fraction = () => {
+    state = (state + 0x6d2b79f5) | 0;
+    let mixed = Math.imul(state ^ (state >>> 15), 1 | state);
+    mixed = (mixed + Math.imul(mixed ^ (mixed >>> 7), 61 | mixed)) ^ mixed;
+    return ((mixed ^ (mixed >>> 14)) >>> 0) / 2 ** 32;
+  };
+  const hex = (length: number) =>
+    Math.floor(fraction() * 16 ** length)
+      .toString(16)
+      .padStart(length, '0');
+  return {
+    fraction,
+    between: (least, most) => least + Math.floor(fraction() * (most - least + 1)),
+    chance: (probability) => fraction() < probability,
+    uuid: () => `${hex(8)}-${hex(4)}-4${hex(3)}-8${hex(3)}-${hex(6)}${hex(6)}`,
+  };
+}

@@ -1,0 +1,187 @@
+import type { BrokerMessage } from '../../src/broker/broker.ts';
+import { DEAD_LETTER_QUEUE } from '../../src/broker/topology.ts';
+import { addTo } from './ledger.ts';
+import { latencyMs, type Machine, type Setting } from './machine.ts';
+
+/** One copy of a message on the server. */
+export interface Held {
+  message: BrokerMessage;
+  /** The queue that it was first published to, and comes back to. */
+  origin: string;
+  /** How often it was given out. */
+  deliveries: number;
+  /** The one that is to come back later is on the server; this one only waits for its ack. */
+  isReplaced?: boolean;
+}
+
+/** By which one consumer gets its deliveries, until it is lost. */
+export interface ServerChannel {
+  /** Aborts when the client notices that the channel is gone, which the server may have known for long. */
+  lost: AbortController;
+  settle(held: Held, verdict: 'ack' | 'requeue' | 'dead-letter'): void;
+  pause(isPaused: boolean): void;
+  /** Closed by its consumer: what is unsettled goes out again. */
+  end(): void;
+}
+
+interface Consuming {
+  machine: Machine;
+  queue: string;
+  prefetch: number;
+  isPaused: boolean;
+  take: (held: Held) => void;
+}
+
+interface Channel extends Consuming {
+  isOpen: boolean;
+  unacked: Set<Held>;
+  lost: AbortController;
+  lastArrival: number;
+}
+
+const LOST = new Error('the connection is lost');
+
+/** The queues of a broker as its server keeps them: nothing is lost, everything comes at least once. */
+export function createServerQueues({ time, random, trace }: Setting, deliveryLimit: number) {
+  const queues = new Map<string, Held[]>();
+  const channels: Channel[] = [];
+  /** On a rung of the retry ladder. */
+  const delayed = new Set<Held>();
+  const copies = new Map<string, { now: number; most: number }>();
+  /** When messages were published again. */
+  const publishedAgain = new Map<string, number[]>();
+
+  function count(id: string, by: 1 | -1): void {
+    const { now, most } = copies.get(id) ?? { now: 0, most: 0 };
+    copies.set(id, { now: now + by, most: Math.max(most, now + by) });
+  }
+
+  function readyOf(queue: string): Held[] {
+    const ready = queues.get(queue) ?? [];
+    queues.set(queue, ready);
+    return ready;
+  }
+
+  function enqueue(queue: string, held: Held): void {
+    count(held.message.id, 1);
+    readyOf(queue).push(held);
+    dispatch(queue);
+  }
+
+  function dispatch(queue: string): void {
+    const ready = readyOf(queue);
+    const hasRoom = (channel: Channel) =>
+      channel.isOpen && channel.queue === queue && !channel.isPaused && channel.unacked.size < channel.prefetch;
+    for (let channel = channels.find(hasRoom); channel; channel = channels.find(hasRoom)) {
+      const held = ready.shift();
+      if (!held) return;
+      if (held.deliveries > deliveryLimit && queue !== DEAD_LETTER_QUEUE) {
+        trace('dead-lettered', held.message.id);
+        deadLetter(held);
+        continue;
+      }
+      held.deliveries += 1;
+      give(channel, held);
+      // The next one goes to the next consumer.
+      channels.push(...channels.splice(channels.indexOf(channel), 1));
+    }
+  }
+
+  function give(channel: Channel, held: Held): void {
+    channel.unacked.add(held);
+    channel.lastArrival = Math.max(channel.lastArrival, time.now + latencyMs(random));
+    time.after(channel.lastArrival - time.now, () => {
+      if (channel.isOpen && channel.machine.isAlive) channel.take(held);
+    });
+  }
+
+  function deadLetter(held: Held): void {
+    count(held.message.id, -1);
+    enqueue(DEAD_LETTER_QUEUE, { ...held, deliveries: 0 });
+  }
+
+  /** Back to the head, in the order in which they were given out. */
+  function giveBack(channel: Channel, unsettled: readonly Held[]): void {
+    for (const held of unsettled) {
+      channel.unacked.delete(held);
+      if (held.isReplaced) count(held.message.id, 1);
+      held.isReplaced = false;
+    }
+    readyOf(channel.queue).unshift(...unsettled);
+    dispatch(channel.queue);
+  }
+
+  function close(channel: Channel, noticedAfterMs: number): void {
+    if (!channel.isOpen) return;
+    channel.isOpen = false;
+    channels.splice(channels.indexOf(channel), 1);
+    giveBack(channel, [...channel.unacked]);
+    time.after(noticedAfterMs, () => channel.lost.abort(LOST));
+  }
+
+  function open(consuming: Consuming): ServerChannel {
+    const lost = new AbortController();
+    const channel: Channel = { ...consuming, isOpen: true, unacked: new Set(), lost, lastArrival: 0 };
+    channels.push(channel);
+    // A machine that vanishes is noticed at once, or after some heartbeats.
+    channel.machine.onDeath(() => {
+      time.after(random.chance(0.7) ? 1 : random.between(1_000, 20_000), () => close(channel, 0));
+    });
+    time.after(0, () => dispatch(channel.queue));
+    return {
+      lost,
+      settle(held, verdict) {
+        if (!channel.isOpen || !channel.unacked.has(held)) return;
+        if (verdict === 'requeue') return giveBack(channel, [held]);
+        channel.unacked.delete(held);
+        if (verdict === 'dead-letter') deadLetter(held);
+        else if (!held.isReplaced) count(held.message.id, -1);
+        return dispatch(channel.queue);
+      },
+      pause(isPaused) {
+        channel.isPaused = isPaused;
+        dispatch(channel.queue);
+      },
+      end: () => close(channel, 0),
+    };
+  }
+
+  return {
+    enqueue,
+    open,
+    depth: (queue: string) => readyOf(queue).length,
+    comeBack(original: Held, message: BrokerMessage, delayMs: number): void {
+      const held = { message, origin: original.origin, deliveries: 0 };
+      addTo(publishedAgain, message.id, time.now);
+      if (original.isReplaced) count(message.id, 1);
+      original.isReplaced = true;
+      delayed.add(held);
+      time.after(delayMs, () => {
+        count(message.id, -1);
+        delayed.delete(held);
+        enqueue(held.origin, held);
+      });
+    },
+    drop(machine: Machine): void {
+      // Half-open, it may take heartbeats until the client knows.
+      const noticedAfterMs = random.chance(0.5) ? random.between(1, 20) : random.between(100, 20_000);
+      for (const channel of channels.filter((each) => each.machine === machine)) close(channel, noticedAfterMs);
+    },
+    dropAll(): void {
+      for (const channel of [...channels]) close(channel, random.between(1, 20));
+    },
+    duplicate(): void {
+      const all = [...[...queues.values()].flat(), ...channels.flatMap(({ unacked }) => [...unacked]), ...delayed];
+      const held = all[random.between(0, all.length - 1)];
+      if (!held) return;
+      trace('a second copy of', held.message.id);
+      enqueue(held.origin, { ...held, deliveries: 0 });
+    },
+    isEmpty: () =>
+      delayed.size === 0 &&
+      [...queues.values()].every((ready) => ready.length === 0) &&
+      channels.every(({ unacked }) => unacked.size === 0),
+    publishedAgain: (id: string) => publishedAgain.get(id) ?? [],
+    copiesMax: (id: string) => copies.get(id)?.most ?? 0,
+  };
+}

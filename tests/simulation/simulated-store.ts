@@ -1,0 +1,167 @@
+import { StoreUnavailable } from '../../src/errors.ts';
+import type { Log } from '../../src/log.ts';
+import type { Deadlines } from '../../src/store/deadlines.ts';
+import { createListeners, type Listeners } from '../../src/store/listeners.ts';
+import { creationOf, type Effect, effectOf, headOf, type TaskRecord, taskOf } from '../../src/store/record.ts';
+import type { TaskStore } from '../../src/store/store.ts';
+import type { Change, TaskEvent } from '../../src/task.ts';
+import { createCaller, type Line, latencyMs, type Machine, type Setting } from './machine.ts';
+
+/** One server for all machines: each sees it through a `TaskStore` of its own, as with Redis. */
+export interface SimulatedStore {
+  connect(machine: Machine): { store: TaskStore; deadlines: Deadlines };
+  record(id: string): TaskRecord | undefined;
+  /** Nobody can reach it for so long, and what it announces reaches nobody. */
+  outage(ms: number): void;
+  /** Announcements are lost, and nobody notices. */
+  loseEvents(ms: number): void;
+  flush(): void;
+  /** Loses one record. */
+  forget(id: string): void;
+  /** From now on nothing is lost that is sent while it is there. */
+  heal(): void;
+}
+
+/** A change as the server carried it out. */
+export interface Applied {
+  id: string;
+  by: Machine;
+  change: Change | { to: 'CREATED' };
+  before: TaskRecord | undefined;
+  after: TaskRecord;
+}
+
+export interface StoreOptions {
+  lossy: number;
+  log: Log;
+  onApplied: (applied: Applied) => void;
+  /** Where a test plants its bug. */
+  plant?: ((effect: Effect) => Effect) | undefined;
+}
+
+export function createSimulatedStore(setting: Setting, options: StoreOptions): SimulatedStore {
+  const { time, random, trace } = setting;
+  const { log, onApplied, plant = (effect) => effect } = options;
+  const refusal = (message: string) => new StoreUnavailable(message);
+  const line: Line = { lossy: options.lossy, awayUntil: 0, timeoutMs: 2_000, refusal };
+  const call = createCaller(setting, line);
+  const records = new Map<string, TaskRecord>();
+  const deadlines = new Map<string, number>();
+  const subscribers = new Map<Machine, Listeners>();
+  let eventsLostUntil = 0;
+
+  function apply(by: Machine, id: string, change: Applied['change'], planned: Effect): number | undefined {
+    const effect = plant(planned);
+    const before = records.get(id);
+    if (!allows(before, effect)) {
+      trace(by.name, change.to, id, 'refused:', before?.state);
+      return undefined;
+    }
+    const after = applied(before, effect);
+    records.set(id, after);
+    trace(by.name, change.to, id, 'attempts', after.attempts, 'revision', after.revision);
+    onApplied({ id, by, change, before, after });
+    const { attempts, revision } = after;
+    if (effect.announce) announce({ id, ...effect.announce, attempts, revision });
+    return attempts;
+  }
+
+  function announce(event: TaskEvent): void {
+    for (const [machine, listeners] of subscribers) {
+      const isLost = () => !machine.isAlive || time.now < Math.max(eventsLostUntil, line.awayUntil);
+      if (!isLost()) time.after(latencyMs(random), () => isLost() || listeners.dispatch(event));
+    }
+  }
+
+  return {
+    connect(machine) {
+      const listeners = createListeners(log);
+      subscribers.set(machine, listeners);
+      machine.onDeath(() => {
+        subscribers.delete(machine);
+        listeners.close();
+      });
+      const read = <T>(name: string, ids: readonly string[], view: (record: TaskRecord) => T | undefined) =>
+        call(machine, name, () => ids.map((id) => records.get(id)).map((record) => record && view(record)));
+      const store: TaskStore = {
+        isReady: () => time.now >= line.awayUntil,
+        create: async (submissions) => {
+          const creations = submissions.map((submission) =>
+            call(machine, 'create', () => apply(machine, submission.id, { to: 'CREATED' }, creationOf(submission))),
+          );
+          await Promise.all(creations);
+        },
+        get: (ids) => read('get', ids, taskOf),
+        heads: (ids) => read('heads', ids, headOf),
+        transition: (id, change) =>
+          call(machine, `${change.to} ${id}`, () => apply(machine, id, change, effectOf(change, RESULT_TTL_MS))),
+        watch: listeners.watch,
+        watching: listeners.count,
+        close: async () => listeners.close(),
+      };
+      return { store, deadlines: connectDeadlines(machine) };
+    },
+    record: (id) => records.get(id),
+    outage(ms) {
+      line.awayUntil = Math.max(line.awayUntil, time.now + ms);
+      // Each machine notices that it is back at a moment of its own.
+      for (const listeners of subscribers.values()) {
+        time.after(ms + random.between(50, 3_000), () => listeners.rereadAll());
+      }
+    },
+    loseEvents(ms) {
+      eventsLostUntil = Math.max(eventsLostUntil, time.now + ms);
+    },
+    flush() {
+      records.clear();
+      deadlines.clear();
+    },
+    forget: (id) => records.delete(id),
+    heal() {
+      line.lossy = 0;
+    },
+  };
+
+  function connectDeadlines(machine: Machine): Deadlines {
+    return {
+      add: (added) =>
+        call(machine, 'add deadlines', () => {
+          for (const { id, expiresAt } of added) deadlines.set(id, expiresAt);
+        }),
+      due: (now, limit) =>
+        call(machine, 'due', () => {
+          const due = [...deadlines].filter(([, expiresAt]) => expiresAt <= now).sort(([, a], [, b]) => a - b);
+          return due.slice(0, limit).map(([id]) => id);
+        }),
+      remove: (ids) =>
+        call(machine, 'remove deadlines', () => {
+          for (const id of ids) deadlines.delete(id);
+        }),
+    };
+  }
+}
+
+/** Longer than any world lasts: that results go some day is not what is looked at here. */
+const RESULT_TTL_MS = 24 * 3_600_000;
+
+function allows(before: TaskRecord | undefined, { from, claim, attemptsMax }: Effect): boolean {
+  const { state = 'ABSENT', attempts = 0 } = before ?? {};
+  if (attemptsMax !== undefined && attempts > attemptsMax) return false;
+  return from.includes(state) || (state === 'RUNNING' && claim !== undefined && claim === before?.claim);
+}
+
+function applied(before: TaskRecord | undefined, effect: Effect): TaskRecord {
+  const isNewClaim = effect.claim !== undefined && effect.claim !== before?.claim;
+  const isUndone = effect.undone !== undefined && effect.undone === before?.claim;
+  const attempts = Math.max((before?.attempts ?? 0) - (isUndone ? 1 : 0), effect.attemptsBefore);
+  return {
+    state: effect.state,
+    submission: before?.submission ?? effect.submission,
+    attempts: attempts + (isNewClaim ? 1 : 0),
+    revision: (before?.revision ?? 0) + 1,
+    claim: isUndone ? undefined : (effect.claim ?? before?.claim),
+    startedAt: effect.startedAt === undefined ? before?.startedAt : (effect.startedAt ?? undefined),
+    completedAt: effect.completedAt ?? before?.completedAt,
+    end: effect.end ?? before?.end,
+  };
+}
