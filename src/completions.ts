@@ -5,7 +5,7 @@ import { isTerminal, type Task } from './task.ts';
 import { TaskStream } from './task-stream.ts';
 
 /** Readings that find no record before an unfinished task is given up: some five minutes, in which a worker recreates it. */
-const MISSING_MAX = 30;
+export const MISSING_MAX = 30;
 
 /**
  * Each of the tasks once, as it reaches its terminal state, then the end; before that, if some had ended and expired before they

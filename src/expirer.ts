@@ -29,20 +29,29 @@ export function openExpirer(options: { store: TaskStore; deadlines: Deadlines; m
   async function sweep(): Promise<void> {
     for (let full = true; full && !isClosed; ) {
       const ids = await deadlines.due(Date.now(), SWEPT_MAX);
-      const at = Date.now();
-      const written = await Promise.all(ids.map((id) => store.transition(id, { to: 'EXPIRED', at })));
-      // Also those that refused: they have begun or ended, or the store has lost them and a worker will look at the message.
-      // Afterwards: whoever dies in between leaves them to the next sweep.
-      if (ids.length > 0) await deadlines.remove(ids);
-      await count(ids.filter((_, i) => written[i] !== undefined));
+      if (ids.length > 0) await expire(ids);
       full = ids.length === SWEPT_MAX;
     }
   }
 
-  async function count(expired: readonly string[]): Promise<void> {
-    for (const task of await store.get(expired)) {
-      if (task) metrics.ended({ model: task.model.name, state: 'EXPIRED', totalMs: Date.now() - task.submittedAt });
-    }
+  async function expire(ids: readonly string[]): Promise<void> {
+    const at = Date.now();
+    const tasks = await store.heads(ids);
+    // The record decides: a task that was submitted again by its key, after the store had lost it, has another deadline.
+    const due = tasks.filter((task) => task?.expiresAt !== undefined && task.expiresAt <= at);
+    await Promise.all(
+      due.map(async (task) => {
+        if (!task || (await store.transition(task.id, { to: 'EXPIRED', at })) === undefined) return;
+        metrics.ended({ model: task.model.name, state: 'EXPIRED', totalMs: at - task.submittedAt });
+      }),
+    );
+    // Also those that refused: they have begun or ended, or the store has lost them and a worker will look at the message.
+    // Afterwards: whoever dies in between leaves them to the next sweep.
+    await deadlines.remove(ids);
+    const later = tasks.flatMap((task) =>
+      task?.expiresAt !== undefined && task.expiresAt > at ? [{ id: task.id, expiresAt: task.expiresAt }] : [],
+    );
+    await deadlines.add(later);
   }
 
   function next(): void {

@@ -23,7 +23,8 @@ export interface Predictions {
   cancel(id: string, owner: string, hold?: Hold): Promise<Task>;
   /** Each task as it ends; an error in place of those that ended and expired before they could be told. Rejects with UNKNOWN_TASK. */
   completions(ids: readonly string[], owner: string): Promise<TaskIterator<Task | AppError>>;
-  updates(id: string, owner: string): Promise<TaskIterator<Task>>;
+  /** Rejects with UNKNOWN_TASK; the same stands in the stream if the task had ended and expired before it could be told. */
+  updates(id: string, owner: string): Promise<TaskIterator<Task | AppError>>;
 }
 
 type TaskIterator<T> = AsyncIterableIterator<T, undefined, undefined>;

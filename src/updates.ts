@@ -1,16 +1,23 @@
-import { unknownTask } from './completions.ts';
-import { ifUnavailable } from './errors.ts';
+import { MISSING_MAX, unknownTask } from './completions.ts';
+import { type AppError, ifUnavailable } from './errors.ts';
 import type { TaskStore } from './store/store.ts';
 import { isTerminal, type Task, type TaskEvent } from './task.ts';
 import { TaskStream } from './task-stream.ts';
 
-/** The state of one task, then every change of it up to the terminal one. */
-export class Updates extends TaskStream<Task> {
+/**
+ * The state of one task, then every change of it up to the terminal one; or an error in its place, if the task had ended and
+ * expired before it was read, or its record is lost and nobody brings it back.
+ */
+export class Updates extends TaskStream<Task | AppError> {
   readonly #store: TaskStore;
   readonly #events: (TaskEvent | 'reread')[] = [];
   readonly #id: string;
   #last: Task | undefined;
   #first: Task | undefined;
+  /** Readings that found no record. */
+  #missing = 0;
+  #hasEnded = false;
+  #isGone = false;
 
   private constructor(store: TaskStore, id: string) {
     super();
@@ -37,8 +44,8 @@ export class Updates extends TaskStream<Task> {
     }
   }
 
-  protected async take(): Promise<Task | 'wait' | undefined> {
-    if (this.#last && isTerminal(this.#last.state)) return undefined;
+  protected async take(): Promise<Task | AppError | 'wait' | undefined> {
+    if (this.#isGone || (this.#last && isTerminal(this.#last.state))) return undefined;
     if (this.#first) {
       this.#last = this.#first;
       this.#first = undefined;
@@ -46,6 +53,7 @@ export class Updates extends TaskStream<Task> {
     }
     for (let event = this.#events.shift(); event; event = this.#events.shift()) {
       const task = await this.#after(event);
+      if (this.#isGone) return unknownTask([this.#id]);
       // Events that the first read had already seen, or that came twice, are behind.
       if (!task || (this.#last && !isNews(task, this.#last))) continue;
       this.#last = task;
@@ -63,7 +71,12 @@ export class Updates extends TaskStream<Task> {
       return event.state === 'RUNNING' ? { ...task, startedAt: event.at } : task;
     }
     // A store that is away says `reread` when it is back.
-    const [task] = await this.#store.get([this.#id]).catch(ifUnavailable<(Task | undefined)[]>([]));
+    const read = await this.#store.get([this.#id]).catch(ifUnavailable(undefined));
+    const task = read?.[0];
+    this.#hasEnded ||= event !== 'reread' && isTerminal(event.state);
+    if (read && !task) this.#missing += 1;
+    // A record that a store lost comes back from its message, unless the task had ended: then nobody will bring it back.
+    if (read && !task) this.#isGone = this.#hasEnded || this.#missing >= MISSING_MAX;
     return task;
   }
 }

@@ -124,7 +124,7 @@ export function taskOf(record: TaskRecord): Task | undefined {
 }
 
 export function headOf({ state, submission, attempts }: TaskRecord): TaskHead | undefined {
-  return state === 'WITHDRAWN' || !submission ? undefined : { owner: submission.owner, state, attempts };
+  return state === 'WITHDRAWN' || !submission ? undefined : { ...submission, state, attempts };
 }
 
 const endHeader = z.union([

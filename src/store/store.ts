@@ -28,8 +28,8 @@ export interface TaskStore {
   close(): Promise<void>;
 }
 
-export interface TaskHead {
-  owner: string;
+/** What is known of a task without its result. */
+export interface TaskHead extends Submission {
   state: Exclude<RecordState, 'WITHDRAWN'>;
   attempts: number;
 }

@@ -81,7 +81,7 @@ export function lifetimeTests(open: OpenStore): void {
     await store.transition(unfinished.id, running(unfinished));
     await store.transition(finished.id, succeeded(finished));
     await expect.poll(async () => (await store.get([finished.id]))[0]).toBeUndefined();
-    expect(await store.heads([finished.id, unfinished.id])).toEqual([
+    expect(await store.heads([finished.id, unfinished.id])).toMatchObject([
       undefined,
       { owner: 'alice', state: 'RUNNING', attempts: 1 },
     ]);

@@ -35,7 +35,9 @@ function recordTests(use: Use): void {
   test('a created task is QUEUED and is found with all that it was submitted with', async () => {
     const submission = await created(use(), { owner: 'bob "the" builder, ünï' });
     expect(await use().get([submission.id])).toEqual([{ ...submission, state: 'QUEUED', attempts: 0, revision: 1 }]);
-    expect(await use().heads([submission.id])).toEqual([{ owner: submission.owner, state: 'QUEUED', attempts: 0 }]);
+    expect(await use().heads([submission.id])).toMatchObject([
+      { owner: submission.owner, state: 'QUEUED', attempts: 0 },
+    ]);
   });
 
   test('tasks come in the order asked, with a gap for one that is unknown', async () => {
@@ -51,7 +53,7 @@ function recordTests(use: Use): void {
     const submission = await created(use());
     await use().transition(submission.id, running(submission));
     await use().create([{ ...submission, owner: 'mallory' }]);
-    expect(await use().heads([submission.id])).toEqual([{ owner: 'alice', state: 'RUNNING', attempts: 1 }]);
+    expect(await use().heads([submission.id])).toMatchObject([{ owner: 'alice', state: 'RUNNING', attempts: 1 }]);
   });
 
   test('a thousand tasks are created, claimed and read at once', async () => {
@@ -170,7 +172,7 @@ function endingTests(use: Use): void {
     const [task] = await use().get([submission.id]);
     const [output] = task?.result?.outputs ?? [];
     expect(output?.data instanceof Uint8Array && Buffer.from(output.data).equals(data)).toBe(true);
-    expect(await use().heads([submission.id])).toEqual([{ owner: 'alice', state: 'SUCCEEDED', attempts: 0 }]);
+    expect(await use().heads([submission.id])).toMatchObject([{ owner: 'alice', state: 'SUCCEEDED', attempts: 0 }]);
   });
 
   test('a failed task says why', async () => {

@@ -5,6 +5,7 @@ import { AppError } from '../../src/errors.ts';
 import { createLog } from '../../src/log.ts';
 import { createMemoryStore } from '../../src/store/memory.ts';
 import type { Submission } from '../../src/task.ts';
+import { Updates } from '../../src/updates.ts';
 
 const OWNER = 'ann';
 const submissionOf = (): Submission => ({
@@ -58,5 +59,18 @@ test('a stream whose store fails for another reason than an outage passes it on,
   const broken = { ...store, get: () => Promise.reject(new Error('a bug')) };
   const stream = await Completions.open(broken, [submission.id], OWNER);
   await expect(stream.next()).rejects.toThrow('a bug');
+  expect(store.watching()).toBe(0);
+});
+
+test('updates of a task that expired before its end was read say so, end, and leave no listener', async () => {
+  const store = openStore(1);
+  const submission = submissionOf();
+  await store.create([submission]);
+  const stream = await Updates.open(store, submission.id, OWNER);
+  expect((await stream.next()).value).toMatchObject({ state: 'QUEUED' });
+  await store.transition(submission.id, { to: 'CANCELLED', at: Date.now() });
+  await expect.poll(() => store.heads([submission.id]), { interval: 1 }).toEqual([undefined]);
+  expect((await stream.next()).value).toMatchObject({ code: 'UNKNOWN_TASK' });
+  expect((await stream.next()).done ?? true).toBe(true);
   expect(store.watching()).toBe(0);
 });
