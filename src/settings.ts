@@ -15,11 +15,27 @@ const flag = z
 
 /** `memory:`, or a URL of one of these protocols that names a host; `example` is shown where it is not. */
 const url = (protocols: readonly string[], example: string, path = /^\/?/) =>
-  z.string().refine((value) => {
-    const parsed = URL.parse(value);
-    const named = parsed !== null && parsed.hostname !== '' && value.startsWith(`${parsed.protocol}//`);
-    return value === 'memory:' || (named && protocols.includes(parsed.protocol) && path.test(parsed.pathname));
-  }, `expected memory: or an address such as ${example}`);
+  z
+    .string()
+    .refine(
+      (value) => value === 'memory:' || isAddress(value, protocols, path),
+      `expected memory: or an address such as ${example}`,
+    );
+
+/** The same, or several addresses apart by commas. */
+const urls = (protocols: readonly string[], example: string) =>
+  z
+    .string()
+    .refine(
+      (value) => value === 'memory:' || value.split(',').every((one) => isAddress(one, protocols, /^\/?/)),
+      `expected memory: or an address such as ${example}, or several apart by commas`,
+    );
+
+function isAddress(value: string, protocols: readonly string[], path: RegExp): boolean {
+  const parsed = URL.parse(value);
+  const named = parsed !== null && parsed.hostname !== '' && value.startsWith(`${parsed.protocol}//`);
+  return named && protocols.includes(parsed.protocol) && path.test(parsed.pathname);
+}
 
 const httpUrl = z
   .string()
@@ -51,9 +67,9 @@ export const settings = {
   WORKER_PORT: integer(0, 65_535)
     .optional()
     .describe("port of a worker's /healthz and /readyz; a worker listens only where it is set"),
-  BROKER_URL: url(['amqp:', 'amqps:'], 'amqp://user:password@host:5672')
+  BROKER_URL: urls(['amqp:', 'amqps:'], 'amqp://user:password@host:5672')
     .default('memory:')
-    .describe('RabbitMQ, amqp://user:password@host:5672'),
+    .describe('RabbitMQ, amqp://user:password@host:5672; several nodes of a cluster apart by commas'),
   STORE_URL: url(['redis:', 'rediss:'], 'redis://:password@host:6379/0', /^(\/\d*)?$/)
     .default('memory:')
     .describe('Redis, redis://:password@host:6379/0'),

@@ -42,6 +42,7 @@ const WRONG: [Settings, string, Command?][] = [
   [{ STORE_URL: 'redis://' }, 'STORE_URL'],
   [{ BROKER_URL: 'amqp://' }, 'BROKER_URL'],
   [{ BROKER_URL: 'amqp:foo' }, 'BROKER_URL'],
+  [{ BROKER_URL: 'amqp://127.0.0.1:1,http://x' }, 'BROKER_URL'],
   [{ BROKER_URL: 'amqp://127.0.0.1:99999' }, 'BROKER_URL'],
   [{ BROKER_URL: ELSEWHERE.BROKER_URL }, 'STORE_URL'],
   [{ STORE_URL: ELSEWHERE.STORE_URL }, 'BROKER_URL'],

@@ -26,6 +26,7 @@ export interface AmqpConnection<Built> {
 }
 
 export interface ConnectionOptions<Built> {
+  /** Apart by commas, where RabbitMQ is a cluster: the next one is tried whenever one is lost or not there. */
   brokerUrl: string;
   /** Tells the connections of a process apart, here in the log and there in RabbitMQ's list. */
   purpose: 'publishing' | 'consuming';
@@ -35,7 +36,8 @@ export interface ConnectionOptions<Built> {
   log: Log;
 }
 
-const CONNECT_TIMEOUT_MS = 10_000;
+/** Short, since of several addresses the next may answer. */
+const CONNECT_TIMEOUT_MS = 5_000;
 const BUILD_TIMEOUT_MS = 10_000;
 /** A close that is not answered by then ends with the socket. */
 const CLOSE_TIMEOUT_MS = 1_000;
@@ -47,7 +49,10 @@ const HEARTBEAT = '10';
 /** Connects in the background, again and again. amqplib's own recovery loses errors that come while it sets up. */
 export function superviseConnection<Built>(options: ConnectionOptions<Built>): AmqpConnection<Built> {
   const { log, purpose, observer } = options;
-  const fields = { connection: purpose, broker: new URL(options.brokerUrl).host };
+  const addresses = options.brokerUrl.split(',');
+  // A fleet that begins at random addresses is spread over the nodes.
+  let turn = Math.floor(Math.random() * addresses.length);
+  let fields = { connection: purpose, broker: '' };
   const closing = new AbortController();
   const changes = new EventEmitter().setMaxListeners(0);
   let built: Built | undefined;
@@ -63,7 +68,9 @@ export function superviseConnection<Built>(options: ConnectionOptions<Built>): A
   };
 
   async function live(): Promise<void> {
-    const { link, shut } = await openLink(options, closing.signal);
+    const address = addresses[turn++ % addresses.length] ?? options.brokerUrl;
+    fields = { connection: purpose, broker: new URL(address).host };
+    const { link, shut } = await openLink(address, purpose, closing.signal);
     const timer = setTimeout(() => link.drop(new Error('the topology was not declared in time')), BUILD_TIMEOUT_MS);
     try {
       built = await unlessLost(link, options.build(link));
@@ -136,7 +143,7 @@ interface OpenLink {
   shut: () => Promise<void>;
 }
 
-async function openLink({ brokerUrl, purpose }: ConnectionOptions<unknown>, closing: AbortSignal): Promise<OpenLink> {
+async function openLink(address: string, purpose: string, closing: AbortSignal): Promise<OpenLink> {
   // amqplib hands its options to `net.connect`, whose signal is the one way to destroy the socket of a peer that is silent.
   const socket = new AbortController();
   const giveUp = () => socket.abort();
@@ -147,7 +154,7 @@ async function openLink({ brokerUrl, purpose }: ConnectionOptions<unknown>, clos
     signal: socket.signal,
     clientProperties: { connection_name: `foretell ${purpose}` },
   };
-  const model = await connect(withHeartbeat(brokerUrl), socketOptions).finally(() => {
+  const model = await connect(withHeartbeat(address), socketOptions).finally(() => {
     closing.removeEventListener('abort', giveUp);
   });
   const gone = new AbortController();
@@ -178,8 +185,8 @@ async function openLink({ brokerUrl, purpose }: ConnectionOptions<unknown>, clos
   };
 }
 
-function withHeartbeat(brokerUrl: string): string {
-  const url = new URL(brokerUrl);
+function withHeartbeat(address: string): string {
+  const url = new URL(address);
   if (!url.searchParams.has('heartbeat')) url.searchParams.set('heartbeat', HEARTBEAT);
   return url.href;
 }

@@ -19,7 +19,7 @@ const DEPTH_TIMEOUT_MS = 1_000;
 const SILENCE_MAX_MS = 3_000;
 
 /** How long a call waits for a connection: a short interruption is none, a long one is said soon. */
-const CONNECTION_WAIT_MS = 1_000;
+const CONNECTION_WAIT_MS = 2_500;
 
 /** Bodies that wait for their confirm, altogether; more are refused rather than kept. */
 const PUBLISHING_BYTES_MAX = 256 * 1024 * 1024;

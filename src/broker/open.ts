@@ -3,7 +3,7 @@ import { createAmqpBroker } from './amqp.ts';
 import type { Broker, BrokerObserver } from './broker.ts';
 import { createMemoryBroker } from './memory.ts';
 
-/** `memory:` for a broker in this process; `amqp:` or `amqps:` for RabbitMQ, which need not be there yet. */
+/** `memory:` for a broker in this process; `amqp:` or `amqps:`, one address or several, for RabbitMQ, which need not be there yet. */
 export async function openBroker(brokerUrl: string, log: Log, observer?: BrokerObserver): Promise<Broker> {
   const protocol = URL.parse(brokerUrl)?.protocol;
   if (protocol === 'memory:') return createMemoryBroker(log, observer);
