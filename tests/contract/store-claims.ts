@@ -2,7 +2,7 @@ import { randomUUID } from 'node:crypto';
 import { expect, test } from 'vitest';
 import type { TaskStore } from '../../src/store/store.ts';
 import type { Change } from '../../src/task.ts';
-import { created, newSubmission, running } from './store-samples.ts';
+import { created, failed, newSubmission, running, succeeded } from './store-samples.ts';
 
 type Use = () => TaskStore;
 
@@ -58,13 +58,30 @@ export function claimTests(use: Use): void {
     expect(await use().transition(submission.id, running(submission, 1))).toBe(2);
   });
 
-  test('a claim that somebody else has taken over is not handed back', async () => {
+  test('a claim that somebody else has taken over is not handed back, and theirs stays', async () => {
     const submission = await created(use());
     const [mine, theirs] = [running(submission), running(submission)];
     for (const claim of [mine, theirs]) await use().transition(submission.id, claim);
     const back: Change = { to: 'QUEUED', at: 30, submission, attemptsBefore: 0, handedBack: mine.claim };
-    expect(await use().transition(submission.id, back)).toBe(2);
+    expect(await use().transition(submission.id, back)).toBeUndefined();
+    expect(await use().get([submission.id])).toMatchObject([{ state: 'RUNNING', attempts: 2 }]);
+    expect(await use().transition(submission.id, { ...back, handedBack: theirs.claim })).toBe(1);
+    const lost = newSubmission();
+    expect(await use().transition(lost.id, { ...back, submission: lost })).toBe(0);
   });
+
+  test.each([succeeded, failed])(
+    'an end brings the attempts of a lost record back, and takes none away (%o)',
+    async (end) => {
+      const [lost, tried] = [newSubmission(), await created(use())];
+      for (const claim of [running(tried), running(tried)]) await use().transition(tried.id, claim);
+      for (const submission of [lost, tried]) {
+        expect(await use().transition(submission.id, { ...end(submission), attemptsBefore: 1 })).toBe(
+          submission === lost ? 1 : 2,
+        );
+      }
+    },
+  );
 
   test('every change makes the revision greater, and a refused one leaves it', async () => {
     const submission = await created(use());

@@ -76,9 +76,9 @@ function changeOf({ to, at, attemptsBefore, claim, takeOver }: ChangeStep, submi
     case 'EXPIRED':
       return { to, at, ...(takeOver && { submission }) };
     case 'SUCCEEDED':
-      return { to, at, submission, result: { outputs: [], runMs: 1, batchSize: 1 } };
+      return { to, at, submission, attemptsBefore, result: { outputs: [], runMs: 1, batchSize: 1 } };
     case 'FAILED':
-      return { to, at, submission, error: { code: 'TIMEOUT', message: 'too long' } };
+      return { to, at, submission, attemptsBefore, error: { code: 'TIMEOUT', message: 'too long' } };
     default:
       return { to, at };
   }
@@ -109,6 +109,7 @@ function createModel() {
     change({ to, at, attemptsBefore, claim, takeOver }: ChangeStep): number | undefined {
       if (!REACHED_FROM[to].includes(state)) return undefined;
       if (to === 'RUNNING' && state === 'RUNNING' && !takeOver && claim !== counted) return undefined;
+      if (to === 'QUEUED' && state === 'RUNNING' && !takeOver && claim !== counted) return undefined;
       if (to === 'EXPIRED' && (attempts > 0 || (state === 'ABSENT' && !takeOver))) return undefined;
       state = to;
       if (to === 'RUNNING') {
@@ -121,6 +122,7 @@ function createModel() {
         if (isUndone) counted = undefined;
         startedAt = undefined;
       } else {
+        if (to === 'SUCCEEDED' || to === 'FAILED') attempts = Math.max(attempts, attemptsBefore);
         completedAt = at;
       }
       return attempts;

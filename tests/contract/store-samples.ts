@@ -23,13 +23,17 @@ export const running = (submission: Submission, attemptsBefore = 0, at = 20): Ex
   claim: randomUUID(),
   takeOver: true,
 });
-export const succeeded = (submission: Submission, outputs: Tensor[] = [], at = 30): Change => ({
+export const succeeded = (
+  submission: Submission,
+  outputs: Tensor[] = [],
+  at = 30,
+): Extract<Change, { to: 'SUCCEEDED' }> => ({
   to: 'SUCCEEDED',
   at,
   submission,
   result: { outputs, runMs: 1.5, batchSize: 3 },
 });
-export const failed = (submission: Submission, at = 30): Change => ({
+export const failed = (submission: Submission, at = 30): Extract<Change, { to: 'FAILED' }> => ({
   to: 'FAILED',
   at,
   submission,

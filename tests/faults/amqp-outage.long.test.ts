@@ -4,8 +4,6 @@ import { promisify } from 'node:util';
 import { afterAll, afterEach, beforeAll, expect, onTestFinished, test } from 'vitest';
 import type { Broker, Verdict } from '../../src/broker/broker.ts';
 import { openBroker } from '../../src/broker/open.ts';
-import { type Rabbitmq, startRabbitmq } from '../support/rabbitmq.ts';
-import { createTestLog } from '../support/test-log.ts';
 import {
   becomesReady,
   createInbox,
@@ -15,7 +13,9 @@ import {
   textOf,
   unavailable,
   uniqueQueue,
-} from './broker.ts';
+} from '../contract/broker.ts';
+import { type Rabbitmq, startRabbitmq } from '../support/rabbitmq.ts';
+import { createTestLog } from '../support/test-log.ts';
 
 // RabbitMQ killed, stopped, silenced, or short of memory. Each test leaves it as it was.
 
