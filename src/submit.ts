@@ -60,7 +60,8 @@ export function createSubmit(services: {
 }): Submit {
   const { store, enqueue, metrics, tracing } = services;
   const copying = new Map<string, Promise<void>>();
-  const confirmed = new Set<string>();
+  /** By id, when the submission was made that is known to be queued: a store that has lost the record begins another. */
+  const confirmed = new Map<string, number>();
 
   return async (requests, context) => {
     const { owner, idempotencyKey, waitMs, hold, traceparent: parent } = context;
@@ -101,15 +102,15 @@ export function createSubmit(services: {
   async function enqueueOnce(prepared: Prepared): Promise<void> {
     const { id } = prepared.submission;
     const [head] = await store.heads([id]);
-    if (head && (head.state !== 'QUEUED' || confirmed.has(id))) return;
+    if (head && (head.state !== 'QUEUED' || confirmed.get(id) === head.submittedAt)) return;
     let copy = copying.get(id);
     if (!copy) {
       copy = enqueue.copy(prepared).finally(() => copying.delete(id));
       copying.set(id, copy);
     }
     await copy;
-    confirmed.add(id);
-    for (const oldest of confirmed) {
+    confirmed.set(id, head?.submittedAt ?? prepared.submission.submittedAt);
+    for (const oldest of confirmed.keys()) {
       if (confirmed.size <= CONFIRMED_MAX) break;
       confirmed.delete(oldest);
     }

@@ -91,13 +91,14 @@ export interface Task extends Submission {
  * so that a store that has lost the record gets it back. `claim` names one holding of the task by one worker: however often
  * the change is sent, and carried out, it counts as one attempt. `takeOver` tells that whoever claimed it before may be gone;
  * without it a task that runs refuses: the message is a second one of the same task. `handedBack` is a claim that is undone:
- * a worker that closes gives back what it has begun, and nobody is charged.
+ * a worker that closes gives back what it has begun, and nobody is charged; a task that runs by another claim refuses that.
+ * `attemptsBefore` are those that its sender knows of, for a store that does not.
  */
 export type Change =
   | { to: 'RUNNING'; at: number; submission: Submission; attemptsBefore: number; claim: string; takeOver: boolean }
   | { to: 'QUEUED'; at: number; submission: Submission; attemptsBefore: number; handedBack?: string }
-  | { to: 'SUCCEEDED'; at: number; submission: Submission; result: RunResult }
-  | { to: 'FAILED'; at: number; submission: Submission; error: TaskError }
+  | { to: 'SUCCEEDED'; at: number; submission: Submission; attemptsBefore?: number; result: RunResult }
+  | { to: 'FAILED'; at: number; submission: Submission; attemptsBefore?: number; error: TaskError }
   | { to: 'EXPIRED'; at: number; submission?: Submission }
   | { to: 'CANCELLED' | 'WITHDRAWN'; at: number };
 

@@ -35,9 +35,11 @@ describe('the tree', () => {
       /^(utils?|helpers?|common|misc|index)\./.test(basename(file)),
     );
     expect(vague).toEqual([]);
-    expect([...everything.keys()].filter((file) => !/^[a-z0-9-]+(\.long)?(\.test|\.case|\.config)?\.ts$/.test(basename(file)))).toEqual(
-      [],
-    );
+    expect(
+      [...everything.keys()].filter(
+        (file) => !/^[a-z0-9-]+(\.long)?(\.test|\.case|\.config)?\.ts$/.test(basename(file)),
+      ),
+    ).toEqual([]);
   });
 });
 

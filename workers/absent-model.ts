@@ -18,17 +18,23 @@ export async function passOn(
 ): Promise<Verdict> {
   const { patient, closing, observer, log } = options;
   const { id, model, submittedAt } = submission;
-  const { returnsBefore } = delivery;
+  const { attemptsBefore, returnsBefore } = delivery;
   const fields = { taskId: id, model: model.name, version: model.version, returnsBefore };
+  const signal = AbortSignal.any([delivery.signal, closing]);
   if (returnsBefore < RETURNS_MAX) {
     log.warn(fields, 'task for a model that is not here, returned');
-    return { returnAfterMs: LONGEST_RUNG.delayMs };
+    const returnAfterMs = LONGEST_RUNG.delayMs;
+    if (!delivery.redelivered) return { returnAfterMs };
+    // Whoever ran it may have died. Published anew the message does not say so, and a record that is still RUNNING would keep
+    // those off who have the model.
+    const waiting = { to: 'QUEUED', at: Date.now(), submission, attemptsBefore } as const;
+    const attempts = await patient.ask((store) => store.transition(id, waiting), signal);
+    return attempts === undefined ? 'ack' : { returnAfterMs, attempts };
   }
   const message = `no worker here has version ${model.version} of model "${model.name}" (asked ${returnsBefore + 1} times)`;
   log.error(fields, 'task for a model that no worker has, failed');
   const at = Date.now();
-  const change = { to: 'FAILED', at, submission, error: { code: 'MODEL_ERROR', message } } as const;
-  const signal = AbortSignal.any([delivery.signal, closing]);
+  const change = { to: 'FAILED', at, submission, attemptsBefore, error: { code: 'MODEL_ERROR', message } } as const;
   const written = await patient.ask((store) => store.transition(id, change), signal);
   if (written !== undefined) observer.ended({ model: model.name, state: 'FAILED', totalMs: at - submittedAt });
   return 'ack';

@@ -1,12 +1,13 @@
 import type { Verdict } from '../src/broker/broker.ts';
 import { LONGEST_RUNG } from '../src/broker/topology.ts';
 import type { Log } from '../src/log.ts';
-import { isTerminal } from '../src/task.ts';
+import type { TaskStore } from '../src/store/store.ts';
+import { type Change, isTerminal } from '../src/task.ts';
 import { RETURNS_MAX } from './absent-model.ts';
 import type { HeldTask } from './held-task.ts';
 import { wornOut } from './outcome.ts';
 import type { PatientStore } from './patient-store.ts';
-import { end, write } from './settlement.ts';
+import { askFor, end } from './settlement.ts';
 import type { WorkerObserver } from './worker-observer.ts';
 
 /** When a message comes again that found its task running elsewhere; after that, half a minute each time. */
@@ -39,13 +40,16 @@ async function begin(task: HeldTask, options: ClaimOptions): Promise<Verdict | u
   const { patient, closing, observer } = options;
   const { submission, delivery, model, claim: name } = task;
   const { attemptsBefore, returnsBefore } = delivery;
-  if (attemptsBefore === 0 && (await expire(task, options))) return 'ack';
   // The worker that has it may have died. Else this is a second message of a task that another worker runs; but should the
   // broker not tell that a message was given out before, the task must not wait for ever.
   const takeOver = task.wasRedelivered || returnsBefore >= RETURNS_MAX;
   if (takeOver && (await isWornOut(task, options))) return 'ack';
   const change = { to: 'RUNNING', at: Date.now(), submission, attemptsBefore, claim: name, takeOver } as const;
-  const attempt = await write(patient, task, change, closing);
+  const attempt = await askFor(patient, task, (store) => claimInTime(store, task, change), closing);
+  if (attempt === 'EXPIRED') {
+    observer.ended({ model: submission.model.name, state: attempt, totalMs: Date.now() - submission.submittedAt });
+    return 'ack';
+  }
   if (attempt === undefined) return refused(task, options);
   task.attempt = attempt;
   if (attempt === 1) observer.begun({ model: submission.model.name, queuedMs: change.at - submission.submittedAt });
@@ -56,15 +60,20 @@ async function begin(task: HeldTask, options: ClaimOptions): Promise<Verdict | u
   return 'ack';
 }
 
-/** Ends a task whose time is over and that was never begun; where it was, or has ended, the store says no and the claim decides. */
-async function expire(task: HeldTask, { patient, closing, observer }: ClaimOptions): Promise<boolean> {
-  const { submission } = task;
+/** One try of a claim. A task that was never begun and whose time is over, perhaps since the try before, ends instead. */
+async function claimInTime(
+  store: TaskStore,
+  { submission, delivery }: HeldTask,
+  change: Change,
+): Promise<number | 'EXPIRED' | undefined> {
+  const { id, expiresAt = Number.POSITIVE_INFINITY } = submission;
   const at = Date.now();
-  if (submission.expiresAt === undefined || submission.expiresAt > at) return false;
-  const written = await write(patient, task, { to: 'EXPIRED', at, submission }, closing);
-  if (written === undefined) return false;
-  observer.ended({ model: submission.model.name, state: 'EXPIRED', totalMs: at - submission.submittedAt });
-  return true;
+  if (delivery.attemptsBefore === 0 && expiresAt <= at) {
+    // Where it was begun, or has ended, the store says no and the claim decides.
+    const expired = await store.transition(id, { to: 'EXPIRED', at, submission });
+    if (expired !== undefined) return 'EXPIRED';
+  }
+  return store.transition(id, change);
 }
 
 /** Ends a task whose every attempt was begun by a worker that is gone: another claim would count one that is never run. */
@@ -79,7 +88,7 @@ async function isWornOut(task: HeldTask, options: ClaimOptions): Promise<boolean
 }
 
 /** What becomes of a message whose task has ended, or is with another worker. */
-async function refused(task: HeldTask, options: ClaimOptions): Promise<Verdict> {
+async function refused(task: HeldTask, options: ClaimOptions): Promise<Verdict | undefined> {
   const { observer, log } = options;
   const { submission } = task;
   const head = await headOf(task, options);
@@ -89,13 +98,14 @@ async function refused(task: HeldTask, options: ClaimOptions): Promise<Verdict> 
     observer.duplicateDropped({ model: submission.model.name });
     return 'ack';
   }
+  // It came again while the store was asked. Published anew it would not say so, and wait behind a worker that is gone.
+  if (task.wasRedelivered) return begin(task, options);
   const { returnsBefore } = task.delivery;
   log.debug({ taskId: submission.id, returnsBefore }, 'task runs elsewhere, second message returned');
   return { returnAfterMs: returnsBefore === 0 ? FIRST_RETURN_MS : LONGEST_RUNG.delayMs };
 }
 
-async function headOf({ submission, delivery }: HeldTask, { patient, closing }: ClaimOptions) {
-  const signal = AbortSignal.any([delivery.signal, closing]);
-  const [head] = await patient.ask((store) => store.heads([submission.id]), signal);
+async function headOf(task: HeldTask, { patient, closing }: ClaimOptions) {
+  const [head] = await askFor(patient, task, (store) => store.heads([task.submission.id]), closing);
   return head;
 }

@@ -67,18 +67,18 @@ async function sendBack(submission: Submission, delivery: Delivery, options: Dea
   const fields = { taskId: id, model: submission.model.name, attempts, returnsBefore };
   if (attempts >= maxAttempts) {
     log.error(fields, 'dead letter has had its attempts, task failed');
-    return endTask(submission, wornOut(attempts, maxAttempts), signal, options);
+    return endTask(submission, attempts, wornOut(attempts, maxAttempts), signal, options);
   }
   if (returnsBefore >= RETURNS_MAX) {
     const message = `the broker gave up on the task's message again and again (${returnsBefore} returns)`;
     log.error(fields, 'dead letter came back too often, task failed');
-    return endTask(submission, { code: 'WORKER_LOST', message }, signal, options);
+    return endTask(submission, attempts, { code: 'WORKER_LOST', message }, signal, options);
   }
   const change = { to: 'QUEUED', at: Date.now(), submission, attemptsBefore: attempts } as const;
   const written = await patient.ask((store) => store.transition(id, change), signal);
   if (written === undefined) return 'ack';
   log.warn(fields, 'dead letter returned to its queue');
-  return { returnAfterMs: LONGEST_RUNG.delayMs };
+  return { returnAfterMs: LONGEST_RUNG.delayMs, attempts };
 }
 
 /** The message is lost; its task, if it is one's, is told so. */
@@ -91,17 +91,18 @@ async function endUnreadable(delivery: Delivery, options: DeadLettersOptions): P
   log.error(fields, 'dead letter is no prediction message, dropped');
   if (!task || isTerminal(task.state)) return 'ack';
   const error = { code: 'MODEL_ERROR', message: 'the message of the task could not be read by a worker' } as const;
-  return endTask(submissionSchema.parse(task), error, signal, options);
+  return endTask(submissionSchema.parse(task), attemptsBefore, error, signal, options);
 }
 
 async function endTask(
   submission: Submission,
+  attemptsBefore: number,
   error: TaskError,
   signal: AbortSignal,
   { patient, observer }: DeadLettersOptions,
 ): Promise<Verdict> {
   const at = Date.now();
-  const change = { to: 'FAILED', at, submission, error } as const;
+  const change = { to: 'FAILED', at, submission, attemptsBefore, error } as const;
   const written = await patient.ask((store) => store.transition(submission.id, change), signal);
   const model = submission.model.name;
   if (written !== undefined) observer.ended({ model, state: 'FAILED', totalMs: at - submission.submittedAt });

@@ -1,4 +1,3 @@
-import { setImmediate } from 'node:timers/promises';
 import type { Broker, Consumer, Delivery, Verdict } from '../src/broker/broker.ts';
 import { LANES, type Lane, predictionQueue } from '../src/broker/topology.ts';
 import type { Log } from '../src/log.ts';
@@ -17,18 +16,12 @@ export interface ModelQueuesOptions {
   log: Log;
 }
 
-/** One consumer of a lane, and how much it has in hand. */
-interface Taker {
-  consumer: Consumer;
-  inHand: number;
-}
-
 /** The two queues of one model, each with a prefetch of its own, which follows the model's pace. */
 export class ModelQueues {
   readonly #options: ModelQueuesOptions;
   /** RabbitMQ changes no prefetch of a consumer: another one takes its place, and it goes when its last delivery is settled. */
-  #takers: Taker[] = [];
-  readonly #replaced = new Set<Taker>();
+  #consumers: Consumer[] = [];
+  readonly #replaced = new Set<Consumer>();
   #pace: Pace | undefined;
   #prefetch: number;
   #isPaused = false;
@@ -42,7 +35,7 @@ export class ModelQueues {
 
   static async open(options: ModelQueuesOptions): Promise<ModelQueues> {
     const queues = new ModelQueues(options);
-    queues.#takers = await queues.#openLanes();
+    queues.#consumers = await queues.#openLanes();
     return queues;
   }
 
@@ -61,18 +54,18 @@ export class ModelQueues {
 
   pause(): void {
     this.#isPaused = true;
-    for (const { consumer } of this.#takers) consumer.pause();
+    for (const consumer of this.#consumers) consumer.pause();
   }
 
   resume(): void {
     this.#isPaused = false;
-    for (const { consumer } of this.#takers) consumer.resume();
+    for (const consumer of this.#consumers) consumer.resume();
   }
 
   /** Takes no more deliveries; resolves when the verdicts of those in hand are with the broker. */
   async close(): Promise<void> {
     this.#isClosing = true;
-    const closeAll = () => Promise.all([...this.#takers, ...this.#replaced].map(({ consumer }) => consumer.close()));
+    const closeAll = () => Promise.all([...this.#consumers, ...this.#replaced].map((consumer) => consumer.close()));
     const closed = closeAll();
     await this.#changing;
     await Promise.all([closed, closeAll()]);
@@ -88,43 +81,24 @@ export class ModelQueues {
     const isSlower = prefetch < this.#prefetch;
     this.#prefetch = prefetch;
     log.debug({ model: name, prefetch, ...this.#pace }, 'prefetch changed');
-    const before = this.#takers;
-    for (const taker of before) {
-      taker.consumer.pause();
-      this.#replaced.add(taker);
-    }
-    this.#takers = await this.#openLanes();
+    const before = this.#consumers;
+    for (const consumer of before) consumer.pause();
+    this.#consumers = await this.#openLanes();
     if (this.#isPaused) this.pause();
-    for (const taker of before) if (taker.inHand === 0) void this.#retire(taker);
+    for (const consumer of before) {
+      this.#replaced.add(consumer);
+      void consumer.retire().then(() => this.#replaced.delete(consumer));
+    }
     if (isSlower && !this.#isClosing) onSlower();
   }
 
-  #openLanes(): Promise<Taker[]> {
-    return Promise.all(LANES.map((lane) => this.#openLane(lane)));
-  }
-
-  async #openLane(lane: Lane): Promise<Taker> {
+  #openLanes(): Promise<Consumer[]> {
     const { broker, name, handler } = this.#options;
-    const taker = { inHand: 0 };
-    const handle = async (delivery: Delivery): Promise<Verdict> => {
-      taker.inHand += 1;
-      try {
-        return await handler(lane, delivery);
-      } finally {
-        taker.inHand -= 1;
-        if (taker.inHand === 0) void this.#retire(taker);
-      }
-    };
-    const options = { queue: predictionQueue(name, lane), prefetch: this.#prefetch };
-    return Object.assign(taker, { consumer: await broker.consume(options, handle) });
-  }
-
-  /** Closes a consumer that was replaced, once its last verdict is on its way: a close would hurry that. */
-  async #retire(taker: Pick<Taker, 'inHand'>): Promise<void> {
-    await setImmediate();
-    const replaced = [...this.#replaced].find((each) => each === taker);
-    if (!replaced || this.#isClosing) return;
-    await replaced.consumer.close();
-    this.#replaced.delete(replaced);
+    return Promise.all(
+      LANES.map((lane) => {
+        const options = { queue: predictionQueue(name, lane), prefetch: this.#prefetch };
+        return broker.consume(options, (delivery) => handler(lane, delivery));
+      }),
+    );
   }
 }

@@ -14,6 +14,9 @@ import { RunError } from './run-error.ts';
 import type { Settlement } from './settlement.ts';
 import type { TasksAtWork } from './tasks-in-hand.ts';
 
+/** When a task comes again that was given back untried. */
+const GIVE_BACK_MS = 1_000;
+
 export interface SchedulerOptions {
   pool: InferencePool;
   slots: number;
@@ -77,7 +80,7 @@ export class Scheduler implements TasksAtWork {
   /** A task whose neighbours in a run are waited for is run to the end; its result will be refused. */
   drop(task: HeldTask): void {
     task.hasEnded = true;
-    if (this.#batcher.remove(task)) task.release('ack');
+    if (this.#batcher.remove(task)) void this.#options.settlement.handBack(task);
     const run = this.#runOf.get(task);
     if (run?.tasks.every(({ hasEnded }) => hasEnded)) run.abort.abort(new Error('every task of the run has ended'));
   }
@@ -109,7 +112,14 @@ export class Scheduler implements TasksAtWork {
 
   /** Gives those of the tasks back that have not begun and wait: others may run them sooner. */
   giveBack(tasks: readonly HeldTask[]): void {
-    for (const task of tasks) if (task.attempt === 0 && this.#batcher.remove(task)) task.release('requeue');
+    for (const task of tasks) {
+      const { attempt, wasRedelivered, delivery } = task;
+      // What was requeued counts as a message whose worker may have died, which would let a second copy of a task take it over
+      // from the worker that runs it; what is returned has lost its place in the queue, so once is enough.
+      const verdict = wasRedelivered ? 'requeue' : { returnAfterMs: GIVE_BACK_MS };
+      if (attempt > 0 || (!wasRedelivered && delivery.returnsBefore > 0)) continue;
+      if (this.#batcher.remove(task)) task.release(verdict);
+    }
   }
 
   /** Begins nothing from now on: these tasks, as far as they wait, are handed back, and so are those that come later. */

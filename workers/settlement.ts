@@ -12,7 +12,7 @@ import type { WorkerObserver } from './worker-observer.ts';
 const HAND_BACK_MS = 1_000;
 
 /** How a task ends. */
-export type Ending = Extract<Change, { to: 'SUCCEEDED' | 'FAILED' | 'EXPIRED' }>;
+export type Ending = Extract<Change, { to: 'SUCCEEDED' | 'FAILED' }>;
 
 /** Writes what becomes of a task, and only then releases it. No method rejects. */
 export interface Settlement {
@@ -48,12 +48,12 @@ export function createSettlement({ store, patient, observer, log }: SettlementOp
     const alreadyEnded = written === undefined;
     log.debug({ taskId: submission.id, to: 'QUEUED', attempt, alreadyEnded }, 'task settled');
     // A task that was cancelled meanwhile is not tried again.
-    task.release(alreadyEnded ? 'ack' : { retryAfterMs });
+    task.release(alreadyEnded ? 'ack' : { retryAfterMs, attempts: attempt });
   }
 
   async function handBack(task: HeldTask): Promise<void> {
     const { submission, attempt, delivery, claim } = task;
-    if (task.hasEnded) return task.release('ack');
+    if (attempt === 0 && task.hasEnded) return task.release('ack');
     // A record that stays RUNNING is taken over, since the message is then a redelivered one.
     if (attempt === 0 || delivery.signal.aborted || patient.isAway()) return task.release('requeue');
     const change = {
@@ -65,7 +65,9 @@ export function createSettlement({ store, patient, observer, log }: SettlementOp
     } as const;
     const written = await unlessAborted(store.transition(submission.id, change), AbortSignal.timeout(HAND_BACK_MS));
     log.debug({ taskId: submission.id, attempt }, 'task handed back');
-    task.release(written === undefined ? 'ack' : 'requeue');
+    // A task that had ended may have been claimed after all, where the store has lost its end: then it is to run again. And one
+    // that somebody else has claimed may yet need this message.
+    task.release(written === undefined && task.hasEnded ? 'ack' : 'requeue');
   }
 
   const orAbandon = (task: HeldTask, step: Promise<void>) => step.catch((error: unknown) => task.abandon(error));
@@ -83,26 +85,31 @@ export async function end(
   ending: Ending,
   { patient, observer, log }: Pick<SettlementOptions, 'patient' | 'observer' | 'log'>,
 ): Promise<void> {
-  const { submission, attempt } = task;
-  const written = await write(patient, task, ending);
+  const { submission, attempt, delivery } = task;
+  const attemptsBefore = Math.max(attempt, delivery.attemptsBefore);
+  const written = await write(patient, task, { ...ending, attemptsBefore });
   const alreadyEnded = written === undefined;
   log.debug({ taskId: submission.id, to: ending.to, attempt, alreadyEnded }, 'task settled');
   if (alreadyEnded) return;
   observer.ended({ model: submission.model.name, state: ending.to, totalMs: ending.at - submission.submittedAt });
 }
 
-/** Changes a held task, however long the store is away; gives up with its last delivery, or when `ended` aborts. */
-export async function write(
+function write(patient: PatientStore, task: HeldTask, change: Change): Promise<number | undefined> {
+  return askFor(patient, task, (store) => store.transition(task.submission.id, change));
+}
+
+/** Asks the store for a held task, however long it is away; gives up with its last delivery, or when `ended` aborts. */
+export async function askFor<T>(
   patient: PatientStore,
   task: HeldTask,
-  change: Change,
+  question: (store: TaskStore) => Promise<T>,
   ended?: AbortSignal,
-): Promise<number | undefined> {
+): Promise<T> {
   for (;;) {
     const { delivery } = task;
     const signal = ended ? AbortSignal.any([delivery.signal, ended]) : delivery.signal;
     try {
-      return await patient.ask((store) => store.transition(task.submission.id, change), signal);
+      return await patient.ask(question, signal);
     } catch (error) {
       // Given up because that delivery was lost; but the task has come again, and is waited with as before.
       const hasComeAgain = task.delivery !== delivery && !task.delivery.signal.aborted;

@@ -29,6 +29,7 @@ export async function buildConsumingLink(link: Link): Promise<Link> {
 /** Consumes a queue on every link that comes. What keeps one queue from being consumed leaves the others alone. */
 export function attachConsumer(connection: AmqpConnection<Link>, options: ConsumerOptions): Consumer {
   const { queue, log } = options;
+  const stopping = new AbortController();
   const closing = new AbortController();
   const flow = createFlow();
   let failures = 0;
@@ -39,45 +40,51 @@ export function attachConsumer(connection: AmqpConnection<Link>, options: Consum
   }
 
   async function consumeAlways(): Promise<void> {
-    while (!closing.signal.aborted) {
+    while (!stopping.signal.aborted) {
       try {
-        const link = await connection.ready(closing.signal);
-        await consumeOn(link, { ...options, flow, closing: closing.signal, onConsuming });
+        const link = await connection.ready(stopping.signal);
+        const ends = { stopping: stopping.signal, closing: closing.signal };
+        await consumeOn(link, { ...options, flow, ...ends, onConsuming });
       } catch (error) {
-        if (closing.signal.aborted) return;
+        if (stopping.signal.aborted) return;
         if (failures === 0) log.error({ queue, err: error }, 'queue not consumed');
         failures += 1;
-        await sleep(backOffMs(failures), undefined, { signal: closing.signal }).catch(() => undefined);
+        await sleep(backOffMs(failures), undefined, { signal: stopping.signal }).catch(() => undefined);
       }
     }
   }
 
   const consuming = consumeAlways();
+  function stop(...ends: AbortController[]): Promise<void> {
+    for (const end of ends) end.abort(new Error('the consumer is closed'));
+    flow.wake();
+    return consuming;
+  }
   return {
     pause: flow.pause,
     resume: flow.resume,
-    close: () => {
-      closing.abort(new Error('the consumer is closed'));
-      flow.wake();
-      return consuming;
-    },
+    close: () => stop(stopping, closing),
+    retire: () => stop(stopping),
   };
 }
 
 interface Consuming extends ConsumerOptions {
   flow: Flow;
+  /** Aborts when no more deliveries are wanted. */
+  stopping: AbortSignal;
+  /** Aborts when, what is more, those in hand are to be settled soon. */
   closing: AbortSignal;
   onConsuming: () => void;
 }
 
 /** Resolves when the link is lost, or when the consumer was closed and its last verdict has gone out. */
 async function consumeOn(link: Link, options: Consuming): Promise<void> {
-  const { queue, flow, closing } = options;
+  const { queue, flow, stopping } = options;
   try {
     await unlessLost(link, declareQueue(link, queue));
     // One channel each: its prefetch is this consumer's alone, and its close is a barrier behind this consumer's acks.
     const channel = await unlessLost(link, link.model.createChannel());
-    dropWith(channel, link, closing);
+    dropWith(channel, link, stopping);
     const deliveries = createDeliveries({ ...options, channel, lost: link.lost });
     const intake = createIntake({
       ...options,
@@ -86,7 +93,7 @@ async function consumeOn(link: Link, options: Consuming): Promise<void> {
       onCancel: () => link.drop(new Error(`queue "${queue}" was deleted under its consumer`)),
       onRoom: flow.wake,
     });
-    while (!closing.aborted) {
+    while (!stopping.aborted) {
       // Asked for before anything is awaited, so that what changes meanwhile is not slept through.
       const woken = flow.woken();
       await answered(link, flow.isPaused() ? intake.shut() : intake.open());

@@ -4,10 +4,10 @@ export type Verdict =
   | 'dead-letter'
   /** Given out again at once, to whoever is there: for one that closes, or has no room. No attempt. */
   | 'requeue'
-  /** It was tried and is to be tried again: one more attempt. */
-  | { retryAfterMs: number }
+  /** It was tried and is to be tried again: one more attempt, or so many in all where more are known of than the message says. */
+  | { retryAfterMs: number; attempts?: number }
   /** It could not be tried here, but perhaps elsewhere or later: no attempt, one more return. */
-  | { returnAfterMs: number };
+  | { returnAfterMs: number; attempts?: number };
 
 export interface BrokerMessage {
   /** The task's id. */
@@ -35,6 +35,8 @@ export interface Consumer {
   resume(): void;
   /** Takes no more deliveries; resolves when the verdict of each one in hand has reached the broker (or its channel is gone). */
   close(): Promise<void>;
+  /** Like `close`, but hurries nothing: a message that is to come back is published however long that takes. */
+  retire(): Promise<void>;
 }
 
 /** What was done with a delivery, for those who count. */

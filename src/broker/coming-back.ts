@@ -12,10 +12,11 @@ export function comingBack(said: BrokerMessage, verdict: Extract<Verdict, object
   // Written out: a delivery says more, and its signal would outlive it.
   const kept = { id, body, traceparent };
   if ('retryAfterMs' in verdict) {
-    const message = { ...kept, attemptsBefore: attemptsBefore + 1, returnsBefore };
-    return { ...retryRung(verdict.retryAfterMs), message };
+    const { attempts = attemptsBefore + 1 } = verdict;
+    return { ...retryRung(verdict.retryAfterMs), message: { ...kept, attemptsBefore: attempts, returnsBefore } };
   }
-  const message = { ...kept, attemptsBefore, returnsBefore: returnsBefore + 1 };
+  const { attempts = attemptsBefore } = verdict;
+  const message = { ...kept, attemptsBefore: attempts, returnsBefore: returnsBefore + 1 };
   return { ...retryRung(verdict.returnAfterMs), message };
 }
 

@@ -83,6 +83,14 @@ export function createMemoryQueue(): MemoryQueue {
       consumers.push(consumer);
       closing.addEventListener('abort', remove);
       dispatch();
+      const close = async () => {
+        remove();
+        closing.removeEventListener('abort', remove);
+        const done = new AbortController();
+        const brokerClosed = closing.aborted || once(closing, 'abort', { signal: done.signal }).catch(() => undefined);
+        await Promise.race([Promise.all(consumer.inHand), brokerClosed]);
+        done.abort();
+      };
       return {
         pause: () => {
           consumer.isPaused = true;
@@ -91,15 +99,9 @@ export function createMemoryQueue(): MemoryQueue {
           consumer.isPaused = false;
           dispatch();
         },
-        close: async () => {
-          remove();
-          closing.removeEventListener('abort', remove);
-          const done = new AbortController();
-          const brokerClosed =
-            closing.aborted || once(closing, 'abort', { signal: done.signal }).catch(() => undefined);
-          await Promise.race([Promise.all(consumer.inHand), brokerClosed]);
-          done.abort();
-        },
+        close,
+        // Nothing is in the way of a message that is to come back.
+        retire: close,
       };
     },
   };

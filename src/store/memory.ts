@@ -3,7 +3,17 @@ import type { Log } from '../log.ts';
 import type { TaskEvent } from '../task.ts';
 import { createListeners } from './listeners.ts';
 import { createMemoryRecords } from './memory-records.ts';
-import { checkIds, creationOf, type Effect, effectOf, headOf, type TaskRecord, taskOf } from './record.ts';
+import {
+  allows,
+  applied,
+  checkIds,
+  creationOf,
+  type Effect,
+  effectOf,
+  headOf,
+  type TaskRecord,
+  taskOf,
+} from './record.ts';
 import type { TaskStore } from './store.ts';
 
 /** The most that finished tasks may take; beyond it the oldest of them go before their time. */
@@ -67,27 +77,5 @@ export function createMemoryStore(options: MemoryStoreOptions): TaskStore {
       clearInterval(sweeper);
       listeners.close();
     },
-  };
-}
-
-function allows(before: TaskRecord | undefined, { from, claim, attemptsMax }: Effect): boolean {
-  const { state = 'ABSENT', attempts = 0 } = before ?? {};
-  if (attemptsMax !== undefined && attempts > attemptsMax) return false;
-  return from.includes(state) || (state === 'RUNNING' && claim !== undefined && claim === before?.claim);
-}
-
-function applied(before: TaskRecord | undefined, effect: Effect): TaskRecord {
-  const isNewClaim = effect.claim !== undefined && effect.claim !== before?.claim;
-  const isUndone = effect.undone !== undefined && effect.undone === before?.claim;
-  const attempts = Math.max((before?.attempts ?? 0) - (isUndone ? 1 : 0), effect.attemptsBefore);
-  return {
-    state: effect.state,
-    submission: before?.submission ?? effect.submission,
-    attempts: attempts + (isNewClaim ? 1 : 0),
-    revision: (before?.revision ?? 0) + 1,
-    claim: isUndone ? undefined : (effect.claim ?? before?.claim),
-    startedAt: effect.startedAt === undefined ? before?.startedAt : (effect.startedAt ?? undefined),
-    completedAt: effect.completedAt ?? before?.completedAt,
-    end: effect.end ?? before?.end,
   };
 }

@@ -53,7 +53,7 @@ export interface Effect {
   attemptsBefore: number;
   /** … and one more, unless this very claim was counted last; then the change may be applied whatever `from` says. */
   claim?: string;
-  /** The claim that is undone, if it was the last: one attempt less. */
+  /** The claim that is undone, if it was the last: one attempt less. Refused where the task runs by another one. */
   undone?: string;
   /** Refused, too, if there were more attempts than this. */
   attemptsMax?: number;
@@ -98,14 +98,42 @@ export function effectOf(change: Change, resultTtlMs: number): Effect {
       return submission ? { ...expired, submission } : { ...expired, from: from.filter((state) => state !== 'ABSENT') };
     }
     case 'SUCCEEDED': {
-      const { outputs, runMs, batchSize } = change.result;
-      return { ...terminal, submission: change.submission, end: encodeFrame({ runMs, batchSize }, outputs) };
+      const { submission, attemptsBefore = 0, result } = change;
+      const { outputs, runMs, batchSize } = result;
+      return { ...terminal, submission, attemptsBefore, end: encodeFrame({ runMs, batchSize }, outputs) };
     }
-    case 'FAILED':
-      return { ...terminal, submission: change.submission, end: encodeFrame({ error: change.error }, []) };
+    case 'FAILED': {
+      const { submission, attemptsBefore = 0, error } = change;
+      return { ...terminal, submission, attemptsBefore, end: encodeFrame({ error }, []) };
+    }
     default:
       return terminal;
   }
+}
+
+/** Whether a record is in a state that an effect may be applied to. */
+export function allows(before: TaskRecord | undefined, { from, claim, undone, attemptsMax }: Effect): boolean {
+  const { state = 'ABSENT', attempts = 0 } = before ?? {};
+  if (attemptsMax !== undefined && attempts > attemptsMax) return false;
+  if (state === 'RUNNING' && undone !== undefined && undone !== before?.claim) return false;
+  return from.includes(state) || (state === 'RUNNING' && claim !== undefined && claim === before?.claim);
+}
+
+/** The record as an effect leaves it. */
+export function applied(before: TaskRecord | undefined, effect: Effect): TaskRecord {
+  const isNewClaim = effect.claim !== undefined && effect.claim !== before?.claim;
+  const isUndone = effect.undone !== undefined && effect.undone === before?.claim;
+  const attempts = Math.max((before?.attempts ?? 0) - (isUndone ? 1 : 0), effect.attemptsBefore);
+  return {
+    state: effect.state,
+    submission: before?.submission ?? effect.submission,
+    attempts: attempts + (isNewClaim ? 1 : 0),
+    revision: (before?.revision ?? 0) + 1,
+    claim: isUndone ? undefined : (effect.claim ?? before?.claim),
+    startedAt: effect.startedAt === undefined ? before?.startedAt : (effect.startedAt ?? undefined),
+    completedAt: effect.completedAt ?? before?.completedAt,
+    end: effect.end ?? before?.end,
+  };
 }
 
 /** The record as the client may see it; `undefined` for a tombstone. */

@@ -7,7 +7,8 @@ export const FIELDS = ['state', 'submission', 'attempts', 'revision', 'startedAt
 /**
  * Applies one effect to one task's hash, as one atomic step. It knows no state: which are allowed comes with the call, from
  * the table in task.ts. It writes before it announces, so that whoever is told finds what it was told of, and a second run
- * of a terminal change does nothing, since its state refuses; nor does the same claim count twice.
+ * of a terminal change does nothing, since its state refuses; nor does the same claim count twice. (`allows` and `applied` in
+ * record.ts say the same for a store in memory.)
  *
  * Returns the number of attempts, or false if the present state refuses.
  */
@@ -22,6 +23,7 @@ local attempts = tonumber(kept[2] or 0)
 local again = state == 'RUNNING' and claim ~= '' and claim == kept[3]
 if not again and not string.find(allowed, ' ' .. state .. ' ', 1, true) then return false end
 if attemptsMax ~= '' and attempts > tonumber(attemptsMax) then return false end
+if state == 'RUNNING' and undone ~= '' and undone ~= kept[3] then return false end
 
 if undone ~= '' and undone == kept[3] then
   attempts = attempts - 1

@@ -47,6 +47,25 @@ export function brokerComingsContract(
       expect(await other.next()).toMatchObject({ redelivered: true, attemptsBefore: 0, returnsBefore: 0 });
     });
 
+    test('a consumer that retires takes no more, and its last delivery comes back to another, counted', async () => {
+      const verdict = Promise.withResolvers<Verdict>();
+      const [retiring, other] = [createInbox(() => verdict.promise), createInbox()];
+      const consumer = await broker.consume({ queue, prefetch: 1 }, retiring.handler);
+      await broker.publish(queue, messageOf('held', 3));
+      await retiring.next();
+      let hasRetired = false;
+      const retired = consumer.retire().then(() => {
+        hasRetired = true;
+      });
+      await broker.consume({ queue, prefetch: 1 }, other.handler);
+      await broker.publish(queue, messageOf('next'));
+      expect(textOf(await other.next())).toBe('next');
+      expect(hasRetired).toBe(false);
+      verdict.resolve({ retryAfterMs: 1, attempts: 6 });
+      await retired;
+      expect(await other.next()).toMatchObject({ redelivered: false, attemptsBefore: 6 });
+    });
+
     test('a paused consumer keeps what it has, takes nothing, and goes on where it is resumed', async () => {
       const verdict = Promise.withResolvers<Verdict>();
       const inbox = createInbox((delivery) => (textOf(delivery) === 'held' ? verdict.promise : 'ack'));

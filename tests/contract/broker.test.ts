@@ -3,12 +3,15 @@ import { openBroker } from '../../src/broker/open.ts';
 import { DEAD_LETTER_QUEUE, MESSAGE_BYTES_MAX } from '../../src/broker/topology.ts';
 import { type Rabbitmq, startRabbitmq } from '../support/rabbitmq.ts';
 import { createTestLog } from '../support/test-log.ts';
-import { brokerContract, createInbox, messageOf, PATIENT, unavailable, uniqueQueue } from './broker.ts';
+import { brokerContract, createInbox, messageOf, PATIENT, settleQueues, unavailable, uniqueQueue } from './broker.ts';
 import { brokerComingsContract } from './broker-comings.ts';
 
 let rabbitmq: Rabbitmq;
 beforeAll(async () => {
   rabbitmq = await startRabbitmq();
+  const broker = await openBroker(rabbitmq.url, createTestLog());
+  await settleQueues(broker, 80);
+  await broker.close();
 }, 120_000);
 afterAll(() => rabbitmq.close());
 

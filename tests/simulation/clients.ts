@@ -31,7 +31,7 @@ export async function runClient(client: number, plan: ClientPlan, options: Clien
     for (;;) {
       const answer = await askOnce(question);
       if (answer !== undefined && !(answer instanceof AppError && answer.retryable)) return answer;
-      await wait(random.between(50, 1_000));
+      await wait(random.integer(50, 1_000));
     }
   }
 

@@ -1,9 +1,9 @@
-/** Faults that the simulation has found and that are not mended yet; it looks past them while they are `true`. */
+/** Faults that the simulation has found and that are not mended; it looks past them while they are `true`. */
 export const KNOWN = {
-  /** A store that loses everything may leave a subscription to a task that had ended without an end of its own. */
-  lostEndIsWaitedFor: true,
-  /** A claim that waits for a store that is away is sent again as it was, also after the task's time is over. */
-  claimIsSentTooLate: true,
-  /** A second copy of a message that was given back untried counts as one whose worker may have died. */
+  /**
+   * A message that a closing worker gives back untried counts, when it comes again, as one whose worker may have died: RabbitMQ
+   * tells no difference. If it is the second copy of a task that runs, it takes that over. Published anew it would tell, but a
+   * worker that closes has no time for that, least of all while the broker takes nothing.
+   */
   secondCopyTakesOver: true,
 };

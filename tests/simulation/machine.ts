@@ -1,4 +1,4 @@
-import type { Random } from './random.ts';
+import type { Random } from '../support/random.ts';
 import type { VirtualTime } from './virtual-time.ts';
 
 /** What every part of a simulated world is given. */
@@ -72,9 +72,9 @@ export function createCaller(setting: Setting, line: Line) {
         return from.isAlive || random.chance(0.5) ? effect() : undefined;
       };
       if (random.chance(line.lossy)) {
-        const fate = random.between(0, 2);
+        const fate = random.integer(0, 2);
         if (fate === 0) return fail(latencyMs(random), 'refused');
-        const lateMs = fate === 1 ? latencyMs(random) : random.between(line.timeoutMs, 3 * line.timeoutMs);
+        const lateMs = fate === 1 ? latencyMs(random) : random.integer(line.timeoutMs, 3 * line.timeoutMs);
         time.after(arrivalOf(from, lateMs), carryOut);
         return fail(fate === 1 ? lateMs + latencyMs(random) : line.timeoutMs, 'the answer is lost');
       }
@@ -90,5 +90,5 @@ export function createCaller(setting: Setting, line: Line) {
 
 /** Mostly a few milliseconds; now and then a pause of a process or of the network. */
 export function latencyMs(random: Random): number {
-  return random.chance(0.03) ? random.between(50, 800) : random.between(1, 15);
+  return random.chance(0.03) ? random.integer(50, 800) : random.integer(1, 15);
 }

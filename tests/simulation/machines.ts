@@ -68,7 +68,7 @@ export class Machines {
   async anApi(): Promise<ApiMachine> {
     const { time, random } = this.#options.setting;
     while (this.apis.length === 0) await new Promise<void>((resolve) => void time.after(50, resolve));
-    return this.apis[random.between(0, this.apis.length - 1)] ?? this.anApi();
+    return this.apis[random.integer(0, this.apis.length - 1)] ?? this.anApi();
   }
 
   killApi(which: number, replacedAfterMs: number): void {

@@ -43,6 +43,15 @@ export const PLANTED: Record<string, Planted> = {
         : verdict;
     }),
   },
+  'returns a message whose worker has died as if it were a second copy': {
+    seams: ({ broker }) => ({
+      broker: {
+        ...broker,
+        consume: (options, handler) =>
+          broker.consume(options, (delivery) => handler({ ...delivery, redelivered: false })),
+      },
+    }),
+  },
   'stores a result without announcing it': {
     effect: ({ announce, ...effect }) => (!announce || isTerminal(effect.state) ? effect : { ...effect, announce }),
   },

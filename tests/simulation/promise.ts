@@ -20,7 +20,7 @@ export function brokenPromises(scenario: Scenario, past: Past): string[] {
     const found = task ? judgeEnd({ ...past, scenario }, given, task) : ['is not there any more'];
     broken.push(...found.map((what) => `${given.id} (${given.numbers.join(', ')}) ${what}`));
   }
-  return [...broken, ...judgeChanges(scenario, ledger, broker), ...judgeRuns(ledger)];
+  return [...broken, ...judgeChanges(ledger, broker), ...judgeRuns(ledger)];
 }
 
 function hadEndedBeforeFlush(id: string, { flushedAt, changes }: Ledger): boolean {
@@ -47,14 +47,21 @@ const LATE_MS = 6_000;
 /** How late a task may expire where nothing keeps the store from being asked. */
 const EXPIRY_MS = 3_000;
 
-function judgeEnd({ scenario, ledger, broker }: Judged, { plans, numbers }: Given, task: Task): string[] {
+/**
+ * How long a task may take in a world that has recovered: until it is noticed that a machine is gone, through the retry ladder,
+ * and once by the dead letters.
+ */
+const TASK_MS = 120_000;
+
+function judgeEnd({ scenario, ledger, broker, recoveredAt }: Judged, { plans, numbers }: Given, task: Task): string[] {
   const broken: string[] = [];
   const end = task.error ? `${task.state} ${task.error.code}` : task.state;
   const ends = new Set(plans.flatMap(({ behaviour }) => ENDS[behaviour]));
   if (plans.some(({ cancelAfterMs }) => cancelAfterMs !== undefined)) ends.add('CANCELLED');
   if (plans.some(({ expiresInMs }) => expiresInMs !== undefined)) ends.add('EXPIRED');
   // Whoever ran it was lost as often as it may be tried.
-  const isTakenOver = KNOWN.secondCopyTakesOver && broker.copiesMax(task.id) > 1;
+  const isDrained = scenario.faults.some(({ kind }) => kind === 'drain worker');
+  const isTakenOver = KNOWN.secondCopyTakesOver && isDrained && broker.copiesMax(task.id) > 1;
   if (isTakenOver || chargesOf(scenario) >= scenario.maxAttempts) ends.add('FAILED WORKER_LOST');
   if (!ends.has(end)) broken.push(`ended as ${end}, expected ${[...ends].join(' or ')}`);
   // Where the store has lost the record, or hears of a task that was handed back when that is tried again, the count is lower.
@@ -63,6 +70,8 @@ function judgeEnd({ scenario, ledger, broker }: Judged, { plans, numbers }: Give
       broken.push(`was given up after attempt ${task.attempts}`);
     if (task.attempts > scenario.maxAttempts + 1) broken.push(`was tried ${task.attempts} times`);
   }
+  const tookMs = (task.completedAt ?? 0) - Math.max(task.submittedAt, recoveredAt);
+  if (tookMs > TASK_MS) broken.push(`took ${tookMs} ms although nothing was in its way`);
   const [output] = task.result?.outputs ?? [];
   if (task.state === 'SUCCEEDED' && !(output && numbers.some((n) => elementsOf(output)[0] === outputOf(n)))) {
     broken.push(`has a wrong result: ${output && elementsOf(output).join(', ')}`);

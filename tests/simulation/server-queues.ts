@@ -125,7 +125,7 @@ export function createServerQueues({ time, random, trace }: Setting, deliveryLim
     channels.push(channel);
     // A machine that vanishes is noticed at once, or after some heartbeats.
     channel.machine.onDeath(() => {
-      time.after(random.chance(0.7) ? 1 : random.between(1_000, 20_000), () => close(channel, 0));
+      time.after(random.chance(0.7) ? 1 : random.integer(1_000, 20_000), () => close(channel, 0));
     });
     time.after(0, () => dispatch(channel.queue));
     return {
@@ -164,15 +164,15 @@ export function createServerQueues({ time, random, trace }: Setting, deliveryLim
     },
     drop(machine: Machine): void {
       // Half-open, it may take heartbeats until the client knows.
-      const noticedAfterMs = random.chance(0.5) ? random.between(1, 20) : random.between(100, 20_000);
+      const noticedAfterMs = random.chance(0.5) ? random.integer(1, 20) : random.integer(100, 20_000);
       for (const channel of channels.filter((each) => each.machine === machine)) close(channel, noticedAfterMs);
     },
     dropAll(): void {
-      for (const channel of [...channels]) close(channel, random.between(1, 20));
+      for (const channel of [...channels]) close(channel, random.integer(1, 20));
     },
     duplicate(): void {
       const all = [...[...queues.values()].flat(), ...channels.flatMap(({ unacked }) => [...unacked]), ...delayed];
-      const held = all[random.between(0, all.length - 1)];
+      const held = all[random.integer(0, all.length - 1)];
       if (!held) return;
       trace('a second copy of', held.message.id);
       enqueue(held.origin, { ...held, deliveries: 0 });

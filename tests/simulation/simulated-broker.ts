@@ -29,6 +29,7 @@ export interface SimulatedBroker {
 type Handler = (delivery: Delivery) => Promise<Verdict>;
 
 const PAUSE_MS = 1_000;
+const RETIRE_MS = 1_000;
 const CLOSED = new Error('the consumer is closed');
 
 export function createSimulatedBroker(
@@ -48,6 +49,7 @@ export function createSimulatedBroker(
   const server = createServerQueues(setting, options.deliveryLimit);
 
   function attach(machine: Machine, queue: string, prefetch: number, handler: Handler): Consumer {
+    const stopping = new AbortController();
     const closing = new AbortController();
     const inHand = new Set<Promise<void>>();
     let channel: ServerChannel | undefined;
@@ -55,18 +57,18 @@ export function createSimulatedBroker(
 
     function connectSoon(delayMs: number): void {
       time.after(delayMs, () => {
-        if (!machine.isAlive || closing.signal.aborted) return;
-        if (time.now < awayUntil) return connectSoon(random.between(100, 5_000));
+        if (!machine.isAlive || stopping.signal.aborted) return;
+        if (time.now < awayUntil) return connectSoon(random.integer(100, 5_000));
         const opened = server.open({ machine, queue, prefetch, isPaused, take: (held) => take(opened, held) });
         channel = opened;
-        opened.lost.signal.addEventListener('abort', () => connectSoon(random.between(100, 5_000)));
+        opened.lost.signal.addEventListener('abort', () => connectSoon(random.integer(100, 5_000)));
         return undefined;
       });
     }
 
     function take(from: ServerChannel, held: Held): void {
       // What arrives after the close began stays unacknowledged; the end of the channel gives it back.
-      if (closing.signal.aborted || from.lost.signal.aborted) return;
+      if (stopping.signal.aborted || from.lost.signal.aborted) return;
       const handled = handle(from, held).finally(() => inHand.delete(handled));
       inHand.add(handled);
     }
@@ -109,6 +111,16 @@ export function createSimulatedBroker(
       return 'requeue';
     }
 
+    async function stop(): Promise<void> {
+      stopping.abort(CLOSED);
+      channel?.pause(true);
+      const gone = new Promise((resolve) => channel?.lost.signal.addEventListener('abort', resolve));
+      while (inHand.size > 0 && channel && !channel.lost.signal.aborted) {
+        await Promise.race([Promise.all(inHand), gone]);
+      }
+      channel?.end();
+    }
+
     connectSoon(latencyMs(random));
     return {
       pause() {
@@ -119,14 +131,15 @@ export function createSimulatedBroker(
         isPaused = false;
         channel?.pause(false);
       },
-      async close() {
+      close() {
         closing.abort(CLOSED);
+        return stop();
+      },
+      // What is on its way is still taken: longer than any delivery is.
+      async retire() {
         channel?.pause(true);
-        const gone = new Promise((resolve) => channel?.lost.signal.addEventListener('abort', resolve));
-        while (inHand.size > 0 && channel && !channel.lost.signal.aborted) {
-          await Promise.race([Promise.all(inHand), gone]);
-        }
-        channel?.end();
+        await sleep(RETIRE_MS, undefined, { signal: closing.signal }).catch(() => undefined);
+        return stop();
       },
     };
   }

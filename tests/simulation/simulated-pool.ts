@@ -52,16 +52,16 @@ export function createSimulatedPool(
         settle();
         time.after(afterMs, () => machine.isAlive && release());
       };
-      const die = (error: unknown) => end(random.between(50, 500), () => reject(error));
+      const die = (error: unknown) => end(random.integer(50, 500), () => reject(error));
       running.add(die);
       signal?.addEventListener('abort', () => die(signal.reason));
       const has = (wanted: Behaviour) => rows.some(({ behaviour }) => behaviour === wanted);
       if (has('hangs')) {
         time.after(timeoutMs, () => die(new RunError('TIMEOUT', `the run took longer than ${timeoutMs} ms`)));
       } else if (has('crashes')) {
-        time.after(random.between(1, 300), () => die(new RunError('WORKER_LOST', 'the process was lost')));
+        time.after(random.integer(1, 300), () => die(new RunError('WORKER_LOST', 'the process was lost')));
       } else {
-        const runMs = has('slowly') ? random.between(200, timeoutMs - 1) : random.between(1, 50);
+        const runMs = has('slowly') ? random.integer(200, timeoutMs - 1) : random.integer(1, 50);
         time.after(runMs, () => {
           const refusal = new RunError('MODEL_ERROR', 'the model refuses this');
           if (has('refuses')) end(0, () => reject(refusal));

@@ -2,7 +2,16 @@ import { StoreUnavailable } from '../../src/errors.ts';
 import type { Log } from '../../src/log.ts';
 import type { Deadlines } from '../../src/store/deadlines.ts';
 import { createListeners, type Listeners } from '../../src/store/listeners.ts';
-import { creationOf, type Effect, effectOf, headOf, type TaskRecord, taskOf } from '../../src/store/record.ts';
+import {
+  allows,
+  applied,
+  creationOf,
+  type Effect,
+  effectOf,
+  headOf,
+  type TaskRecord,
+  taskOf,
+} from '../../src/store/record.ts';
 import type { TaskStore } from '../../src/store/store.ts';
 import type { Change, TaskEvent } from '../../src/task.ts';
 import { createCaller, type Line, latencyMs, type Machine, type Setting } from './machine.ts';
@@ -106,7 +115,7 @@ export function createSimulatedStore(setting: Setting, options: StoreOptions): S
       line.awayUntil = Math.max(line.awayUntil, time.now + ms);
       // Each machine notices that it is back at a moment of its own.
       for (const listeners of subscribers.values()) {
-        time.after(ms + random.between(50, 3_000), () => listeners.rereadAll());
+        time.after(ms + random.integer(50, 3_000), () => listeners.rereadAll());
       }
     },
     loseEvents(ms) {
@@ -143,25 +152,3 @@ export function createSimulatedStore(setting: Setting, options: StoreOptions): S
 
 /** Longer than any world lasts: that results go some day is not what is looked at here. */
 const RESULT_TTL_MS = 24 * 3_600_000;
-
-function allows(before: TaskRecord | undefined, { from, claim, attemptsMax }: Effect): boolean {
-  const { state = 'ABSENT', attempts = 0 } = before ?? {};
-  if (attemptsMax !== undefined && attempts > attemptsMax) return false;
-  return from.includes(state) || (state === 'RUNNING' && claim !== undefined && claim === before?.claim);
-}
-
-function applied(before: TaskRecord | undefined, effect: Effect): TaskRecord {
-  const isNewClaim = effect.claim !== undefined && effect.claim !== before?.claim;
-  const isUndone = effect.undone !== undefined && effect.undone === before?.claim;
-  const attempts = Math.max((before?.attempts ?? 0) - (isUndone ? 1 : 0), effect.attemptsBefore);
-  return {
-    state: effect.state,
-    submission: before?.submission ?? effect.submission,
-    attempts: attempts + (isNewClaim ? 1 : 0),
-    revision: (before?.revision ?? 0) + 1,
-    claim: isUndone ? undefined : (effect.claim ?? before?.claim),
-    startedAt: effect.startedAt === undefined ? before?.startedAt : (effect.startedAt ?? undefined),
-    completedAt: effect.completedAt ?? before?.completedAt,
-    end: effect.end ?? before?.end,
-  };
-}

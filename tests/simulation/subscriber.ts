@@ -2,9 +2,7 @@ import { AppError } from '../../src/errors.ts';
 import type { Predictions } from '../../src/predictions.ts';
 import { isTerminal, type Task } from '../../src/task.ts';
 import { type ClientOptions, OWNER } from './client-options.ts';
-import { KNOWN } from './known.ts';
 import type { Ledger } from './ledger.ts';
-import type { VirtualTime } from './virtual-time.ts';
 
 type Kind = 'completions' | 'updates';
 
@@ -34,7 +32,7 @@ export async function follow(kind: Kind, ids: readonly string[], options: Client
         return;
       }
     }
-    await new Promise<void>((resolve) => void time.after(random.between(50, 1_000), resolve));
+    await new Promise<void>((resolve) => void time.after(random.integer(50, 1_000), resolve));
   }
 }
 
@@ -42,7 +40,7 @@ function isGone(id: string, { flushedAt, changes }: Ledger): boolean {
   return flushedAt !== undefined && (changes.get(id) ?? []).some(({ after }) => isTerminal(after.state));
 }
 
-async function followOnce(kind: Kind, ids: readonly string[], { setting, anApi, ledger }: ClientOptions): Promise<End> {
+async function followOnce(kind: Kind, ids: readonly string[], { setting, anApi }: ClientOptions): Promise<End> {
   const { time, trace } = setting;
   const { machine, predictions } = await anApi();
   const cut = machine.dead.then(() => CUT);
@@ -52,13 +50,13 @@ async function followOnce(kind: Kind, ids: readonly string[], { setting, anApi, 
     const stream = await Promise.race([open(kind, ids, predictions), cut]);
     if (typeof stream === 'symbol') return { told, since, end: 'cut' };
     for (;;) {
-      const lost = KNOWN.lostEndIsWaitedFor ? [lostWithItsEnd(ids, ledger, time)] : [];
-      const item = await Promise.race([stream.next(), cut, ...lost]);
-      if (item === 'lost') await stream.return?.();
-      if (item === 'lost') return { told, since, end: 'unknown' };
+      const item = await Promise.race([stream.next(), cut]);
       if (typeof item !== 'object') return { told, since, end: 'cut' };
       if (item.done) return { told, since, end: 'complete' };
-      if (item.value instanceof AppError) return { told, since, end: 'unknown' };
+      if (item.value instanceof AppError) {
+        await stream.return?.();
+        return { told, since, end: 'unknown' };
+      }
       trace('told by', kind, item.value.id, item.value.state);
       told.push({ ...item.value, toldAt: time.now });
     }
@@ -70,14 +68,6 @@ async function followOnce(kind: Kind, ids: readonly string[], { setting, anApi, 
 
 function open(kind: Kind, ids: readonly string[], predictions: Predictions) {
   return kind === 'completions' ? predictions.completions(ids, OWNER) : predictions.updates(ids[0] ?? '', OWNER);
-}
-
-/** Resolves when a client need wait no longer: what it waits for was lost with the store, after its end. */
-async function lostWithItsEnd(ids: readonly string[], ledger: Ledger, time: VirtualTime): Promise<'lost'> {
-  const minute = () => new Promise<void>((resolve) => void time.after(60_000, resolve));
-  while (!ids.every((id) => isGone(id, ledger))) await minute();
-  await minute();
-  return 'lost';
 }
 
 /** Each end once, nothing after it, and every update newer than the one before. */

@@ -1,5 +1,5 @@
 import { createRequire, syncBuiltinESMExports } from 'node:module';
-import type { Random } from './random.ts';
+import type { Random } from '../support/random.ts';
 
 interface Timer {
   at: number;

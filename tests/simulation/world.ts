@@ -1,11 +1,11 @@
 import { StoreUnavailable } from '../../src/errors.ts';
+import { createRandom } from '../support/random.ts';
 import { runClient } from './clients.ts';
 import { addTo, createLedger, type Ledger } from './ledger.ts';
 import type { Setting } from './machine.ts';
 import { Machines } from './machines.ts';
 import { modelWith } from './model.ts';
 import type { Planted } from './planted.ts';
-import { createRandom } from './random.ts';
 import { FAULTS_END_MS, type FaultPlan, type Scenario } from './scenario.ts';
 import { createSimulatedBroker, type SimulatedBroker } from './simulated-broker.ts';
 import { createSimulatedStore, type SimulatedStore } from './simulated-store.ts';
@@ -21,6 +21,8 @@ export interface Past {
   ledger: Ledger;
   store: SimulatedStore;
   broker: SimulatedBroker;
+  /** From then on nothing was in the way of any task. */
+  recoveredAt: number;
   trace: string[];
 }
 
@@ -83,7 +85,8 @@ function createWorld(scenario: Scenario, { plant = {}, traced = false }: Simulat
   });
   const { slots } = scenario;
   const machines = new Machines({ setting, broker, store, model: modelWith(scenario), slots, ledger, plant, log });
-  return { setting, ledger, broker, store, machines, trace };
+  const recoveredAt = startedAt + FAULTS_END_MS;
+  return { setting, ledger, broker, store, machines, recoveredAt, trace };
 }
 
 /** Sets all in motion that is planned. */

@@ -1,25 +1,40 @@
-/** Choices that look random and are the same again for the same seed. */
+/** Chance that is the same again for the same seed. */
 export interface Random {
+  /** From 0 up to, but not including, 1. */
+  fraction(): number;
   /** A whole number, both ends included. */
-  integer(min: number, max: number): number;
+  integer(least: number, most: number): number;
+  chance(probability: number): boolean;
+  uuid(): string;
   /** `count` different members of a list, in any order. */
   some<T>(count: number, list: readonly T[]): T[];
   shuffled<T>(list: readonly T[]): T[];
 }
 
-/** Mulberry32: 32 bits of state, good enough to choose a moment. */
+/** Mulberry32: small, fast, and good enough to make trouble. */
 export function createRandom(seed: number): Random {
-  let state = seed >>> 0;
+  let state = seed | 0;
   const fraction = () => {
-    state = (state + 0x6d2b79f5) >>> 0;
-    let mixed = Math.imul(state ^ (state >>> 15), state | 1);
-    mixed ^= mixed + Math.imul(mixed ^ (mixed >>> 7), mixed | 61);
+    state = (state + 0x6d2b79f5) | 0;
+    let mixed = Math.imul(state ^ (state >>> 15), 1 | state);
+    mixed = (mixed + Math.imul(mixed ^ (mixed >>> 7), 61 | mixed)) ^ mixed;
     return ((mixed ^ (mixed >>> 14)) >>> 0) / 2 ** 32;
   };
-  const integer = (min: number, max: number) => min + Math.floor(fraction() * (max - min + 1));
+  const hex = (length: number) =>
+    Math.floor(fraction() * 16 ** length)
+      .toString(16)
+      .padStart(length, '0');
+  const integer = (least: number, most: number) => least + Math.floor(fraction() * (most - least + 1));
   const shuffled = <T>(list: readonly T[]) => {
     const rest = [...list];
     return list.flatMap(() => rest.splice(integer(0, rest.length - 1), 1));
   };
-  return { integer, shuffled, some: (count, list) => shuffled(list).slice(0, count) };
+  return {
+    fraction,
+    integer,
+    chance: (probability) => fraction() < probability,
+    shuffled,
+    some: (count, list) => shuffled(list).slice(0, count),
+    uuid: () => `${hex(8)}-${hex(4)}-4${hex(3)}-8${hex(3)}-${hex(6)}${hex(6)}`,
+  };
 }

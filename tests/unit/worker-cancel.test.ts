@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest';
 import { predictionQueue } from '../../src/broker/topology.ts';
-import type { TaskStore } from '../../src/store/store.ts';
+import type { TaskListener, TaskStore } from '../../src/store/store.ts';
 import type { Submission } from '../../src/task.ts';
 import { FOR_EVER, identity, slow } from '../support/onnx-models.ts';
 import { tensor } from '../support/tensors.ts';
@@ -87,6 +87,28 @@ describe('a cancel', () => {
     expect(one.worker.observed.heldDeliveries()).toBe(1);
     reread?.();
     await expect.poll(() => one.worker.observed.heldDeliveries(), { timeout: 10_000 }).toBe(0);
+  });
+
+  test('of which the store has lost the record, as the claim finds out, is forgotten: the task runs', async () => {
+    const listeners: TaskListener[] = [];
+    const one = await startTestWorker({
+      models: { echo: { onnx: identity('FP32') } },
+      disturb: (store) => ({
+        ...store,
+        watch: (id, listener) => {
+          listeners.push(listener);
+          return store.watch(id, listener);
+        },
+        transition: async (id, change) => {
+          const event = { id, state: 'CANCELLED', attempts: 0, revision: 2, at: change.at } as const;
+          if (change.to === 'RUNNING' && listeners.length === 1) listeners[0]?.(event);
+          return store.transition(id, change);
+        },
+      }),
+    });
+    const submission = one.submissionOf('echo');
+    await one.publish(submission, row(1, 2, 3, 4));
+    expect(await one.ended(submission.id)).toMatchObject({ state: 'SUCCEEDED', attempts: 1 });
   });
 
   test('between the claim and the run keeps it from running', async () => {

@@ -37,6 +37,9 @@ function statesOf({ store }: TestWorker, { id }: Submission): string[] {
   return states;
 }
 
+/** How often the worker's log says this. */
+const said = ({ log }: TestWorker, what: string) => log.lines().filter(({ message }) => message.includes(what)).length;
+
 /** Waits until every message is settled: none waits, none is held, none is on its way back. */
 async function settled(one: TestWorker, queue: string): Promise<void> {
   await expect.poll(() => one.worker.observed.heldDeliveries(), { timeout: 30_000 }).toBe(0);
@@ -81,8 +84,7 @@ describe('a hundred copies of one message', () => {
     for (let i = 0; i < COPIES; i += 1) await one.publish(submission, rounds(200_000));
     expect(await one.ended(submission.id)).toMatchObject({ state: 'SUCCEEDED', attempts: 1 });
     // Those that were returned meanwhile come back, and are dropped.
-    const returned = () => one.log.lines().filter(({ message }) => message.includes('second message returned')).length;
-    await expect.poll(() => backs, { timeout: 10_000 }).toBe(returned());
+    await expect.poll(() => backs, { timeout: 10_000 }).toBe(said(one, 'second message returned'));
     await settled(one, predictionQueue('slow', 'normal'));
     await expect.poll(() => other.observed.heldDeliveries()).toBe(0);
     expect(states).toEqual(['RUNNING', 'SUCCEEDED']);
@@ -120,12 +122,49 @@ describe('a message of a task that another worker runs', () => {
     expect(await one.ended(submission.id)).toMatchObject({ state: 'SUCCEEDED', attempts: 2 });
   });
 
+  test('is taken over if it comes again, given out before, while the store is asked', async () => {
+    let deliveries = 0;
+    const one: TestWorker = await startTestWorker({
+      models: { echo: { onnx: identity('FP32') } },
+      openBroker: (log) =>
+        onDelivery(log, (delivery) => {
+          deliveries += 1;
+          Object.assign(delivery, { redelivered: deliveries === 2 });
+        }),
+      disturb: (store) => ({
+        ...store,
+        transition: async (id, change) => {
+          const answer = await store.transition(id, change);
+          if (change.to !== 'RUNNING' || change.takeOver) return answer;
+          await one.publish(change.submission, row(1, 2, 3, 4));
+          await expect.poll(() => said(one, 'task in hand delivered again')).toBe(1);
+          return answer;
+        },
+      }),
+    });
+    const submission = one.submissionOf('echo');
+    await claimElsewhere(one, submission);
+    await one.publish(submission, row(1, 2, 3, 4));
+    expect(await one.ended(submission.id)).toMatchObject({ state: 'SUCCEEDED', attempts: 2 });
+    expect(said(one, 'second message returned')).toBe(0);
+  });
+
   test('is taken over once it was returned often enough, whatever the broker says', async () => {
     const one = await startTestWorker({ models: { echo: { onnx: identity('FP32') } } });
     const submission = one.submissionOf('echo');
     await claimElsewhere(one, submission);
     await one.publish(submission, row(1, 2, 3, 4), { returnsBefore: RETURNS_MAX });
     expect(await one.ended(submission.id)).toMatchObject({ state: 'SUCCEEDED', attempts: 2 });
+  });
+
+  test('for a model that is not here waits again if it was given out before: who has the model may begin it', async () => {
+    const one = await startTestWorker({ models: { echo: { onnx: identity('FP32') } }, openBroker: redelivering });
+    const submission = one.submissionOf('echo');
+    const elsewhere = { ...submission, model: { ...submission.model, version: '9', fingerprint: 'f00d' } };
+    await claimElsewhere(one, elsewhere);
+    await one.publish(elsewhere, row(1, 2, 3, 4));
+    const head = async () => (await one.store.heads([elsewhere.id]))[0];
+    await expect.poll(head).toMatchObject({ state: 'QUEUED', attempts: 1 });
   });
 
   test('has had its attempts: it ends, after exactly those', async () => {
