@@ -1,16 +1,16 @@
 import type { Broker } from './broker/broker.ts';
 import { LANES, predictionQueue } from './broker/topology.ts';
 import type { Config } from './config.ts';
-import { openExpirer } from './expirer.ts';
 import { createGraphQLServer, GRAPHQL_PATH, type GraphQLServer } from './graphql/server.ts';
-import { graphqlRoute } from './graphql-route.ts';
-import { healthRoute } from './health.ts';
-import { openHttpServer, type Route } from './http-server.ts';
-import { createLoad } from './load.ts';
+import { graphqlRoute } from './http/graphql-route.ts';
+import { healthRoute } from './http/health.ts';
+import { openHttpServer, type Route } from './http/http-server.ts';
+import { createLoad } from './http/load.ts';
+import { metricsRoute } from './http/metrics-route.ts';
 import type { Log } from './log.ts';
-import { metricsRoute } from './metrics-route.ts';
 import { defaultVersions, type ModelRegistry } from './models/registry.ts';
-import { createPredictions } from './predictions.ts';
+import { openExpirer } from './predictions/expirer.ts';
+import { createPredictions } from './predictions/predictions.ts';
 import type { Services } from './services.ts';
 
 export interface Api {

@@ -1,7 +1,7 @@
 import { runCommand } from '../src/command.ts';
-import { healthRoute } from '../src/health.ts';
-import { openHttpServer } from '../src/http-server.ts';
-import { metricsRoute } from '../src/metrics-route.ts';
+import { healthRoute } from '../src/http/health.ts';
+import { openHttpServer } from '../src/http/http-server.ts';
+import { metricsRoute } from '../src/http/metrics-route.ts';
 import { openServices } from '../src/services.ts';
 import { openWorker } from './open.ts';
 

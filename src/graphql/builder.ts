@@ -1,6 +1,6 @@
 import SchemaBuilder from '@pothos/core';
 import type { ModelRegistry } from '../models/registry.ts';
-import type { Predictions } from '../predictions.ts';
+import type { Predictions } from '../predictions/predictions.ts';
 
 /** What every resolver is given. */
 export interface GraphQLContext {

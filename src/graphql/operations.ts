@@ -1,6 +1,6 @@
 import { AppError, InputError } from '../errors.ts';
 import { defaultVersions, findModel } from '../models/registry.ts';
-import type { Hold } from '../results.ts';
+import type { Hold } from '../predictions/results.ts';
 import type { Task } from '../task.ts';
 import type { Builder, GraphQLContext } from './builder.ts';
 import type { ModelTypes } from './model-types.ts';

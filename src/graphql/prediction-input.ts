@@ -5,7 +5,7 @@ import type { ServedModel } from '../models/served-model.ts';
 import { readTensorsInput, type TensorInput } from '../models/tensors-input.ts';
 import { typedDoorOf } from '../models/typed-door.ts';
 import { readTypedInput } from '../models/typed-input.ts';
-import type { PredictionRequest } from '../submit.ts';
+import type { PredictionRequest } from '../predictions/submit.ts';
 import type { Builder } from './builder.ts';
 import type { ModelTypes } from './model-types.ts';
 import type { TensorTypes } from './tensor-types.ts';

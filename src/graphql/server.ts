@@ -2,7 +2,7 @@ import type { IncomingMessage, ServerResponse } from 'node:http';
 import { createYoga } from 'graphql-yoga';
 import type { Log } from '../log.ts';
 import type { ModelRegistry } from '../models/registry.ts';
-import type { Predictions } from '../predictions.ts';
+import type { Predictions } from '../predictions/predictions.ts';
 import type { GraphQLContext } from './builder.ts';
 import { createMaskError, useErrorCodes, useVariableIssues } from './errors.ts';
 import { graphiqlOptions, renderPage } from './graphiql.ts';

@@ -5,7 +5,7 @@ import { predictionQueue } from '../../src/broker/topology.ts';
 import { readConfig } from '../../src/config.ts';
 import { BrokerUnavailable } from '../../src/errors.ts';
 import { createLog } from '../../src/log.ts';
-import { keyedTaskId } from '../../src/submission-id.ts';
+import { keyedTaskId } from '../../src/predictions/submission-id.ts';
 import { Client, type TaskAnswer } from '../support/client.ts';
 import { describeService } from '../support/describe-service.ts';
 import { FLOWER, IRIS, servedModel } from '../support/models.ts';

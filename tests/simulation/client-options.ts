@@ -1,5 +1,5 @@
 import type { ServedModel } from '../../src/models/served-model.ts';
-import type { Predictions } from '../../src/predictions.ts';
+import type { Predictions } from '../../src/predictions/predictions.ts';
 import type { Ledger } from './ledger.ts';
 import type { Machine, Setting } from './machine.ts';
 

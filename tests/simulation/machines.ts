@@ -1,6 +1,6 @@
-import { openExpirer } from '../../src/expirer.ts';
 import type { Log } from '../../src/log.ts';
-import { createPredictions } from '../../src/predictions.ts';
+import { openExpirer } from '../../src/predictions/expirer.ts';
+import { createPredictions } from '../../src/predictions/predictions.ts';
 import { NO_METRICS } from '../../src/telemetry/no-metrics.ts';
 import { NO_TRACING } from '../../src/telemetry/tracing.ts';
 import type { LoadedModel } from '../../workers/model-repository.ts';

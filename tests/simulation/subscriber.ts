@@ -1,5 +1,5 @@
 import { AppError } from '../../src/errors.ts';
-import type { Predictions } from '../../src/predictions.ts';
+import type { Predictions } from '../../src/predictions/predictions.ts';
 import { isTerminal, type Task } from '../../src/task.ts';
 import { type ClientOptions, OWNER } from './client-options.ts';
 import type { Ledger } from './ledger.ts';

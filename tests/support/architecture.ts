@@ -35,11 +35,10 @@ const FLOORS: readonly (readonly RegExp[])[] = [
   [/^src\/(log|lifecycle|api-keys|settings|config)\.ts$/],
   [/^src\/telemetry\//],
   [/^src\/broker\//, /^src\/store\//],
-  [
-    /^src\/(submission-id|admission|enqueue|submit|results|expirer|task-stream|completions|until-terminal|subscription|updates|predictions)\.ts$/,
-  ],
+  [/^src\/predictions\//],
   [/^src\/graphql\//],
-  [/^src\/(services|http-server|health|metrics-route|load|graphql-route|api|command|main)\.ts$/],
+  [/^src\/http\//],
+  [/^src\/(services|api|command|main)\.ts$/],
   [/^workers\//],
 ];
 

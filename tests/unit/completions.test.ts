@@ -1,11 +1,11 @@
 import { randomUUID } from 'node:crypto';
 import { expect, onTestFinished, test } from 'vitest';
-import { Completions } from '../../src/completions.ts';
 import { AppError } from '../../src/errors.ts';
 import { createLog } from '../../src/log.ts';
+import { Completions } from '../../src/predictions/completions.ts';
+import { Updates } from '../../src/predictions/updates.ts';
 import { createMemoryStore } from '../../src/store/memory.ts';
 import type { Submission } from '../../src/task.ts';
-import { Updates } from '../../src/updates.ts';
 
 const OWNER = 'ann';
 const submissionOf = (): Submission => ({

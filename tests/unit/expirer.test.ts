@@ -1,8 +1,8 @@
 import { randomUUID } from 'node:crypto';
 import { expect, onTestFinished, test } from 'vitest';
 import { StoreUnavailable } from '../../src/errors.ts';
-import { openExpirer } from '../../src/expirer.ts';
 import { createLog } from '../../src/log.ts';
+import { openExpirer } from '../../src/predictions/expirer.ts';
 import { createMemoryStore } from '../../src/store/memory.ts';
 import { createMemoryDeadlines } from '../../src/store/memory-deadlines.ts';
 import type { Submission } from '../../src/task.ts';

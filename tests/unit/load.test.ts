@@ -2,7 +2,7 @@ import { createServer, type IncomingMessage, request, type ServerResponse } from
 import type { AddressInfo } from 'node:net';
 import { expect, onTestFinished, test } from 'vitest';
 import { AppError } from '../../src/errors.ts';
-import { createLoad, type LoadLimits, type RequestLoad } from '../../src/load.ts';
+import { createLoad, type LoadLimits, type RequestLoad } from '../../src/http/load.ts';
 
 const MIB = 2 ** 20;
 

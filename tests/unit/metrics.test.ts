@@ -2,8 +2,8 @@ import { execFile } from 'node:child_process';
 import { promisify } from 'node:util';
 import { expect, onTestFinished, test } from 'vitest';
 import { BrokerUnavailable } from '../../src/errors.ts';
-import { openHttpServer } from '../../src/http-server.ts';
-import { metricsRoute } from '../../src/metrics-route.ts';
+import { openHttpServer } from '../../src/http/http-server.ts';
+import { metricsRoute } from '../../src/http/metrics-route.ts';
 import { createMetrics, type Metrics, type Observed } from '../../src/telemetry/metrics.ts';
 import { createTestLog } from '../support/test-log.ts';
 

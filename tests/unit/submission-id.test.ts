@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import { keyedTaskId } from '../../src/submission-id.ts';
+import { keyedTaskId } from '../../src/predictions/submission-id.ts';
 
 test('an owner’s key always gives the same id, a UUID of version 8', () => {
   // Written out: another release that computed it differently would run a task twice.

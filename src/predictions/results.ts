@@ -1,6 +1,6 @@
-import type { TaskStore } from './store/store.ts';
-import type { Task } from './task.ts';
-import { byteLength } from './tensor.ts';
+import type { TaskStore } from '../store/store.ts';
+import type { Task } from '../task.ts';
+import { byteLength } from '../tensor.ts';
 
 /** Tasks read at a time, each with up to 64 MiB of outputs: what is in memory before it can be said to be too much. */
 export const READ_MAX = 8;

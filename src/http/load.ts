@@ -1,5 +1,5 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
-import { InputError, Overloaded } from './errors.ts';
+import { InputError, Overloaded } from '../errors.ts';
 
 /** Requests at once, streams included: a stream takes some 40 KiB, and a file descriptor. */
 const OPEN_MAX = 10_000;

@@ -1,7 +1,7 @@
+import { type AppError, ifUnavailable } from '../errors.ts';
+import type { TaskStore } from '../store/store.ts';
+import { isTerminal, type Task, type TaskEvent } from '../task.ts';
 import { MISSING_MAX, unknownTask } from './completions.ts';
-import { type AppError, ifUnavailable } from './errors.ts';
-import type { TaskStore } from './store/store.ts';
-import { isTerminal, type Task, type TaskEvent } from './task.ts';
 import { TaskStream } from './task-stream.ts';
 
 /**

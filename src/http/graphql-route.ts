@@ -1,10 +1,10 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
-import { ANONYMOUS, type ApiKeys } from './api-keys.ts';
-import { type Config, isLoopback } from './config.ts';
-import { GRAPHQL_PATH, type GraphQLServer } from './graphql/server.ts';
+import { ANONYMOUS, type ApiKeys } from '../api-keys.ts';
+import { type Config, isLoopback } from '../config.ts';
+import { GRAPHQL_PATH, type GraphQLServer } from '../graphql/server.ts';
+import type { ModelRegistry } from '../models/registry.ts';
 import { type Route, refuse } from './http-server.ts';
 import type { Load } from './load.ts';
-import type { ModelRegistry } from './models/registry.ts';
 
 /** Seconds after which one that was refused for want of room may find some. */
 const RETRY_AFTER_S = 1;

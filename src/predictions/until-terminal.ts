@@ -1,6 +1,6 @@
+import { AppError } from '../errors.ts';
+import type { TaskStore } from '../store/store.ts';
 import { Completions } from './completions.ts';
-import { AppError } from './errors.ts';
-import type { TaskStore } from './store/store.ts';
 
 /**
  * Resolves when all of the tasks are terminal, when the time is up, or when the signal aborts, whichever is first. Also if the

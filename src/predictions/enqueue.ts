@@ -1,16 +1,16 @@
+import type { Broker } from '../broker/broker.ts';
+import { encodeMessage } from '../broker/message.ts';
+import { EXCHANGE, type Lane, predictionQueue } from '../broker/topology.ts';
+import { InputError } from '../errors.ts';
+import type { Log } from '../log.ts';
+import type { ServedModel } from '../models/served-model.ts';
+import type { Deadlines } from '../store/deadlines.ts';
+import type { TaskStore } from '../store/store.ts';
+import type { Submission } from '../task.ts';
+import type { Tracing } from '../telemetry/tracing.ts';
+import { messageAttributes } from '../telemetry/tracing-attributes.ts';
+import type { Tensor } from '../tensor.ts';
 import type { Admission } from './admission.ts';
-import type { Broker } from './broker/broker.ts';
-import { encodeMessage } from './broker/message.ts';
-import { EXCHANGE, type Lane, predictionQueue } from './broker/topology.ts';
-import { InputError } from './errors.ts';
-import type { Log } from './log.ts';
-import type { ServedModel } from './models/served-model.ts';
-import type { Deadlines } from './store/deadlines.ts';
-import type { TaskStore } from './store/store.ts';
-import type { Submission } from './task.ts';
-import type { Tracing } from './telemetry/tracing.ts';
-import { messageAttributes } from './telemetry/tracing-attributes.ts';
-import type { Tensor } from './tensor.ts';
 
 /** A submission that is ready to be queued: its message was found to fit. */
 export interface Prepared {

@@ -1,18 +1,18 @@
+import type { Broker } from '../broker/broker.ts';
+import { AppError } from '../errors.ts';
+import type { Log } from '../log.ts';
+import type { Deadlines } from '../store/deadlines.ts';
+import type { TaskStore } from '../store/store.ts';
+import { isTerminal, type Task } from '../task.ts';
+import type { Metrics } from '../telemetry/metrics.ts';
+import type { Tracing } from '../telemetry/tracing.ts';
+import { taskAttributes } from '../telemetry/tracing-attributes.ts';
 import { createAdmission } from './admission.ts';
-import type { Broker } from './broker/broker.ts';
 import { Completions, unknownTask } from './completions.ts';
 import { createEnqueue } from './enqueue.ts';
-import { AppError } from './errors.ts';
-import type { Log } from './log.ts';
 import { type Hold, readTasks } from './results.ts';
-import type { Deadlines } from './store/deadlines.ts';
-import type { TaskStore } from './store/store.ts';
 import { createSubmit, type Submit } from './submit.ts';
 import { subscribe } from './subscription.ts';
-import { isTerminal, type Task } from './task.ts';
-import type { Metrics } from './telemetry/metrics.ts';
-import type { Tracing } from './telemetry/tracing.ts';
-import { taskAttributes } from './telemetry/tracing-attributes.ts';
 import { Updates } from './updates.ts';
 
 /** The service: all that resolvers call. Every method sees only the tasks of `owner`. */

@@ -1,8 +1,8 @@
-import { ifUnavailable } from './errors.ts';
-import type { Log } from './log.ts';
-import type { Deadlines } from './store/deadlines.ts';
-import type { TaskStore } from './store/store.ts';
-import type { Metrics } from './telemetry/metrics.ts';
+import { ifUnavailable } from '../errors.ts';
+import type { Log } from '../log.ts';
+import type { Deadlines } from '../store/deadlines.ts';
+import type { TaskStore } from '../store/store.ts';
+import type { Metrics } from '../telemetry/metrics.ts';
 
 /** How late a task may expire. */
 const SWEEP_EVERY_MS = 250;

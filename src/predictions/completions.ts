@@ -1,7 +1,7 @@
-import { AppError, ifUnavailable } from './errors.ts';
+import { AppError, ifUnavailable } from '../errors.ts';
+import type { TaskStore } from '../store/store.ts';
+import { isTerminal, type Task } from '../task.ts';
 import { READ_MAX } from './results.ts';
-import type { TaskStore } from './store/store.ts';
-import { isTerminal, type Task } from './task.ts';
 import { TaskStream } from './task-stream.ts';
 
 /** Readings that find no record before an unfinished task is given up: some five minutes, in which a worker recreates it. */

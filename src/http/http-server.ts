@@ -1,6 +1,6 @@
 import { once } from 'node:events';
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
-import type { ErrorCode } from './errors.ts';
+import type { ErrorCode } from '../errors.ts';
 
 /** Answers one request; `false` if it is not for it. */
 export type Route = (request: IncomingMessage, response: ServerResponse, path: string) => boolean;

@@ -1,16 +1,16 @@
 import { randomUUID } from 'node:crypto';
-import { encodeMessage } from './broker/message.ts';
-import { type Lane, MESSAGE_BYTES_MAX } from './broker/topology.ts';
+import { encodeMessage } from '../broker/message.ts';
+import { type Lane, MESSAGE_BYTES_MAX } from '../broker/topology.ts';
+import { AppError, InputError } from '../errors.ts';
+import { fingerprintOf, type ServedModel } from '../models/served-model.ts';
+import type { TaskStore } from '../store/store.ts';
+import type { Submission, Task } from '../task.ts';
+import type { Metrics } from '../telemetry/metrics.ts';
+import type { Tracing } from '../telemetry/tracing.ts';
+import type { Tensor } from '../tensor.ts';
 import type { Enqueue, Prepared } from './enqueue.ts';
-import { AppError, InputError } from './errors.ts';
-import { fingerprintOf, type ServedModel } from './models/served-model.ts';
 import { type Hold, readTasks } from './results.ts';
-import type { TaskStore } from './store/store.ts';
 import { keyedTaskId } from './submission-id.ts';
-import type { Submission, Task } from './task.ts';
-import type { Metrics } from './telemetry/metrics.ts';
-import type { Tracing } from './telemetry/tracing.ts';
-import type { Tensor } from './tensor.ts';
 import { untilTerminal } from './until-terminal.ts';
 
 /** Keys whose task is known to be queued: whoever asks again and again by one does not fill the queue with copies. */

@@ -1,7 +1,7 @@
 import type { ServerResponse } from 'node:http';
+import type { Log } from '../log.ts';
+import type { Metrics } from '../telemetry/metrics.ts';
 import type { Route } from './http-server.ts';
-import type { Log } from './log.ts';
-import type { Metrics } from './telemetry/metrics.ts';
 
 /** `/metrics`: what the process counts, for Prometheus. */
 export function metricsRoute(metrics: Metrics, log: Log): Route {

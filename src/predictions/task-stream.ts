@@ -1,5 +1,5 @@
-import { Overloaded } from './errors.ts';
-import type { TaskListener, TaskStore } from './store/store.ts';
+import { Overloaded } from '../errors.ts';
+import type { TaskListener, TaskStore } from '../store/store.ts';
 
 /**
  * Tasks that all streams of a process may wait for together: about 300 MiB of listeners. Streams are counted where requests are,

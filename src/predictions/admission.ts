@@ -1,8 +1,8 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { Broker } from './broker/broker.ts';
-import { LANES, predictionQueue } from './broker/topology.ts';
-import { QueueFull } from './errors.ts';
-import type { ServedModel } from './models/served-model.ts';
+import type { Broker } from '../broker/broker.ts';
+import { LANES, predictionQueue } from '../broker/topology.ts';
+import { QueueFull } from '../errors.ts';
+import type { ServedModel } from '../models/served-model.ts';
 
 /** How often a model's queues are looked at, and only while predictions are submitted for it. */
 const READING_EVERY_MS = 250;
