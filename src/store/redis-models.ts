@@ -25,8 +25,8 @@ export interface Announcement {
 export interface RedisModels {
   /** Writes or renews announcements; resolves with whether that made another one current. */
   renew(announcements: readonly Announcement[]): Promise<boolean>;
-  /** The current ones. */
-  read(): Promise<ServedModel[]>;
+  /** The current ones, and whether some of them had been lost and were put back. */
+  read(): Promise<{ current: ServedModel[]; restored: boolean }>;
   find(fingerprint: string): Promise<ServedModel | undefined>;
 }
 
@@ -92,7 +92,7 @@ export function createRedisModels(commands: RedisConnection, resultTtlMs: number
         entries.flatMap(([field, pointer]) => (pointer && pointer.seenAt >= oldest ? [[field, pointer]] : [])),
       );
       const models = await Promise.all([...remembered.values()].map(({ fingerprint }) => find(fingerprint)));
-      return models.filter((model) => model !== undefined);
+      return { current: models.filter((model) => model !== undefined), restored: lost.length > 0 };
     },
   };
 }

@@ -31,16 +31,18 @@ export function createRedisRegistry({ link, resultTtlMs, log }: RedisRegistryOpt
   let hasRead = false;
   let closed = false;
 
+  const tellOthers = () => commands.run((redis) => redis.publish(CHANNEL, ''));
   const renew = oneAtATime(async () => {
-    if (closed || !(await models.renew(mine))) return;
-    await commands.run((redis) => redis.publish(CHANNEL, ''));
+    if (!closed && (await models.renew(mine))) await tellOthers();
   });
   const read = oneAtATime(async () => {
     if (closed) return;
-    const current = await models.read();
+    const { current, restored } = await models.read();
     if (closed) return;
     hasRead = true;
     announced.replace(current);
+    // Who read before it was put back has an empty list, and a worker that finds it put back has nothing to announce.
+    if (restored) await tellOthers();
   });
   const renewSoon = inBackground(renew, log);
   const readSoon = inBackground(read, log);

@@ -110,9 +110,13 @@ test('a Redis that has lost everything has the models back from an API that reme
   await listed(api).toEqual([model]);
   await worker.close();
   await redis.cli('FLUSHALL');
+  // It reads an empty Redis, and is told when there is something to read.
+  const early = await open(redis);
+  await expect.poll(early.isReady).toBe(true);
   await redis.cli('PUBLISH', 'foretell:models:changed', '');
   await expect.poll(() => redis.cli('HKEYS', 'foretell:models')).toContain(model.name);
   expect(api.list()).toEqual([model]);
+  await listed(early).toEqual([model]);
   const late = await open(redis);
   await listed(late).toEqual([model]);
 });
