@@ -1,9 +1,6 @@
 import { afterAll, afterEach, beforeAll, expect, onTestFinished, test } from 'vitest';
 import type { Broker, BrokerObserver, Delivery, Verdict } from '../../src/broker/broker.ts';
 import { openBroker } from '../../src/broker/open.ts';
-import { startProxy } from '../support/proxy.ts';
-import { type Rabbitmq, startRabbitmq } from '../support/rabbitmq.ts';
-import { createTestLog } from '../support/test-log.ts';
 import {
   becomesReady,
   createInbox,
@@ -13,7 +10,10 @@ import {
   textOf,
   unavailable,
   uniqueQueue,
-} from './broker.ts';
+} from '../contract/broker.ts';
+import { startProxy } from '../support/proxy.ts';
+import { type Rabbitmq, startRabbitmq } from '../support/rabbitmq.ts';
+import { createTestLog } from '../support/test-log.ts';
 
 // What was on its way, or in hand, when RabbitMQ or the way to it was lost.
 
