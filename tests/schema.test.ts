@@ -2,8 +2,8 @@ import { readFileSync } from 'node:fs';
 import { afterAll, expect, test } from 'vitest';
 import { schemaText } from '../src/graphql/schema.ts';
 import { createLog } from '../src/log.ts';
-import { createInferencePool } from '../workers/inference-pool.ts';
-import { openModelRepository } from '../workers/model-repository.ts';
+import { createInferencePool } from '../workers/inference/inference-pool.ts';
+import { openModelRepository } from '../workers/repository/model-repository.ts';
 
 const log = createLog('silent', 'test');
 const pool = createInferencePool({ slots: 1, log });

@@ -5,15 +5,15 @@ import { EXCHANGE, type Lane, predictionQueue } from '../src/broker/topology.ts'
 import { StoreUnavailable } from '../src/errors.ts';
 import type { Tracing } from '../src/telemetry/tracing.ts';
 import { messageAttributes, taskAttributes } from '../src/telemetry/tracing-attributes.ts';
-import { passOn } from './absent-model.ts';
-import type { ClaimOptions } from './claim.ts';
-import type { HeldBytes } from './held-bytes.ts';
-import { HeldTask, inputFault } from './held-task.ts';
-import { findModel, type LoadedModel } from './model-repository.ts';
-import { RunError } from './run-error.ts';
+import { RunError } from './inference/run-error.ts';
+import { findModel, type LoadedModel } from './repository/model-repository.ts';
 import type { Scheduler } from './scheduler.ts';
-import type { Settlement } from './settlement.ts';
-import type { TasksInHand } from './tasks-in-hand.ts';
+import { passOn } from './tasks/absent-model.ts';
+import type { ClaimOptions } from './tasks/claim.ts';
+import type { HeldBytes } from './tasks/held-bytes.ts';
+import { HeldTask, inputFault } from './tasks/held-task.ts';
+import type { Settlement } from './tasks/settlement.ts';
+import type { TasksInHand } from './tasks/tasks-in-hand.ts';
 
 export interface IntakeOptions extends ClaimOptions {
   models: readonly LoadedModel[];

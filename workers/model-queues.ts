@@ -1,8 +1,8 @@
 import type { Broker, Consumer, Delivery, Verdict } from '../src/broker/broker.ts';
 import { LANES, type Lane, predictionQueue } from '../src/broker/topology.ts';
 import type { Log } from '../src/log.ts';
-import type { LoadedModel } from './model-repository.ts';
 import { isOutgrown, nextPace, type Pace, prefetchAt } from './prefetch.ts';
+import type { LoadedModel } from './repository/model-repository.ts';
 
 export interface ModelQueuesOptions {
   broker: Broker;

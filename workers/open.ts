@@ -3,8 +3,8 @@ import type { Config } from '../src/config.ts';
 import { ifUnavailable } from '../src/errors.ts';
 import type { Log } from '../src/log.ts';
 import type { Services } from '../src/services.ts';
-import { createInferencePool, type InferencePool } from './inference-pool.ts';
-import { type ModelRepository, openModelRepository } from './model-repository.ts';
+import { createInferencePool, type InferencePool } from './inference/inference-pool.ts';
+import { type ModelRepository, openModelRepository } from './repository/model-repository.ts';
 import { startWorker } from './worker.ts';
 
 /** Of the grace time, what is left to everything but the runs. */

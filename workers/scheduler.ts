@@ -4,15 +4,15 @@ import { outputFault } from '../src/models/outputs.ts';
 import type { RunResult } from '../src/task.ts';
 import type { Tracing } from '../src/telemetry/tracing.ts';
 import { taskAttributes } from '../src/telemetry/tracing-attributes.ts';
-import { joinInputs, rowsOf, splitOutputs } from './batch-tensors.ts';
-import { type Batcher, type BatchLimits, createBatcher } from './batcher.ts';
-import type { HeldTask } from './held-task.ts';
-import type { InferencePool } from './inference-pool.ts';
-import type { LoadedModel } from './model-repository.ts';
+import { joinInputs, rowsOf, splitOutputs } from './batching/batch-tensors.ts';
+import { type Batcher, type BatchLimits, createBatcher } from './batching/batcher.ts';
+import type { InferencePool } from './inference/inference-pool.ts';
+import { RunError } from './inference/run-error.ts';
 import { concurrencyOf } from './prefetch.ts';
-import { RunError } from './run-error.ts';
-import type { Settlement } from './settlement.ts';
-import type { TasksAtWork } from './tasks-in-hand.ts';
+import type { LoadedModel } from './repository/model-repository.ts';
+import type { HeldTask } from './tasks/held-task.ts';
+import type { Settlement } from './tasks/settlement.ts';
+import type { TasksAtWork } from './tasks/tasks-in-hand.ts';
 
 /** When a task comes again that was given back untried. */
 const GIVE_BACK_MS = 1_000;

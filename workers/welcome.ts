@@ -2,7 +2,7 @@ import type { Config } from '../src/config.ts';
 import { synchronousExample } from '../src/graphql/examples.ts';
 import type { Api } from '../src/graphql/schema.ts';
 import { GRAPHQL_PATH } from '../src/graphql/server.ts';
-import type { ModelRepository } from './model-repository.ts';
+import type { ModelRepository } from './repository/model-repository.ts';
 
 /** Where the demo looks unless it is told otherwise. */
 const DEMO_URL = 'http://127.0.0.1:4000/graphql';

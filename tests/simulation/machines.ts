@@ -3,7 +3,7 @@ import { openExpirer } from '../../src/predictions/expirer.ts';
 import { createPredictions } from '../../src/predictions/predictions.ts';
 import { NO_METRICS } from '../../src/telemetry/no-metrics.ts';
 import { NO_TRACING } from '../../src/telemetry/tracing.ts';
-import type { LoadedModel } from '../../workers/model-repository.ts';
+import type { LoadedModel } from '../../workers/repository/model-repository.ts';
 import { startWorker, type Worker } from '../../workers/worker.ts';
 import type { ApiMachine } from './client-options.ts';
 import { addTo, type Ledger } from './ledger.ts';

@@ -1,6 +1,6 @@
 import { manifestSchema } from '../../src/models/manifest.ts';
 import { fingerprintOf, type Signature } from '../../src/models/served-model.ts';
-import type { LoadedModel } from '../../workers/model-repository.ts';
+import type { LoadedModel } from '../../workers/repository/model-repository.ts';
 import { servedModel, spec } from '../support/models.ts';
 import type { Scenario } from './scenario.ts';
 

@@ -1,7 +1,7 @@
 import type { Tensor } from '../../src/tensor.ts';
 import { elementsOf, pack } from '../../src/tensor-values.ts';
-import type { InferencePool, PoolRun } from '../../workers/inference-pool.ts';
-import { RunError } from '../../workers/run-error.ts';
+import type { InferencePool, PoolRun } from '../../workers/inference/inference-pool.ts';
+import { RunError } from '../../workers/inference/run-error.ts';
 import type { Machine, Setting } from './machine.ts';
 
 /** What the simulated model makes of an input. */

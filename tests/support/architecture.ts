@@ -8,7 +8,7 @@ const DOORS: Record<string, RegExp> = {
   amqplib: /^src\/broker\/amqp[\w-]*\.ts$/,
   ioredis: /^src\/store\/redis[\w-]*\.ts$/,
   'graphql-redis-subscriptions': /^src\/store\/redis[\w-]*\.ts$/,
-  'onnxruntime-node': /^workers\/inference-process\.ts$/,
+  'onnxruntime-node': /^workers\/inference\/inference-process\.ts$/,
   graphql: /^src\/graphql\//,
   'graphql-yoga': /^src\/graphql\//,
   '@graphql-yoga/render-graphiql': /^src\/graphql\//,
@@ -39,7 +39,11 @@ const FLOORS: readonly (readonly RegExp[])[] = [
   [/^src\/graphql\//],
   [/^src\/http\//],
   [/^src\/(services|api|command|main)\.ts$/],
-  [/^workers\//],
+  [/^workers\/inference\//],
+  [/^workers\/repository\//],
+  [/^workers\/batching\//],
+  [/^workers\/tasks\//],
+  [/^workers\/[\w-]+\.ts$/],
 ];
 
 interface Import {

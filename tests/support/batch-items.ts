@@ -1,5 +1,5 @@
 import type { Lane } from '../../src/broker/topology.ts';
-import { type BatchItem, type BatchLimits, createBatcher } from '../../workers/batcher.ts';
+import { type BatchItem, type BatchLimits, createBatcher } from '../../workers/batching/batcher.ts';
 import { tensor } from './tensors.ts';
 
 export type Item = BatchItem<string>;

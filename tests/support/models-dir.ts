@@ -2,8 +2,8 @@ import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { onTestFinished } from 'vitest';
-import type { ModelFile } from '../../workers/inference-messages.ts';
-import { digestOf } from '../../workers/model-file.ts';
+import type { ModelFile } from '../../workers/inference/inference-messages.ts';
+import { digestOf } from '../../workers/inference/model-file.ts';
 
 export interface ModelFixture {
   /** What `model.json` says: text as it is, anything else as JSON. No file if absent. */

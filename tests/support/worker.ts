@@ -10,11 +10,11 @@ import type { TaskStore } from '../../src/store/store.ts';
 import { isTerminal, type Submission, type Task } from '../../src/task.ts';
 import { NO_METRICS } from '../../src/telemetry/no-metrics.ts';
 import type { Tensor } from '../../src/tensor.ts';
-import { HELD_BYTES_MAX } from '../../workers/held-bytes.ts';
-import { createInferencePool, type InferencePool } from '../../workers/inference-pool.ts';
-import { openModelRepository } from '../../workers/model-repository.ts';
+import { createInferencePool, type InferencePool } from '../../workers/inference/inference-pool.ts';
+import { openModelRepository } from '../../workers/repository/model-repository.ts';
+import { HELD_BYTES_MAX } from '../../workers/tasks/held-bytes.ts';
+import type { WorkerObserver } from '../../workers/tasks/worker-observer.ts';
 import { startWorker } from '../../workers/worker.ts';
-import type { WorkerObserver } from '../../workers/worker-observer.ts';
 import { type ModelFixture, modelsDir } from './models-dir.ts';
 import { createTestLog } from './test-log.ts';
 

@@ -2,8 +2,8 @@ import * as fc from 'fast-check';
 import { expect, test } from 'vitest';
 import type { Lane } from '../../src/broker/topology.ts';
 import type { Tensor } from '../../src/tensor.ts';
-import { batchKey, rowsOf } from '../../workers/batch-tensors.ts';
-import { type BatchLimits, createBatcher, NORMAL_SHARE } from '../../workers/batcher.ts';
+import { batchKey, rowsOf } from '../../workers/batching/batch-tensors.ts';
+import { type BatchLimits, createBatcher, NORMAL_SHARE } from '../../workers/batching/batcher.ts';
 import { type Item, item, LIMITS, now } from '../support/batch-items.ts';
 
 // Whatever is added, taken back, taken and ended in whatever order, held against a plain list of what waits.

@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest';
 import type { Tensor } from '../../src/tensor.ts';
-import { BATCH_BYTES_MAX, NORMAL_SHARE } from '../../workers/batcher.ts';
+import { BATCH_BYTES_MAX, NORMAL_SHARE } from '../../workers/batching/batcher.ts';
 import { batcherOf, type Item, type ItemOptions, item, now } from '../support/batch-items.ts';
 import { tensor } from '../support/tensors.ts';
 

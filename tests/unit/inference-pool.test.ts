@@ -4,8 +4,8 @@ import { readFileSync } from 'node:fs';
 import { writeFile } from 'node:fs/promises';
 import { describe, expect, onTestFinished, test } from 'vitest';
 import { createLog } from '../../src/log.ts';
-import type { ModelFile } from '../../workers/inference-messages.ts';
-import { createInferencePool, type InferencePool } from '../../workers/inference-pool.ts';
+import type { ModelFile } from '../../workers/inference/inference-messages.ts';
+import { createInferencePool, type InferencePool } from '../../workers/inference/inference-pool.ts';
 import { modelFile } from '../support/models-dir.ts';
 import { FOR_EVER, identity, slow } from '../support/onnx-models.ts';
 import { contents, tensor } from '../support/tensors.ts';
@@ -162,7 +162,7 @@ test('a process that was stopped while it was idle is found out by the next run,
 test('a process whose worker was killed does not go on for ever with its run', async () => {
   const model = await modelFile(slow());
   const script = `
-    const { createInferencePool } = await import(${JSON.stringify(import.meta.resolve('../../workers/inference-pool.ts'))});
+    const { createInferencePool } = await import(${JSON.stringify(import.meta.resolve('../../workers/inference/inference-pool.ts'))});
     const [model, input] = [${JSON.stringify(model)}, (count) => [{
       name: 'rounds', datatype: 'INT64', shape: [1], data: new Uint8Array(BigInt64Array.of(count).buffer)
     }]];

@@ -3,8 +3,8 @@ import { afterAll, beforeAll, describe, expect, onTestFinished, test } from 'vit
 import { createLog } from '../../src/log.ts';
 import { DATATYPES, type Datatype, type Tensor } from '../../src/tensor.ts';
 import type { Element } from '../../src/tensor-values.ts';
-import { createInferencePool, type InferencePool } from '../../workers/inference-pool.ts';
-import { digestOf } from '../../workers/model-file.ts';
+import { createInferencePool, type InferencePool } from '../../workers/inference/inference-pool.ts';
+import { digestOf } from '../../workers/inference/model-file.ts';
 import { modelFile } from '../support/models-dir.ts';
 import { onnxModel, value } from '../support/onnx.ts';
 import { add, identity, squares, unary } from '../support/onnx-models.ts';

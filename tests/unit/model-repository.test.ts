@@ -3,8 +3,8 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { createLog } from '../../src/log.ts';
 import { fingerprintOf, servedModelSchema } from '../../src/models/served-model.ts';
-import { createInferencePool, type InferencePool } from '../../workers/inference-pool.ts';
-import { openModelRepository } from '../../workers/model-repository.ts';
+import { createInferencePool, type InferencePool } from '../../workers/inference/inference-pool.ts';
+import { openModelRepository } from '../../workers/repository/model-repository.ts';
 import { type ModelFixture, modelsDir } from '../support/models-dir.ts';
 import { add, identity, signs } from '../support/onnx-models.ts';
 

@@ -1,7 +1,7 @@
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
-import { declaredValues } from '../../workers/onnx-file.ts';
+import { declaredValues } from '../../workers/inference/onnx-file.ts';
 import { modelsDir } from '../support/models-dir.ts';
 import { floats, onnxModel, value } from '../support/onnx.ts';
 

@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest';
-import { outcomeOf, wornOut } from '../../workers/outcome.ts';
-import { RunError } from '../../workers/run-error.ts';
+import { RunError } from '../../workers/inference/run-error.ts';
+import { outcomeOf, wornOut } from '../../workers/tasks/outcome.ts';
 
 const LADDER_MS = [1_000, 5_000, 30_000];
 

@@ -5,7 +5,7 @@ import { createMemoryBroker } from '../../src/broker/memory.ts';
 import { predictionQueue } from '../../src/broker/topology.ts';
 import type { Log } from '../../src/log.ts';
 import type { Submission } from '../../src/task.ts';
-import { RETURNS_MAX } from '../../workers/absent-model.ts';
+import { RETURNS_MAX } from '../../workers/tasks/absent-model.ts';
 import { identity, slow } from '../support/onnx-models.ts';
 import { tensor } from '../support/tensors.ts';
 import { startTestWorker, type TestWorker } from '../support/worker.ts';

@@ -3,7 +3,7 @@ import { expect, test } from 'vitest';
 import { encodeMessage } from '../../src/broker/message.ts';
 import { DEAD_LETTER_QUEUE, predictionQueue } from '../../src/broker/topology.ts';
 import type { Submission } from '../../src/task.ts';
-import { RETURNS_MAX } from '../../workers/absent-model.ts';
+import { RETURNS_MAX } from '../../workers/tasks/absent-model.ts';
 import { identity } from '../support/onnx-models.ts';
 import { tensor } from '../support/tensors.ts';
 import { startTestWorker, type TestWorker } from '../support/worker.ts';

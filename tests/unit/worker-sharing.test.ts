@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'vitest';
 import type { Submission } from '../../src/task.ts';
 import { NO_METRICS } from '../../src/telemetry/no-metrics.ts';
-import type { WorkerObserver } from '../../workers/worker-observer.ts';
+import type { WorkerObserver } from '../../workers/tasks/worker-observer.ts';
 import { identity, slow } from '../support/onnx-models.ts';
 import { tensor } from '../support/tensors.ts';
 import { startTestWorker, type TestWorker } from '../support/worker.ts';

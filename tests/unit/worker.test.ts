@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'vitest';
 import { DEAD_LETTER_QUEUE, predictionQueue } from '../../src/broker/topology.ts';
 import type { Task } from '../../src/task.ts';
-import { RETURNS_MAX } from '../../workers/absent-model.ts';
+import { RETURNS_MAX } from '../../workers/tasks/absent-model.ts';
 import { identity, mixesRows, signs, squares, unary } from '../support/onnx-models.ts';
 import { contents, tensor } from '../support/tensors.ts';
 import { startTestWorker } from '../support/worker.ts';

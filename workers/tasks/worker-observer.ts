@@ -1,4 +1,4 @@
-import type { Metrics } from '../src/telemetry/metrics.ts';
+import type { Metrics } from '../../src/telemetry/metrics.ts';
 
 /** What a worker tells of its tasks, for whoever counts. */
 export type WorkerObserver = Pick<

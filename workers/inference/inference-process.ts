@@ -2,9 +2,9 @@ import assert from 'node:assert/strict';
 import { dirname } from 'node:path';
 import { Worker } from 'node:worker_threads';
 import * as ort from 'onnxruntime-node';
-import { messageOf } from '../src/errors.ts';
-import type { OnnxTensor } from '../src/models/signature.ts';
-import { bytesOf, DATATYPES, type Datatype, type Tensor, viewAs } from '../src/tensor.ts';
+import { messageOf } from '../../src/errors.ts';
+import type { OnnxTensor } from '../../src/models/signature.ts';
+import { bytesOf, DATATYPES, type Datatype, type Tensor, viewAs } from '../../src/tensor.ts';
 import type {
   InferenceAnswer,
   InferenceReply,

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import type { Log } from '../src/log.ts';
+import type { Log } from '../../src/log.ts';
 import { type Answered, type AskOptions, InferenceChild } from './inference-child.ts';
 import type { InferenceRequest } from './inference-messages.ts';
 import { RunError } from './run-error.ts';

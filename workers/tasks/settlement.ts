@@ -1,11 +1,11 @@
-import { StoreUnavailable } from '../src/errors.ts';
-import type { Log } from '../src/log.ts';
-import type { TaskStore } from '../src/store/store.ts';
-import type { Change, RunResult } from '../src/task.ts';
+import { StoreUnavailable } from '../../src/errors.ts';
+import type { Log } from '../../src/log.ts';
+import type { TaskStore } from '../../src/store/store.ts';
+import type { Change, RunResult } from '../../src/task.ts';
+import type { RunError } from '../inference/run-error.ts';
 import type { HeldTask } from './held-task.ts';
 import { type Outcome, outcomeOf } from './outcome.ts';
 import { type PatientStore, unlessAborted } from './patient-store.ts';
-import type { RunError } from './run-error.ts';
 import type { WorkerObserver } from './worker-observer.ts';
 
 /** How long a worker that closes waits for the store to hear that a task is given back: it is so without that, too. */

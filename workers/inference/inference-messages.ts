@@ -1,5 +1,5 @@
-import type { OnnxTensor } from '../src/models/signature.ts';
-import type { Tensor } from '../src/tensor.ts';
+import type { OnnxTensor } from '../../src/models/signature.ts';
+import type { Tensor } from '../../src/tensor.ts';
 
 /** A model file as it was when it was announced. */
 export interface ModelFile {

@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import { StoreUnavailable } from '../src/errors.ts';
-import type { Log } from '../src/log.ts';
-import type { TaskStore } from '../src/store/store.ts';
+import { StoreUnavailable } from '../../src/errors.ts';
+import type { Log } from '../../src/log.ts';
+import type { TaskStore } from '../../src/store/store.ts';
 
 /** Pause before a store that could not be reached is tried again: doubled each time, with jitter. */
 const RETRY_DELAY_MS = 100;

@@ -1,6 +1,6 @@
-import { LONGEST_RUNG, RETRY_LADDER } from '../src/broker/topology.ts';
-import type { TaskError } from '../src/task.ts';
-import type { RunError } from './run-error.ts';
+import { LONGEST_RUNG, RETRY_LADDER } from '../../src/broker/topology.ts';
+import type { TaskError } from '../../src/task.ts';
+import type { RunError } from '../inference/run-error.ts';
 
 /** What becomes of a task whose run failed; one that is QUEUED again has its delivery retried, any other acked. */
 export type Outcome = { to: 'QUEUED'; retryAfterMs: number } | { to: 'FAILED'; error: TaskError };

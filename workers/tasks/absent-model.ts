@@ -1,7 +1,7 @@
-import type { Delivery, Verdict } from '../src/broker/broker.ts';
-import { LONGEST_RUNG } from '../src/broker/topology.ts';
-import type { Log } from '../src/log.ts';
-import type { Submission } from '../src/task.ts';
+import type { Delivery, Verdict } from '../../src/broker/broker.ts';
+import { LONGEST_RUNG } from '../../src/broker/topology.ts';
+import type { Log } from '../../src/log.ts';
+import type { Submission } from '../../src/task.ts';
 import type { PatientStore } from './patient-store.ts';
 import type { WorkerObserver } from './worker-observer.ts';
 

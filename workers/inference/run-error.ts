@@ -1,4 +1,4 @@
-import type { TaskError } from '../src/task.ts';
+import type { TaskError } from '../../src/task.ts';
 
 /** A run that gave no result: what went wrong, as its task will say. */
 export class RunError extends Error {

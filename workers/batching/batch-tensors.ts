@@ -1,5 +1,5 @@
-import { STORAGE, type Tensor } from '../src/tensor.ts';
-import { RunError } from './run-error.ts';
+import { STORAGE, type Tensor } from '../../src/tensor.ts';
+import { RunError } from '../inference/run-error.ts';
 
 /** How many rows a task's inputs have: their dimension 0; `undefined` where they do not agree in it, which no batch can hold. */
 export function rowsOf(inputs: readonly Tensor[]): number | undefined {

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
-import type { Log } from '../src/log.ts';
-import type { Tensor } from '../src/tensor.ts';
+import type { Log } from '../../src/log.ts';
+import type { Tensor } from '../../src/tensor.ts';
 import type { Answered, AskOptions } from './inference-child.ts';
 import type { InferenceRequest, ModelFile, OnnxSignature } from './inference-messages.ts';
 import { InferenceSlot } from './inference-slot.ts';

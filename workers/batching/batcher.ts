@@ -1,5 +1,5 @@
-import type { Lane } from '../src/broker/topology.ts';
-import { byteLength, type Tensor } from '../src/tensor.ts';
+import type { Lane } from '../../src/broker/topology.ts';
+import { byteLength, type Tensor } from '../../src/tensor.ts';
 import { batchKey, rowsOf } from './batch-tensors.ts';
 
 /** The most bytes of input that are joined for one run; larger inputs make smaller batches, the largest run alone. */

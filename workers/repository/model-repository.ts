@@ -1,15 +1,15 @@
 import { readdir, readFile, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { z } from 'zod';
-import { messageOf } from '../src/errors.ts';
-import type { Log } from '../src/log.ts';
-import { type Manifest, manifestFaults, manifestSchema } from '../src/models/manifest.ts';
-import { compareModels } from '../src/models/registry.ts';
-import { fingerprintOf, type ServedModel } from '../src/models/served-model.ts';
-import { signatureOf } from '../src/models/signature.ts';
-import type { Submission } from '../src/task.ts';
-import type { InferencePool } from './inference-pool.ts';
-import { digestOf } from './model-file.ts';
+import { messageOf } from '../../src/errors.ts';
+import type { Log } from '../../src/log.ts';
+import { type Manifest, manifestFaults, manifestSchema } from '../../src/models/manifest.ts';
+import { compareModels } from '../../src/models/registry.ts';
+import { fingerprintOf, type ServedModel } from '../../src/models/served-model.ts';
+import { signatureOf } from '../../src/models/signature.ts';
+import type { Submission } from '../../src/task.ts';
+import type { InferencePool } from '../inference/inference-pool.ts';
+import { digestOf } from '../inference/model-file.ts';
 
 /** One version of a model, as a worker knows it. */
 export interface LoadedModel {
