@@ -8,7 +8,8 @@ export interface GraphQLContext {
   owner: string;
   predictions: Predictions;
   registry: ModelRegistry;
-  request: Request;
+  /** Aborts when whoever asked is gone, or has the whole answer. */
+  gone: AbortSignal;
   /** Aborts when the server closes. */
   closing: AbortSignal;
   /** Counts the bytes of results that the answer is to hold; throws where they are too many. */

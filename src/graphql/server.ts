@@ -29,7 +29,7 @@ export interface GraphQLServer {
 }
 
 /** What the HTTP server knows of a request. */
-type RequestContext = Pick<GraphQLContext, 'owner' | 'closing' | 'load' | 'traceparent'>;
+type RequestContext = Pick<GraphQLContext, 'owner' | 'gone' | 'closing' | 'load' | 'traceparent'>;
 
 interface Options {
   predictions: Predictions;
@@ -53,7 +53,7 @@ export function createGraphQLServer({ predictions, registry, settings, log }: Op
   const unwatch = registry.watch(rebuild);
 
   const { corsOrigins, introspection, bodyLimitBytes } = settings;
-  const yoga = createYoga<RequestContext, Omit<GraphQLContext, keyof RequestContext | 'request'>>({
+  const yoga = createYoga<RequestContext, Omit<GraphQLContext, keyof RequestContext>>({
     schema: () => api.schema,
     context: () => ({ predictions, registry, budget: { left: NAMED_MAX } }),
     graphqlEndpoint: GRAPHQL_PATH,

@@ -40,7 +40,10 @@ export function graphqlRoute(options: {
     // nginx would otherwise gather the events of a stream before it passes them on.
     response.setHeader('X-Accel-Buffering', 'no');
     const traceparent = request.headers['traceparent']?.toString();
-    void graphql.handle(request, response, { owner, closing, load, traceparent });
+    // Not the signal that Yoga makes of the request: of one that was cut before its answer had begun, Yoga hears nothing.
+    const gone = new AbortController();
+    response.once('close', () => gone.abort());
+    void graphql.handle(request, response, { owner, gone: gone.signal, closing, load, traceparent });
     return true;
   };
 }

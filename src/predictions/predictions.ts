@@ -15,16 +15,19 @@ import { createSubmit, type Submit } from './submit.ts';
 import { subscribe } from './subscription.ts';
 import { Updates } from './updates.ts';
 
-/** The service: all that resolvers call. Every method sees only the tasks of `owner`. */
+/**
+ * The service: all that resolvers call. Every method sees only the tasks of `owner`. A stream ends, and leaves nothing behind,
+ * when `gone` aborts: whoever was to read it is there no more.
+ */
 export interface Predictions {
   submit: Submit;
   get(ids: readonly string[], owner: string, hold?: Hold): Promise<(Task | undefined)[]>;
   /** A task that was terminal is returned as it is. Rejects with UNKNOWN_TASK. */
   cancel(id: string, owner: string, hold?: Hold): Promise<Task>;
   /** Each task as it ends; an error in place of those that ended and expired before they could be told. Rejects with UNKNOWN_TASK. */
-  completions(ids: readonly string[], owner: string): Promise<TaskIterator<Task | AppError>>;
+  completions(ids: readonly string[], owner: string, gone?: AbortSignal): Promise<TaskIterator<Task | AppError>>;
   /** Rejects with UNKNOWN_TASK; the same stands in the stream if the task had ended and expired before it could be told. */
-  updates(id: string, owner: string): Promise<TaskIterator<Task | AppError>>;
+  updates(id: string, owner: string, gone?: AbortSignal): Promise<TaskIterator<Task | AppError>>;
 }
 
 type TaskIterator<T> = AsyncIterableIterator<T, undefined, undefined>;
@@ -42,9 +45,13 @@ export function createPredictions(services: {
   let openSubscriptions = 0;
   metrics.observe({ openSubscriptions: () => openSubscriptions, taskListeners: store.watching });
 
-  function subscribed<T extends Task | AppError>(stream: TaskIterator<T>): TaskIterator<T> {
+  function subscribed<T extends Task | AppError>(
+    stream: TaskIterator<T>,
+    gone: AbortSignal | undefined,
+  ): TaskIterator<T> {
     openSubscriptions += 1;
     return subscribe(stream, {
+      gone,
       onPush: (task) => {
         if (task instanceof AppError || !isTerminal(task.state)) return;
         const { traceparent: parent } = task;
@@ -73,7 +80,7 @@ export function createPredictions(services: {
       return task;
     },
 
-    completions: async (ids, owner) => subscribed(await Completions.open(store, [...new Set(ids)], owner)),
-    updates: async (id, owner) => subscribed(await Updates.open(store, id, owner)),
+    completions: async (ids, owner, gone) => subscribed(await Completions.open(store, [...new Set(ids)], owner), gone),
+    updates: async (id, owner, gone) => subscribed(await Updates.open(store, id, owner), gone),
   };
 }

@@ -1,3 +1,6 @@
+import { once } from 'node:events';
+import { connect } from 'node:net';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { fetchExchange, subscriptionExchange, Client as UrqlClient } from '@urql/core';
 import { EventSource } from 'eventsource';
 import { createClient } from 'graphql-sse';
@@ -124,6 +127,22 @@ describeService('a client that disconnects', { withWorker: false }, (service) =>
     await expect.poll(() => store.watching(), { interval: 5, timeout: 10_000 }).toBe(0);
   });
 
+  test('leaves nothing behind at whatever moment it goes', async () => {
+    const { client, registry, store } = service();
+    await registry.announce([IRIS]);
+    const { id } = await client.submit({ iris: FLOWER });
+    const query = 'subscription ($id: ID!) { taskUpdated(id: $id) { id } }';
+    // Before the request is read, while the task is looked up, before the answer has begun, and after.
+    for (let round = 0; round < 60; round += 1) {
+      await Promise.all(
+        Array.from({ length: 16 }, (_, i) =>
+          subscribeAndGo(client.url, { query, variables: { id } }, Math.random() * i),
+        ),
+      );
+    }
+    await expect.poll(() => store.watching(), { interval: 5, timeout: 10_000 }).toBe(0);
+  });
+
   test('while it waits for its answer is waited for no longer', async () => {
     const { client, store } = service();
     const abort = new AbortController();
@@ -141,3 +160,17 @@ describeService('a client that disconnects', { withWorker: false }, (service) =>
     await expect.poll(() => store.watching(), { interval: 5, timeout: 10_000 }).toBe(0);
   });
 });
+
+/** Sends a subscription, and cuts the connection some milliseconds later. */
+async function subscribeAndGo(url: string, operation: object, afterMs: number): Promise<void> {
+  const { hostname, port, host } = new URL(url);
+  const body = JSON.stringify(operation);
+  const headers = ['content-type: application/json', 'accept: text/event-stream', `content-length: ${body.length}`];
+  const socket = connect(Number(port), hostname);
+  const closed = once(socket, 'close');
+  await once(socket, 'connect');
+  socket.write(['POST /graphql HTTP/1.1', `host: ${host}`, ...headers, '', body].join('\r\n'));
+  await sleep(afterMs);
+  socket.resetAndDestroy();
+  await closed;
+}
