@@ -10,9 +10,10 @@ const pool = createInferencePool({ slots: 1, log });
 afterAll(() => pool.close());
 
 test('schema.graphql is what the shipped models make, in whatever order they are announced', async () => {
-  const { models, faults } = await openModelRepository({ modelsDir: 'models', pool, log });
-  expect(faults).toEqual([]);
-  const served = models.map((model) => model.served);
+  const repository = await openModelRepository({ modelsDir: 'models', pool, log });
+  await repository.close();
+  expect(repository.faults()).toEqual([]);
+  const served = repository.models().map((model) => model.served);
   const checkedIn = readFileSync('schema.graphql', 'utf8');
   expect(schemaText(served), 'run `npm run schema`').toBe(checkedIn);
   expect(schemaText(served.toReversed())).toBe(checkedIn);

@@ -6,9 +6,9 @@ import { StoreUnavailable } from '../src/errors.ts';
 import type { Tracing } from '../src/telemetry/tracing.ts';
 import { messageAttributes, taskAttributes } from '../src/telemetry/tracing-attributes.ts';
 import { RunError } from './inference/run-error.ts';
-import { findModel, type LoadedModel } from './repository/model-repository.ts';
+import type { ModelSource } from './repository/model-repository.ts';
 import type { Scheduler } from './scheduler.ts';
-import { passOn } from './tasks/absent-model.ts';
+import { type FindAnnounced, passOn, standIn } from './tasks/absent-model.ts';
 import type { ClaimOptions } from './tasks/claim.ts';
 import type { HeldBytes } from './tasks/held-bytes.ts';
 import { HeldTask, inputFault } from './tasks/held-task.ts';
@@ -16,7 +16,8 @@ import type { Settlement } from './tasks/settlement.ts';
 import type { TasksInHand } from './tasks/tasks-in-hand.ts';
 
 export interface IntakeOptions extends ClaimOptions {
-  models: readonly LoadedModel[];
+  models: ModelSource;
+  findAnnounced: FindAnnounced;
   scheduler: Pick<Scheduler, 'add'>;
   settlement: Pick<Settlement, 'fail'>;
   inHand: TasksInHand;
@@ -56,9 +57,9 @@ async function handle(lane: Lane, delivery: Delivery, options: IntakeOptions): P
   const prediction = read(delivery, options);
   if (!prediction) return 'dead-letter';
   const { submission, inputs } = prediction;
+  const model = models.find(submission.model) ?? (await standIn({ submission, delivery }, options));
   const known = inHand.find(submission.id);
   if (known) return inHand.adopt(known, delivery);
-  const model = findModel(models, submission);
   if (!model) return passOn({ submission, delivery }, options);
   const queue = predictionQueue(submission.model.name, lane);
   const message = messageAttributes({ operation: 'process', exchange: EXCHANGE, queue, message: delivery });

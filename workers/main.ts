@@ -3,21 +3,25 @@ import { healthRoute } from '../src/http/health.ts';
 import { openHttpServer } from '../src/http/http-server.ts';
 import { metricsRoute } from '../src/http/metrics-route.ts';
 import { openServices } from '../src/services.ts';
-import { openWorker } from './open.ts';
+import { type OpenWorker, openWorker } from './open.ts';
 
 await runCommand('worker', async (config, log, lifecycle) => {
   const services = await openServices(config, log, lifecycle);
   const { broker, store } = services;
-  let models: string[] = [];
+  let worker: OpenWorker | undefined;
   if (config.workerPort !== undefined) {
-    const health = () => ({ broker: broker.isReady(), store: store.isReady(), models: models.length });
+    const health = () => ({
+      broker: broker.isReady(),
+      store: store.isReady(),
+      models: worker?.repository.models().length ?? 0,
+    });
     const routes = [healthRoute(health), metricsRoute(services.metrics, log)];
     const server = await openHttpServer({ host: config.host, port: config.workerPort, routes });
     lifecycle.onClose(() => server.close());
     log.info({ url: server.url }, 'worker listening');
   }
-  const worker = await openWorker(config, services, log);
-  lifecycle.onClose(() => worker.close());
-  models = worker.repository.models.map(({ served }) => `${served.name} ${served.version}`);
+  worker = await openWorker(config, services, log);
+  lifecycle.onClose(worker.close);
+  const models = worker.repository.models().map(({ served }) => `${served.name} ${served.version}`);
   log.info({ models, slots: config.workerSlots }, 'worker started');
 });

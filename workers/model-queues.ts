@@ -2,13 +2,13 @@ import type { Broker, Consumer, Delivery, Verdict } from '../src/broker/broker.t
 import { LANES, type Lane, predictionQueue } from '../src/broker/topology.ts';
 import type { Log } from '../src/log.ts';
 import { isOutgrown, nextPace, type Pace, prefetchAt } from './prefetch.ts';
-import type { LoadedModel } from './repository/model-repository.ts';
+import type { LoadedModel } from './repository/model-loading.ts';
 
 export interface ModelQueuesOptions {
   broker: Broker;
   name: string;
-  /** All versions of the model: they share its queues. */
-  versions: readonly LoadedModel[];
+  /** All versions of the model, as they are at present: they share its queues. */
+  versions: () => readonly LoadedModel[];
   slots: number;
   handler: (lane: Lane, delivery: Delivery) => Promise<Verdict>;
   /** Less is to be held than before: what waits is better given back. */
@@ -73,7 +73,7 @@ export class ModelQueues {
 
   #wanted(): number {
     const { versions, slots } = this.#options;
-    return Math.max(...versions.map((version) => prefetchAt(this.#pace, version, slots)));
+    return Math.max(1, ...versions().map((version) => prefetchAt(this.#pace, version, slots)));
   }
 
   async #change(prefetch: number): Promise<void> {

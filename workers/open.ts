@@ -1,8 +1,10 @@
+import { join } from 'node:path';
 import { LANES, predictionQueue } from '../src/broker/topology.ts';
 import type { Config } from '../src/config.ts';
 import { ifUnavailable } from '../src/errors.ts';
 import type { Log } from '../src/log.ts';
 import type { Services } from '../src/services.ts';
+import { inBackground, oneAtATime } from '../src/store/one-at-a-time.ts';
 import { createInferencePool, type InferencePool } from './inference/inference-pool.ts';
 import { type ModelRepository, openModelRepository } from './repository/model-repository.ts';
 import { startWorker } from './worker.ts';
@@ -26,18 +28,36 @@ export async function openWorker(config: Config, services: Services, log: Log): 
       throw error;
     },
   );
-  const { models } = repository;
-  // Before anybody can submit: the first message of a queue that was made a moment ago is not safe yet.
-  const queues = models.flatMap(({ served }) => LANES.map((lane) => predictionQueue(served.name, lane)));
-  await broker.prepare([...new Set(queues)]).catch(ifUnavailable(undefined));
-  await registry.announce(models.map(({ served }) => served));
-  const worker = await startWorker({ ...services, pool, models, slots: config.workerSlots, observer: metrics, log });
-  metrics.observe({ ...worker.observed, inferenceRestarts: pool.restarts });
+  const announce = oneAtATime(async () => {
+    const models = repository.models().map(({ served }) => served);
+    // Before anybody can submit: the first message of a queue that was made a moment ago is not safe yet.
+    const queues = models.flatMap(({ name }) => LANES.map((lane) => predictionQueue(name, lane)));
+    await broker.prepare([...new Set(queues)]).catch(ifUnavailable(undefined));
+    const faults = repository.faults().flatMap(({ model, version, message }) => {
+      const said = message.replaceAll(join(config.modelsDir, '/'), '');
+      return model === undefined ? [] : [{ name: model, version, message: said }];
+    });
+    await registry.announce(models, faults);
+  });
+  await announce();
+  const worker = await startWorker({
+    ...services,
+    pool,
+    models: repository,
+    findAnnounced: registry.find,
+    slots: config.workerSlots,
+    observer: metrics,
+    log,
+  });
+  const unwatch = repository.watch(inBackground(announce, log));
+  metrics.observe({ ...worker.observed, inferenceRestarts: pool.restarts, modelFaults: repository.faults });
   return {
     repository,
     pool,
     async close() {
+      unwatch();
       await worker.close(Math.max(config.graceMs / 2, config.graceMs - REST_MS));
+      await repository.close();
       await pool.close();
     },
   };

@@ -1,4 +1,4 @@
-import type { LoadedModel } from './repository/model-repository.ts';
+import type { LoadedModel } from './repository/model-loading.ts';
 
 /**
  * RabbitMQ closes the channel of whoever leaves a delivery unacknowledged for 30 minutes. Then nothing is lost and no attempt

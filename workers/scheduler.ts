@@ -9,7 +9,7 @@ import { type Batcher, type BatchLimits, createBatcher } from './batching/batche
 import type { InferencePool } from './inference/inference-pool.ts';
 import { RunError } from './inference/run-error.ts';
 import { concurrencyOf } from './prefetch.ts';
-import type { LoadedModel } from './repository/model-repository.ts';
+import type { LoadedModel } from './repository/model-loading.ts';
 import type { HeldTask } from './tasks/held-task.ts';
 import type { Settlement } from './tasks/settlement.ts';
 import type { TasksAtWork } from './tasks/tasks-in-hand.ts';

@@ -11,11 +11,14 @@ const DEMO_URL = 'http://127.0.0.1:4000/graphql';
 export function welcome(started: { config: Config; url: string; api: Api; repository: ModelRepository }): string {
   const { config, url, api, repository } = started;
   const endpoint = url + GRAPHQL_PATH;
-  const models = repository.models.map(({ served }) =>
-    `  ${served.name} ${served.version}  ${served.description ?? ''}`.trimEnd(),
-  );
+  const models = repository
+    .models()
+    .map(({ served }) => `  ${served.name} ${served.version}  ${served.description ?? ''}`.trimEnd());
   const served = models.length > 0 ? models.join('\n') : `  none: put <name>/1/model.onnx into ${config.modelsDir}`;
-  const faults = repository.faults.map((fault) => `\nLeft out: ${fault}`).join('');
+  const faults = repository
+    .faults()
+    .map(({ message }) => `\nLeft out: ${message}`)
+    .join('');
   const kept = config.embedded
     ? 'Broker and store are in this process: nothing outlives it. Set BROKER_URL and STORE_URL to keep tasks.'
     : 'Tasks are in the broker and the store that BROKER_URL and STORE_URL name.';

@@ -1,5 +1,4 @@
-import type { Broker, Delivery } from '../src/broker/broker.ts';
-import type { Lane } from '../src/broker/topology.ts';
+import type { Broker } from '../src/broker/broker.ts';
 import type { Log } from '../src/log.ts';
 import type { TaskStore } from '../src/store/store.ts';
 import type { Observed } from '../src/telemetry/metrics.ts';
@@ -7,9 +6,10 @@ import { NO_METRICS } from '../src/telemetry/no-metrics.ts';
 import { NO_TRACING, type Tracing } from '../src/telemetry/tracing.ts';
 import type { InferencePool } from './inference/inference-pool.ts';
 import { createIntake } from './intake.ts';
-import { ModelQueues } from './model-queues.ts';
-import type { LoadedModel } from './repository/model-repository.ts';
+import { createModelConsumers } from './model-consumers.ts';
+import type { ModelSource } from './repository/model-repository.ts';
 import { Scheduler, type SchedulerStats } from './scheduler.ts';
+import type { FindAnnounced } from './tasks/absent-model.ts';
 import { claim } from './tasks/claim.ts';
 import { consumeDeadLetters } from './tasks/dead-letters.ts';
 import { createHeldBytes, HELD_BYTES_MAX } from './tasks/held-bytes.ts';
@@ -23,7 +23,9 @@ export interface WorkerOptions {
   broker: Broker;
   store: TaskStore;
   pool: InferencePool;
-  models: readonly LoadedModel[];
+  models: ModelSource;
+  /** @default one that remembers none */
+  findAnnounced?: FindAnnounced;
   /** Inference processes of the pool. */
   slots: number;
   /** @default HELD_BYTES_MAX */
@@ -51,7 +53,6 @@ export async function startWorker(options: WorkerOptions): Promise<Worker> {
   const { broker, store, pool, models, slots, observer = NO_METRICS, tracing = NO_TRACING, log } = options;
   const closing = new AbortController();
   const over = new AbortController();
-  const queues = new Map<string, ModelQueues>();
   const patient = createPatientStore({ store, over: over.signal, onBack: () => scheduler.dispatch(), log });
   const context = { patient, closing: closing.signal, observer, tracing, log };
   const settlement = createSettlement({ store, patient, observer, log });
@@ -63,32 +64,35 @@ export async function startWorker(options: WorkerOptions): Promise<Worker> {
     isPaused: patient.isAway,
     onRan: ({ served: { name } }, run) => {
       observer.ran({ model: name, ...run });
-      queues.get(name)?.ran(run);
+      consumers.ran(name, run);
     },
     tracing,
     log,
   });
   const inHand = createTasksInHand({ store, work: scheduler, log });
-  const versionsOf = Map.groupBy(models, ({ served }) => served.name);
   const heldBytes = createHeldBytes({
     max: options.heldBytesMax ?? HELD_BYTES_MAX,
-    models: [...versionsOf.keys()],
-    onChange: (model, isPaused) => (isPaused ? queues.get(model)?.pause() : queues.get(model)?.resume()),
+    onChange: () => consumers.repause(),
   });
-  const take = createIntake({ ...context, models, scheduler, settlement, inHand, heldBytes });
+  const { findAnnounced = async () => undefined } = options;
+  const take = createIntake({ ...context, models, findAnnounced, scheduler, settlement, inHand, heldBytes });
   const stopListening = pool.onIdle(() => scheduler.dispatch());
 
+  const consumers = createModelConsumers({
+    broker,
+    models,
+    slots,
+    handler: take,
+    isPaused: heldBytes.isPaused,
+    onSlower: (name) => scheduler.giveBack(inHand.all().filter((task) => task.model.served.name === name)),
+    log,
+  });
   const deadLetters = await consumeDeadLetters({ broker, models, ...context });
-  for (const [name, versions] of versionsOf) {
-    const handler = (lane: Lane, delivery: Delivery) => take(name, lane, delivery);
-    const onSlower = () => scheduler.giveBack(inHand.all().filter((task) => task.model.served.name === name));
-    queues.set(name, await ModelQueues.open({ broker, name, versions, slots, handler, onSlower, log }));
-    if (heldBytes.isPaused(name)) queues.get(name)?.pause();
-  }
+  await consumers.open();
 
   async function close(graceMs: number): Promise<void> {
     closing.abort();
-    const closed = Promise.all([deadLetters, ...queues.values()].map((each) => each.close()));
+    const closed = Promise.all([deadLetters, consumers].map((each) => each.close()));
     scheduler.drain(inHand.all());
     const grace = setTimeout(() => {
       over.abort();

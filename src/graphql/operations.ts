@@ -1,5 +1,5 @@
 import { AppError, InputError } from '../errors.ts';
-import { defaultVersions, findModel } from '../models/registry.ts';
+import { defaultVersions, faultsOf, findModel, unservedModel, unservedModels } from '../models/registry.ts';
 import type { Hold } from '../predictions/results.ts';
 import type { Task } from '../task.ts';
 import type { Builder, GraphQLContext } from './builder.ts';
@@ -59,15 +59,19 @@ function addQueries(builder: Builder, { tasks }: Refs): void {
       }),
       models: t.field({
         type: [model],
-        description: 'The default version of every model that is known.',
-        resolve: (_root, _args, { registry }) => defaultVersions(registry.list()),
+        description:
+          'The default version of every model that is known, and every model that cannot be served, with its fault.',
+        resolve: (_root, _args, { registry }) => [...defaultVersions(registry.list()), ...unservedModels(registry)],
       }),
       model: t.field({
         type: model,
         nullable: true,
         description: 'One model, in its default version unless another is named; null if it is unknown.',
         args: { name: t.arg.string({ required: true }), version: t.arg.string() },
-        resolve: (_root, { name, version }, { registry }) => findModel(registry.list(), name, version) ?? null,
+        resolve: (_root, { name, version }, { registry }) => {
+          const [fault] = faultsOf(registry, name, version);
+          return findModel(registry.list(), name, version) ?? (fault ? unservedModel(fault) : null);
+        },
       }),
     }),
   });
@@ -84,7 +88,7 @@ function addMutations(builder: Builder, { tasks: { task }, predictionInput, mode
   ) => {
     const { registry, predictions, owner, gone, closing, traceparent } = context;
     const hold = holdFor('options', context);
-    const requests = readPredictionInputs(inputs, paths, version, registry.list(), models);
+    const requests = readPredictionInputs(inputs, paths, version, registry, models);
     const signal = AbortSignal.any([gone, closing]);
     return predictions.submit(requests, { ...terms, owner, hold, traceparent, signal });
   };

@@ -1,6 +1,6 @@
 import { InputError } from '../errors.ts';
 import { InputIssues, type Path } from '../models/input-issues.ts';
-import { findModel } from '../models/registry.ts';
+import { faultsOf, findModel, type ModelRegistry } from '../models/registry.ts';
 import type { ServedModel } from '../models/served-model.ts';
 import { readTensorsInput, type TensorInput } from '../models/tensors-input.ts';
 import { typedDoorOf } from '../models/typed-door.ts';
@@ -33,27 +33,27 @@ export function addPredictionInput(builder: Builder, models: readonly ModelTypes
  * Checks every input against its model and only then gives any back, so that nothing is queued beside a wrong one.
  * Throws UNKNOWN_MODEL or INVALID_INPUT, with the path of each fault.
  * @param paths where each input stands in the arguments
- * @param served what the registry knows at this moment; `models` is what the schema was built from
+ * @param registry asked for what is known at this moment; `models` is what the schema was built from
  */
 export function readPredictionInputs(
   inputs: readonly PredictionInput[],
   paths: readonly Path[],
   version: string | null | undefined,
-  served: readonly ServedModel[],
+  registry: ModelRegistry,
   models: readonly ModelTypes[],
 ): PredictionRequest[] {
   const issues = new InputIssues();
   const requests = inputs.map((input, i): PredictionRequest => {
     const path = paths[i] ?? [];
     if (input.tensors) {
-      const model = requireModel(served, input.tensors.model, version, [...path, 'tensors', 'model']);
+      const model = requireModel(registry, input.tensors.model, version, [...path, 'tensors', 'model']);
       const at = [...path, 'tensors', 'inputs'];
       const inputs = readTensorsInput(model.signature, input.tensors.inputs, at, issues);
       return { model, door: 'tensors', inputs, path };
     }
     const types = models.find(({ field }) => input[field] != null);
     const field = types?.field ?? '';
-    const model = requireModel(served, types?.model.name ?? field, version, [...path, field]);
+    const model = requireModel(registry, types?.model.name ?? field, version, [...path, field]);
     const door = typedDoorOf(model);
     if (!door) {
       issues.add([...path, field], `version ${model.version} has no typed input; expected tensors`);
@@ -67,19 +67,23 @@ export function readPredictionInputs(
 }
 
 function requireModel(
-  served: readonly ServedModel[],
+  registry: ModelRegistry,
   name: string,
   version: string | null | undefined,
   path: Path,
 ): ServedModel {
+  const served = registry.list();
   const model = findModel(served, name, version);
   if (model) return model;
+  const why = faultsOf(registry, name, version)
+    .map(({ message }) => ` (${message})`)
+    .join('');
   const versions = served.flatMap((other) => (other.name === name ? [other.version] : []));
   if (versions.length > 0) {
-    const message = `model "${name}" has no version "${version}"; expected one of ${versions.join(', ')}`;
+    const message = `model "${name}" has no version "${version}"${why}; expected one of ${versions.join(', ')}`;
     throw new InputError('UNKNOWN_MODEL', [{ path: ['options', 'version'], message }]);
   }
   const names = [...new Set(served.map((other) => other.name))];
-  const message = `no such model: "${name}"; expected one of ${names.join(', ')}`;
+  const message = `no such model: "${name}"${why}; expected one of ${names.join(', ')}`;
   throw new InputError('UNKNOWN_MODEL', [{ path, message }]);
 }

@@ -1,7 +1,7 @@
 import { AppError } from '../errors.ts';
 import { predictsAlike, typedPrediction } from '../models/prediction.ts';
-import { findModel } from '../models/registry.ts';
-import type { ServedModel } from '../models/served-model.ts';
+import { faultsOf, findModel } from '../models/registry.ts';
+import { fingerprintOf, type ServedModel } from '../models/served-model.ts';
 import { typedDoorOf } from '../models/typed-door.ts';
 import { TASK_STATES, type Task, type TaskError } from '../task.ts';
 import type { Builder, GraphQLContext } from './builder.ts';
@@ -86,6 +86,15 @@ function addModel(builder: Builder, tensors: TensorTypes) {
       outputs: t.field({ type: [tensors.spec], resolve: ({ signature }) => signature.outputs }),
       digest: t.exposeString('digest', { description: 'SHA-256 of the model file.' }),
       maxBatch: t.exposeInt('maxBatch', { description: 'The most tasks that share a run.' }),
+      workers: t.int({
+        description: 'How many workers have it at present. With none, tasks wait until there is one.',
+        resolve: (served, _args, { registry }) => registry.workers(fingerprintOf(served)),
+      }),
+      fault: t.string({
+        nullable: true,
+        description: 'What is wrong with the newest files, which are therefore not served; null if nothing is.',
+        resolve: ({ name, version }, _args, { registry }) => faultsOf(registry, name, version)[0]?.message ?? null,
+      }),
     }),
   });
 }

@@ -11,6 +11,9 @@ const TIMEOUT_MS_MAX = 20 * 60_000;
 /** Of messages of a kilobyte or so, as typed inputs are, some hundred megabytes in RabbitMQ; of more, the manifest should say less. */
 const WAITING_DEFAULT = 100_000;
 
+/** Whole numbers that JavaScript tells apart, written in one way only. */
+export const VERSION = /^(0|[1-9]\d{0,14})$/;
+
 const tensorNames = z.strictObject({
   fields: z
     .array(z.string().min(1))
@@ -30,6 +33,10 @@ export const manifestSchema = z.strictObject({
   description: z.string().optional().describe('one sentence, shown in the schema and in `models`'),
   inputs: z.record(z.string(), tensorNames).default({}).describe('human names, by input tensor'),
   outputs: z.record(z.string(), tensorNames).default({}).describe('human names, by output tensor'),
+  defaultVersion: z
+    .union([z.literal('latest'), z.string().regex(VERSION)], 'expected "latest" or a version, such as "2"')
+    .default('latest')
+    .describe('the version that is meant where none is named'),
   batched: z
     .boolean()
     .optional()

@@ -1,4 +1,19 @@
+import { z } from 'zod';
 import type { ServedModel } from './served-model.ts';
+
+/** What a worker found in its directory of models and cannot serve, as clients may read it: without a path of its machine's. */
+export interface RegistryFault {
+  name: string;
+  /** Absent where it is of every version of the model. */
+  version?: string | undefined;
+  message: string;
+}
+
+export const registryFaultSchema: z.ZodType<RegistryFault> = z.object({
+  name: z.string(),
+  version: z.string().optional(),
+  message: z.string(),
+});
 
 /**
  * Who knows the models: workers announce what they have inspected, the API builds its schema from what is announced.
@@ -7,14 +22,18 @@ import type { ServedModel } from './served-model.ts';
 export interface ModelRegistry {
   /**
    * Makes models known, and keeps saying so until `close` (a heartbeat: a registry that lost everything is whole again soon).
-   * Replaces what this process announced before. An announcement outlives the worker that made it, so that work
-   * can still be queued while no worker is there.
+   * Replaces what this process announced before: what it had then, and no other worker has, is withdrawn, and known no more. An
+   * announcement outlives the worker that made it, so that work can still be queued while no worker is there.
    */
-  announce(models: readonly ServedModel[]): Promise<void>;
+  announce(models: readonly ServedModel[], faults?: readonly RegistryFault[]): Promise<void>;
   /** Whether `list()` has been read at all: before that, "no models" means nothing. */
   isReady(): boolean;
   /** Every version of every model, as last read; sorted by name, then by version, the newest first. */
   list(): readonly ServedModel[];
+  /** How many workers have this very announcement at present; one that was killed is counted for up to a minute. */
+  workers(fingerprint: string): number;
+  /** What workers found and cannot serve, as last read. */
+  faults(): readonly RegistryFault[];
   /** The very announcement a task was submitted for, also after it was replaced or removed. */
   find(fingerprint: string): Promise<ServedModel | undefined>;
   /** Calls `listener` after each change of `list()`; returns the function that ends it. */
@@ -28,16 +47,46 @@ export function compareModels(a: ServedModel, b: ServedModel): number {
   return Number(b.version) - Number(a.version);
 }
 
-/** The version of a model that is meant: the one asked for, or the newest. `undefined` if there is none. */
+/** The version of a model that is meant: the one asked for, or the default one. `undefined` if there is none. */
 export function findModel(
   models: readonly ServedModel[],
   name: string,
   version?: string | null,
 ): ServedModel | undefined {
-  return models.find((model) => model.name === name && (version == null || model.version === version));
+  const versions = models.filter((model) => model.name === name);
+  return version == null ? defaultOf(versions) : versions.find((model) => model.version === version);
 }
 
-/** The default version of each model, in the order of `list()`: the first of each name there. */
+/** The default version of each model, in the order of `list()`. */
 export function defaultVersions(models: readonly ServedModel[]): ServedModel[] {
-  return [...new Map(models.toReversed().map((model) => [model.name, model])).values()].reverse();
+  return [...Map.groupBy(models, ({ name }) => name).values()].flatMap((versions) => defaultOf(versions) ?? []);
+}
+
+/** The one that the newest names, or the newest itself where it names none that is there. */
+function defaultOf(versions: readonly ServedModel[]): ServedModel | undefined {
+  const [newest] = versions;
+  return versions.find(({ version }) => version === newest?.defaultVersion) ?? newest;
+}
+
+/** What is wrong with a model, or with one version of it. */
+export function faultsOf(
+  registry: Pick<ModelRegistry, 'faults'>,
+  name: string,
+  version?: string | null,
+): RegistryFault[] {
+  const isMeant = (of: string | undefined) => version == null || of === undefined || of === version;
+  return registry.faults().filter((fault) => fault.name === name && isMeant(fault.version));
+}
+
+/** What stands for a model, or a version, that could never be served: it takes nothing and gives nothing. */
+export function unservedModel({ name, version = '' }: RegistryFault): ServedModel {
+  const signature = { inputs: [], outputs: [], batched: false };
+  return { name, version, digest: '', signature, names: { inputs: {}, outputs: {} }, maxBatch: 1, maxWaiting: 1 };
+}
+
+/** One for each model of which no version could ever be served. */
+export function unservedModels(registry: Pick<ModelRegistry, 'list' | 'faults'>): ServedModel[] {
+  const served = new Set(registry.list().map(({ name }) => name));
+  const faults = registry.faults().filter(({ name }) => !served.has(name));
+  return [...new Map(faults.map((fault) => [fault.name, unservedModel(fault)])).values()];
 }

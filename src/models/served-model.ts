@@ -25,6 +25,8 @@ export interface ServedModel {
   description?: string | undefined;
   /** SHA-256 of the model file, in hexadecimal. */
   digest: string;
+  /** The same over the files that lie beside it, weights for example; absent where there are none. */
+  besides?: string | undefined;
   signature: Signature;
   /** How people name the tensors, by tensor name. */
   names: { inputs: Record<string, TensorNames>; outputs: Record<string, TensorNames> };
@@ -32,6 +34,8 @@ export interface ServedModel {
   maxBatch: number;
   /** The most tasks that may wait for it, whatever their version. */
   maxWaiting: number;
+  /** The version that is meant where none is named; absent: the newest. */
+  defaultVersion?: string | undefined;
   /** A typed input that the model accepts, for examples. */
   example?: Record<string, unknown> | undefined;
 }
@@ -49,10 +53,12 @@ export const servedModelSchema: z.ZodType<ServedModel> = z.strictObject({
   version: z.string().min(1),
   description: z.string().optional(),
   digest: z.string(),
+  besides: z.string().optional(),
   signature: z.strictObject({ inputs: z.array(tensorSpec), outputs: z.array(tensorSpec), batched: z.boolean() }),
   names: z.strictObject({ inputs: z.record(z.string(), tensorNames), outputs: z.record(z.string(), tensorNames) }),
   maxBatch: z.int().positive(),
   maxWaiting: z.int().positive(),
+  defaultVersion: z.string().optional(),
   example: z.record(z.string(), z.unknown()).optional(),
 });
 

@@ -1,6 +1,6 @@
 import { StoreUnavailable } from '../errors.ts';
 import type { Log } from '../log.ts';
-import type { ModelRegistry } from '../models/registry.ts';
+import type { ModelRegistry, RegistryFault } from '../models/registry.ts';
 import { fingerprintOf, type ServedModel, servedModelSchema } from '../models/served-model.ts';
 import { createAnnounced } from './announced.ts';
 
@@ -11,10 +11,11 @@ const REPLACED_MAX = 1_000;
 export function createMemoryRegistry({ log }: { log: Log }): ModelRegistry {
   const announced = createAnnounced(log);
   const known = new Map<string, ServedModel>();
+  let faulty: readonly RegistryFault[] = [];
   let closed = false;
   return {
     isReady: () => !closed,
-    async announce(models) {
+    async announce(models, faults = []) {
       if (closed) throw new StoreUnavailable('the registry is closed');
       // Parsed as it would be on the way through Redis, so that the same models are refused.
       const parsed = models.map((model) => servedModelSchema.parse(model));
@@ -27,9 +28,12 @@ export function createMemoryRegistry({ log }: { log: Log }): ModelRegistry {
         if (known.size <= REPLACED_MAX + models.length) break;
         known.delete(fingerprint);
       }
+      faulty = faults;
       announced.replace(parsed);
     },
     list: announced.list,
+    workers: (fingerprint) => announced.list().filter((model) => fingerprintOf(model) === fingerprint).length,
+    faults: () => faulty,
     find: async (fingerprint) => known.get(fingerprint),
     watch: announced.watch,
     async close() {

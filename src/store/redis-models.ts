@@ -25,6 +25,8 @@ export interface Announcement {
 export interface RedisModels {
   /** Writes or renews announcements; resolves with whether that made another one current. */
   renew(announcements: readonly Announcement[]): Promise<boolean>;
+  /** Has none current of a name and version that no worker has any more: `fieldOf` them. */
+  withdraw(fields: readonly string[]): Promise<void>;
   /** The current ones, and whether some of them had been lost and were put back. */
   read(): Promise<{ current: ServedModel[]; restored: boolean }>;
   find(fingerprint: string): Promise<ServedModel | undefined>;
@@ -64,21 +66,33 @@ export function createRedisModels(commands: RedisConnection, resultTtlMs: number
     find,
     async renew(announcements) {
       if (announcements.length === 0) return false;
-      const fields = announcements.map(({ model }) => JSON.stringify([model.name, model.version]));
+      const fields = announcements.map(({ model }) => fieldOf(model));
       const present = (await commands.run((redis) => redis.hmget(POINTERS, ...fields))).map(parsePointer);
       // The models first: a pointer never leads to nothing.
       await Promise.all(announcements.map(keep));
       const pointers: string[] = [];
       let changed = false;
       for (const [i, { fingerprint, announcedAt }] of announcements.entries()) {
-        const same = present[i]?.fingerprint === fingerprint;
+        const pointer = present[i]?.withdrawn ? undefined : present[i];
+        const same = pointer?.fingerprint === fingerprint;
         // During a rolling update the old workers and the new ones announce one version differently.
-        if (!same && (present[i]?.announcedAt ?? 0) > announcedAt) continue;
+        if (!same && (pointer?.announcedAt ?? 0) > announcedAt) continue;
         changed ||= !same;
         pointers.push(fields[i] ?? '', JSON.stringify({ fingerprint, announcedAt, seenAt: Date.now() }));
       }
       if (pointers.length > 0) await commands.run((redis) => redis.hset(POINTERS, ...pointers));
       return changed;
+    },
+    async withdraw(fields) {
+      const [first, ...rest] = fields;
+      if (first === undefined) return;
+      const pointers = (await commands.run((redis) => redis.hmget(POINTERS, first, ...rest))).map(parsePointer);
+      const withdrawn = fields.flatMap((field, i) => {
+        const pointer = pointers[i];
+        // Kept, and marked: what is merely missing is put back by whoever remembers it.
+        return pointer ? [field, JSON.stringify({ ...pointer, withdrawn: true, seenAt: Date.now() })] : [];
+      });
+      if (withdrawn.length > 0) await commands.run((redis) => redis.hset(POINTERS, ...withdrawn));
     },
     async read() {
       const kept = await commands.run((redis) => redis.hgetall(POINTERS));
@@ -88,8 +102,9 @@ export function createRedisModels(commands: RedisConnection, resultTtlMs: number
       const entries = [...Object.entries(kept).map(([field, text]) => [field, parsePointer(text)] as const), ...lost];
       const forgotten = entries.flatMap(([field, pointer]) => (pointer && pointer.seenAt < oldest ? [field] : []));
       if (forgotten.length > 0) await commands.run((redis) => redis.hdel(POINTERS, ...forgotten));
+      const isCurrent = (pointer: Pointer) => pointer.seenAt >= oldest && !pointer.withdrawn;
       remembered = new Map(
-        entries.flatMap(([field, pointer]) => (pointer && pointer.seenAt >= oldest ? [[field, pointer]] : [])),
+        entries.flatMap(([field, pointer]) => (pointer && isCurrent(pointer) ? [[field, pointer]] : [])),
       );
       const models = await Promise.all([...remembered.values()].map(({ fingerprint }) => find(fingerprint)));
       return { current: models.filter((model) => model !== undefined), restored: lost.length > 0 };
@@ -97,11 +112,21 @@ export function createRedisModels(commands: RedisConnection, resultTtlMs: number
   };
 }
 
+/** Under which a model is current. */
+export function fieldOf({ name, version }: { name: string; version: string }): string {
+  return JSON.stringify([name, version]);
+}
+
 function keyOf(fingerprint: string): string {
   return `foretell:model:${fingerprint}`;
 }
 
-const pointerSchema = z.object({ fingerprint: z.string(), announcedAt: z.number(), seenAt: z.number() });
+const pointerSchema = z.object({
+  fingerprint: z.string(),
+  announcedAt: z.number(),
+  seenAt: z.number(),
+  withdrawn: z.boolean().optional(),
+});
 
 type Pointer = z.infer<typeof pointerSchema>;
 

@@ -1,16 +1,17 @@
-import { StoreUnavailable } from '../errors.ts';
+import { ifUnavailable, StoreUnavailable } from '../errors.ts';
 import type { Log } from '../log.ts';
-import type { ModelRegistry } from '../models/registry.ts';
+import type { ModelRegistry, RegistryFault } from '../models/registry.ts';
 import { fingerprintOf, type ServedModel, servedModelSchema } from '../models/served-model.ts';
 import { createAnnounced } from './announced.ts';
 import { inBackground, oneAtATime } from './one-at-a-time.ts';
 import type { RedisLink } from './redis-link.ts';
-import { type Announcement, createRedisModels } from './redis-models.ts';
+import { type Announcement, createRedisModels, fieldOf } from './redis-models.ts';
+import { createRedisPresence, type Presence } from './redis-presence.ts';
 
 const CHANNEL = 'foretell:models:changed';
 
 const HEARTBEAT_MS = 10_000;
-const READ_MS = 30_000;
+const READ_MS = 10_000;
 
 export interface RedisRegistryOptions {
   link: RedisLink;
@@ -20,26 +21,46 @@ export interface RedisRegistryOptions {
 }
 
 /**
- * Models as all workers on one Redis announce them. What a worker no longer announces stays until nobody has renewed it for
- * a week: another worker may serve it still. The link stays the caller's.
+ * Models as all workers on one Redis announce them. What its workers no longer renew stays for a week. The link stays the caller's.
  */
 export function createRedisRegistry({ link, resultTtlMs, log }: RedisRegistryOptions): ModelRegistry {
   const { commands, events } = link;
   const models = createRedisModels(commands, resultTtlMs, log);
+  const presence = createRedisPresence(commands);
   const announced = createAnnounced(log);
-  let mine: readonly Announcement[] = [];
+  let mine: readonly Announcement[] | undefined;
+  let faulty: readonly RegistryFault[] = [];
+  /** What this worker had and has no more, until it is known who else has it. */
+  const dropped = new Set<string>();
+  let present: readonly Presence[] = [];
   let hasRead = false;
   let closed = false;
 
   const tellOthers = () => commands.run((redis) => redis.publish(CHANNEL, ''));
+  async function withdraw(): Promise<boolean> {
+    if (dropped.size === 0) return false;
+    const fields = [...dropped];
+    const others = await presence.others();
+    // Of several workers that drop a model at once, each has told so before it asks: the last one finds it with nobody.
+    const orphaned = fields.filter((field) => !others.some((other) => field in other.models));
+    await models.withdraw(orphaned);
+    for (const field of fields) dropped.delete(field);
+    return orphaned.length > 0;
+  }
   const renew = oneAtATime(async () => {
-    if (!closed && (await models.renew(mine))) await tellOthers();
+    if (closed || !mine) return;
+    const having = Object.fromEntries(mine.map(({ model, fingerprint }) => [fieldOf(model), fingerprint]));
+    const isNew = await presence.tell({ models: having, faults: faulty });
+    const isChanged = await models.renew(mine);
+    const isWithdrawn = await withdraw();
+    if (isNew || isChanged || isWithdrawn) await tellOthers();
   });
   const read = oneAtATime(async () => {
     if (closed) return;
-    const { current, restored } = await models.read();
+    const [{ current, restored }, all] = await Promise.all([models.read(), presence.all()]);
     if (closed) return;
     hasRead = true;
+    present = all;
     announced.replace(current);
     // Who read before it was put back has an empty list, and a worker that finds it put back has nothing to announce.
     if (restored) await tellOthers();
@@ -55,9 +76,13 @@ export function createRedisRegistry({ link, resultTtlMs, log }: RedisRegistryOpt
 
   return {
     isReady: () => hasRead && !closed,
-    async announce(served) {
+    async announce(served, faults = []) {
       if (closed) throw new StoreUnavailable('the registry is closed');
-      mine = announcementsOf(served, mine);
+      const before = mine ?? [];
+      mine = announcementsOf(served, before);
+      faulty = faults;
+      for (const { model } of before) dropped.add(fieldOf(model));
+      for (const { model } of mine) dropped.delete(fieldOf(model));
       try {
         await renew();
         await read();
@@ -68,11 +93,16 @@ export function createRedisRegistry({ link, resultTtlMs, log }: RedisRegistryOpt
       }
     },
     list: announced.list,
+    workers: (fingerprint) => present.filter((worker) => Object.values(worker.models).includes(fingerprint)).length,
+    faults: () => distinct(present.flatMap(({ faults }) => faults)),
     find: models.find,
     watch: announced.watch,
     async close() {
       closed = true;
       for (const timer of timers) clearInterval(timer);
+      if (!mine) return;
+      // Left to itself it would be missed half a minute later.
+      await presence.leave().then(tellOthers).catch(ifUnavailable(undefined));
     },
   };
 }
@@ -85,4 +115,9 @@ function announcementsOf(served: readonly ServedModel[], before: readonly Announ
     const same = before.find((announcement) => announcement.fingerprint === fingerprint);
     return { model, fingerprint, announcedAt: same?.announcedAt ?? Date.now() };
   });
+}
+
+/** Several workers with one directory have the same faults. */
+function distinct(faults: readonly RegistryFault[]): RegistryFault[] {
+  return [...new Map(faults.map((fault) => [JSON.stringify(fault), fault])).values()];
 }

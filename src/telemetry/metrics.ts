@@ -51,6 +51,8 @@ export interface Observed {
   taskListeners(): number;
   heldDeliveries(): number;
   heldBytes(): number;
+  /** What lies in the directory of models and cannot be served. */
+  modelFaults(): readonly { model?: string | undefined }[];
   /** Inference processes that had to be replaced so far. */
   inferenceRestarts(): number;
 }
@@ -151,7 +153,7 @@ function seconds(ms: number): number {
 
 function observe(registry: Registry, observed: Partial<Observed>, labelOf: ModelLabel): void {
   const registers = [registry];
-  const { queueDepths, tasksInHand, inferenceRestarts } = observed;
+  const { queueDepths, tasksInHand, modelFaults, inferenceRestarts } = observed;
   const gauge = (name: string, help: string, read: (() => number) | undefined) => {
     if (!read) return;
     registry.removeSingleMetric(name);
@@ -191,6 +193,19 @@ function observe(registry: Registry, observed: Partial<Observed>, labelOf: Model
         this.reset();
         // Added up, because models beyond the bound share a series.
         for (const { model, state, tasks } of tasksInHand()) this.inc({ model: labelOf(model), state }, tasks);
+      },
+    });
+  }
+  if (modelFaults) {
+    registry.removeSingleMetric('foretell_model_faults');
+    new Gauge({
+      name: 'foretell_model_faults',
+      help: 'Models, or versions of them, that cannot be served as they lie in the directory of models.',
+      labelNames: ['model'],
+      registers,
+      collect() {
+        this.reset();
+        for (const { model = '' } of modelFaults()) this.inc({ model: labelOf(model) });
       },
     });
   }

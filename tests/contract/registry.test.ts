@@ -50,15 +50,46 @@ test('a process that starts later lists what was announced before, also when its
   await listed(api).toEqual([model]);
 });
 
-test('two workers with different models leave each other theirs, whatever they stop announcing', async () => {
+test('what one worker stops announcing is known for as long as another has it, and no longer', async () => {
   const redis = await startServer();
   const [one, other, api] = [await open(redis), await open(redis), await open(redis)];
   const [a, b, c] = [newModel({ name: 'a' }), newModel({ name: 'b' }), newModel({ name: 'c' })];
   await one.announce([a, b]);
   await other.announce([b, c]);
-  await one.announce([a]);
-  await other.announce([]);
   await listed(api).toEqual([a, b, c]);
+  await expect.poll(() => [a, b, c].map((model) => api.workers(fingerprintOf(model)))).toEqual([1, 2, 1]);
+  await one.announce([a]);
+  await expect.poll(() => api.workers(fingerprintOf(b))).toBe(1);
+  expect(api.list()).toEqual([a, b, c]);
+  await other.announce([]);
+  await listed(api).toEqual([a]);
+  // A process that comes later, or that lost nothing and remembers everything, does not bring them back.
+  const late = await open(redis);
+  await listed(late).toEqual([a]);
+  await one.announce([a, c]);
+  await listed(api).toEqual([a, c]);
+});
+
+test('of workers that drop a model at the same time the last one withdraws it', async () => {
+  const redis = await startServer();
+  const workers = await Promise.all(Array.from({ length: 5 }, () => open(redis)));
+  const [kept, dropped] = [newModel({ name: 'a' }), newModel({ name: 'b' })];
+  await Promise.all(workers.map((worker) => worker.announce([kept, dropped])));
+  await Promise.all(workers.map((worker) => worker.announce([kept])));
+  await listed(await open(redis)).toEqual([kept]);
+});
+
+test('a model whose workers are gone is known, and known to have none', async () => {
+  const redis = await startServer();
+  const [worker, api] = [await open(redis), await open(redis)];
+  const model = newModel();
+  await worker.announce([model], [{ name: 'broken', message: 'no model' }]);
+  await expect.poll(() => api.workers(fingerprintOf(model))).toBe(1);
+  expect(api.faults()).toEqual([{ name: 'broken', message: 'no model' }]);
+  await worker.close();
+  await expect.poll(() => api.workers(fingerprintOf(model))).toBe(0);
+  expect(api.list()).toEqual([model]);
+  expect(api.faults()).toEqual([]);
 });
 
 test('of two workers that announce one version differently the later counts, whoever renews', async () => {
@@ -151,9 +182,10 @@ test('announcements that are not understood are passed over, and logged once', a
 
 test('what nobody has renewed for a week is dropped, and announcements outlive their tasks', async () => {
   const redis = await startServer();
-  const worker = await open(redis);
+  const [gone, worker] = [await open(redis), await open(redis)];
   const [old, current] = [newModel({ name: 'old' }), newModel({ name: 'current' })];
-  await worker.announce([old]);
+  await gone.announce([old]);
+  await gone.close();
   const seenAt = Date.now() - WEEK_MS - 1_000;
   const pointer = JSON.stringify({ fingerprint: fingerprintOf(old), announcedAt: seenAt, seenAt });
   await redis.cli('HSET', 'foretell:models', '["old","1"]', pointer);

@@ -98,6 +98,31 @@ export function registryContract(name: string, open: OpenRegistry): void {
       expect(calls).toBe(1);
     });
 
+    test('what is announced no more is known no more, but found by its fingerprint', async () => {
+      const registry = await open();
+      const [a, b] = [newModel({ name: 'a' }), newModel({ name: 'b' })];
+      await registry.announce([a, b]);
+      expect([a, b].map((model) => registry.workers(fingerprintOf(model)))).toEqual([1, 1]);
+      await registry.announce([b]);
+      expect(registry.list()).toEqual([b]);
+      expect([a, b].map((model) => registry.workers(fingerprintOf(model)))).toEqual([0, 1]);
+      expect(await registry.find(fingerprintOf(a))).toEqual(a);
+      await registry.announce([a]);
+      expect(registry.list()).toEqual([a]);
+    });
+
+    test('faults are told until they are told no more', async () => {
+      const registry = await open();
+      const faults = [
+        { name: 'a', version: '2', message: 'broken' },
+        { name: 'b', message: 'expected JSON' },
+      ];
+      await registry.announce([], faults);
+      expect(registry.faults()).toEqual(faults);
+      await registry.announce([]);
+      expect(registry.faults()).toEqual([]);
+    });
+
     test('a model that is none is refused', async () => {
       const registry = await open();
       await expect(registry.announce([newModel({ maxBatch: 0 })])).rejects.toThrow();

@@ -3,11 +3,12 @@ import { openExpirer } from '../../src/predictions/expirer.ts';
 import { createPredictions } from '../../src/predictions/predictions.ts';
 import { NO_METRICS } from '../../src/telemetry/no-metrics.ts';
 import { NO_TRACING } from '../../src/telemetry/tracing.ts';
-import type { LoadedModel } from '../../workers/repository/model-repository.ts';
+import type { LoadedModel } from '../../workers/repository/model-loading.ts';
 import { startWorker, type Worker } from '../../workers/worker.ts';
 import type { ApiMachine } from './client-options.ts';
 import { addTo, type Ledger } from './ledger.ts';
 import { Machine, type Setting } from './machine.ts';
+import { modelsOf } from './model.ts';
 import type { Planted } from './planted.ts';
 import type { SimulatedBroker } from './simulated-broker.ts';
 import { createSimulatedPool, type SimulatedPool } from './simulated-pool.ts';
@@ -50,7 +51,7 @@ export class Machines {
     const { machine, broker, store } = this.#connect('worker');
     const onBegin = (task: number) => addTo(ledger.starts, task, { at: setting.time.now, machine });
     const pool = createSimulatedPool(setting, { machine, slots, onBegin });
-    const worker = await startWorker({ broker, store, pool, models: [model], slots, log });
+    const worker = await startWorker({ broker, store, pool, models: modelsOf(model), slots, log });
     this.workers.push({ machine, pool, worker, watching: store.watching });
   }
 

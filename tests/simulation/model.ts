@@ -1,6 +1,7 @@
 import { manifestSchema } from '../../src/models/manifest.ts';
 import { fingerprintOf, type Signature } from '../../src/models/served-model.ts';
-import type { LoadedModel } from '../../workers/repository/model-repository.ts';
+import type { LoadedModel } from '../../workers/repository/model-loading.ts';
+import type { ModelSource } from '../../workers/repository/model-repository.ts';
 import { servedModel, spec } from '../support/models.ts';
 import type { Scenario } from './scenario.ts';
 
@@ -13,6 +14,11 @@ const SIGNATURE: Signature = {
 };
 
 const models = new Map<string, LoadedModel>();
+
+/** What a worker has that has this one model, for ever. */
+export function modelsOf(model: LoadedModel): ModelSource {
+  return { runnable: () => [model], find: () => model, current: () => model, watch: () => () => undefined };
+}
 
 /** The one model of a simulated world. */
 export function modelWith({ maxAttempts, maxWaiting }: Scenario): LoadedModel {

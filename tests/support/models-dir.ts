@@ -16,18 +16,21 @@ export interface ModelFixture {
 export async function modelsDir(models: Record<string, ModelFixture>): Promise<string> {
   const directory = await mkdtemp(join(tmpdir(), 'foretell-models-'));
   onTestFinished(() => rm(directory, { recursive: true }));
-  for (const [name, { manifest, onnx }] of Object.entries(models)) {
-    const versions = Buffer.isBuffer(onnx) ? { 1: onnx } : onnx;
-    await mkdir(join(directory, name), { recursive: true });
-    for (const [version, content] of Object.entries(versions)) {
-      await mkdir(join(directory, name, version), { recursive: true });
-      await writeFile(join(directory, name, version, 'model.onnx'), content);
-    }
-    if (manifest === undefined) continue;
-    const text = typeof manifest === 'string' ? manifest : JSON.stringify(manifest);
-    await writeFile(join(directory, name, 'model.json'), text);
-  }
+  for (const [name, fixture] of Object.entries(models)) await writeModel(directory, name, fixture);
   return directory;
+}
+
+/** Writes a model's files, over those that are there. */
+export async function writeModel(directory: string, name: string, { manifest, onnx }: ModelFixture): Promise<void> {
+  const versions = Buffer.isBuffer(onnx) ? { 1: onnx } : onnx;
+  await mkdir(join(directory, name), { recursive: true });
+  for (const [version, content] of Object.entries(versions)) {
+    await mkdir(join(directory, name, version), { recursive: true });
+    await writeFile(join(directory, name, version, 'model.onnx'), content);
+  }
+  if (manifest === undefined) return;
+  const text = typeof manifest === 'string' ? manifest : JSON.stringify(manifest);
+  await writeFile(join(directory, name, 'model.json'), text);
 }
 
 /** One ONNX file, as the pool is told of it. */

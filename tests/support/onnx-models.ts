@@ -17,6 +17,16 @@ export function unary(op: string, datatype: Datatype, shape: Shape = ['batch', 4
   });
 }
 
+/** `y = x + by`, FP32 `[batch, 1]`: which of several such models gave a result can be told from it. */
+export function shifted(by: number): Buffer {
+  return onnxModel({
+    inputs: [value('x', 'FP32', ['batch', 1])],
+    outputs: [value('y', 'FP32', ['batch', 1])],
+    nodes: [{ op: 'Add', inputs: ['x', 'by'], outputs: ['y'] }],
+    initializers: [floats('by', [by])],
+  });
+}
+
 /** `sum = a + b`: two inputs. */
 export function add(datatype: Datatype = 'FP32', shape: Shape = ['batch', 4]): Buffer {
   return onnxModel({

@@ -40,13 +40,15 @@ export async function startTestWorker(options: TestWorkerOptions) {
   const store = createMemoryStore({ resultTtlMs: 60_000, log });
   const pool = createInferencePool({ slots, log });
   const repository = await openModelRepository({ modelsDir: await modelsDir(fixtures), pool, log });
-  if (repository.faults.length > 0) throw new Error(repository.faults.join('\n'));
+  const [fault] = repository.faults();
+  if (fault) throw fault;
   onTestFinished(async () => {
     await broker.close();
     await store.close();
+    await repository.close();
   });
   const { heldBytesMax = HELD_BYTES_MAX, observer = NO_METRICS } = options;
-  const started = { broker, models: repository.models, slots, heldBytesMax, observer, log };
+  const started = { broker, models: repository, slots, heldBytesMax, observer, log };
 
   /** A worker, closed when the test has finished, whose tasks must then be let go of. */
   async function start(ownPool: InferencePool) {
@@ -62,7 +64,7 @@ export async function startTestWorker(options: TestWorkerOptions) {
 
   /** A task of the newest version of a model, as the API makes it. */
   function submissionOf(name: string, door: Submission['door'] = 'tensors'): Submission {
-    const model = repository.models.find(({ served }) => served.name === name);
+    const model = repository.models().find(({ served }) => served.name === name);
     if (!model) throw new Error(`no model ${name}`);
     const { served, fingerprint } = model;
     const reference = { name, version: served.version, fingerprint };

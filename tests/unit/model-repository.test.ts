@@ -1,6 +1,6 @@
 import { mkdir, symlink, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { afterAll, beforeAll, expect, test } from 'vitest';
+import { afterAll, beforeAll, expect, onTestFinished, test } from 'vitest';
 import { createLog } from '../../src/log.ts';
 import { fingerprintOf, servedModelSchema } from '../../src/models/served-model.ts';
 import { createInferencePool, type InferencePool } from '../../workers/inference/inference-pool.ts';
@@ -16,10 +16,15 @@ beforeAll(() => {
 afterAll(() => pool.close());
 
 async function repositoryOf(models: Record<string, ModelFixture>) {
-  const directory = await modelsDir(models);
+  return read(await modelsDir(models));
+}
+
+async function read(directory: string) {
   const repository = await openModelRepository({ modelsDir: directory, pool, log });
+  onTestFinished(repository.close);
   // Paths as seen from the directory of models, to be read in a test.
-  return { ...repository, directory, faults: repository.faults.map((fault) => fault.replaceAll(`${directory}/`, '')) };
+  const faults = repository.faults().map(({ message }) => message.replaceAll(`${directory}/`, ''));
+  return { models: repository.models(), faults };
 }
 
 test('a model is served as its file and its manifest say', async () => {
@@ -31,11 +36,10 @@ test('a model is served as its file and its manifest say', async () => {
     timeoutMs: 500,
     example: { x: 1 },
   };
-  const { models, faults, directory } = await repositoryOf({ signs: { manifest, onnx: signs() } });
+  const { models, faults } = await repositoryOf({ signs: { manifest, onnx: signs() } });
   expect(faults).toEqual([]);
   expect(models).toHaveLength(1);
   expect(models[0]).toMatchObject({
-    file: join(directory, 'signs', '1', 'model.onnx'),
     manifest: { ...manifest, maxDelayMs: 0, maxAttempts: 3 },
     served: {
       name: 'signs',
@@ -92,7 +96,7 @@ test('files, dot directories and what is no version are passed over; a link to a
   await mkdir(join(directory, '.git'));
   for (const other of ['latest', '01', '-1', '1.5']) await mkdir(join(directory, 'm', other));
   await symlink(join(directory, 'm'), join(directory, 'linked'));
-  const { models, faults } = await openModelRepository({ modelsDir: directory, pool, log });
+  const { models, faults } = await read(directory);
   expect(faults).toEqual([]);
   expect(models.map(({ served }) => [served.name, served.version])).toEqual([
     ['linked', '1'],
@@ -144,14 +148,14 @@ test.each<[string, Record<string, ModelFixture>, string]>([
 test('a version without its file is left out, the other versions are served', async () => {
   const directory = await modelsDir({ m: { onnx: { 1: identity('FP32'), 2: Buffer.alloc(0), 3: identity('FP32') } } });
   await mkdir(join(directory, 'm', '4'));
-  const { models, faults } = await openModelRepository({ modelsDir: directory, pool, log });
+  const { models, faults } = await read(directory);
   expect(models.map(({ served }) => served.version)).toEqual(['3', '1']);
   expect(faults).toHaveLength(2);
-  expect(faults.join()).toContain(join(directory, 'm', '4', 'model.onnx'));
+  expect(faults.join()).toContain(join('m', '4', 'model.onnx'));
 });
 
 test('a directory of models that is not there is a fault', async () => {
-  const { models, faults } = await openModelRepository({ modelsDir: '/nowhere/models', pool, log });
+  const { models, faults } = await read('/nowhere/models');
   expect(models).toEqual([]);
   expect(faults).toEqual([expect.stringMatching(/^\/nowhere\/models: .*no such file or directory/)]);
 });

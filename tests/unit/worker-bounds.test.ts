@@ -85,8 +85,11 @@ test('a slow model whose runs take as long however many tasks share them has lar
 describe('the bytes that a worker holds', () => {
   const heldBytes = (max: number) => {
     const paused = new Map<string, boolean>();
-    const onChange = (model: string, isPaused: boolean) => paused.set(model, isPaused);
-    return { ...createHeldBytes({ max, models: ['a', 'b', 'c'], onChange }), paused };
+    const onChange = () => {
+      for (const model of ['a', 'b', 'c']) paused.set(model, held.isPaused(model));
+    };
+    const held = createHeldBytes({ max, onChange });
+    return { ...held, paused };
   };
 
   test('have a bound of which one model takes half: it alone is paused, and resumed when it holds half as much', () => {

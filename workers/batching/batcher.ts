@@ -121,7 +121,10 @@ export function createBatcher<M, T extends BatchItem<M>>(limitsOf: (model: M) =>
       return { model: batch[0].item.model, items: batch.map(({ item }) => item) };
     },
     ended(model) {
-      lineOf(model).running -= 1;
+      const line = lineOf(model);
+      line.running -= 1;
+      // A model that was replaced does not come again.
+      if (line.running === 0 && line.entries.high.length + line.entries.normal.length === 0) lines.delete(model);
     },
     dueAt() {
       const due = [...lines.values()].filter(mayRun).flatMap(({ entries: { high, normal }, limits }) => {

@@ -1,19 +1,50 @@
 import type { Delivery, Verdict } from '../../src/broker/broker.ts';
 import { LONGEST_RUNG } from '../../src/broker/topology.ts';
+import { ifUnavailable } from '../../src/errors.ts';
 import type { Log } from '../../src/log.ts';
+import type { ServedModel } from '../../src/models/served-model.ts';
 import type { Submission } from '../../src/task.ts';
+import type { LoadedModel } from '../repository/model-loading.ts';
+import type { ModelSource } from '../repository/model-repository.ts';
 import type { PatientStore } from './patient-store.ts';
 import type { WorkerObserver } from './worker-observer.ts';
 
 /** How often a task goes back for a worker that has its model: at half a minute each, about ten minutes, longer than a roll-out. */
 export const RETURNS_MAX = 20;
 
+/** How often it goes back before it is run on what lies under its model's name and version now, though that is another content. */
+const RETURNS_FOR_CONTENT = 2;
+
+/** The announcement with a fingerprint, also after it was replaced; `undefined` if nobody remembers it. */
+export type FindAnnounced = (fingerprint: string) => Promise<ServedModel | undefined>;
+
+interface Arrived {
+  submission: Submission;
+  delivery: Delivery;
+}
+
+/**
+ * What a task runs on whose very announcement this worker does not have: the same content, announced with other words. Failing
+ * that, and when no other worker had it either, whatever has its name and version; whether its input fits that is checked then.
+ */
+export async function standIn(
+  { submission, delivery }: Arrived,
+  { models, findAnnounced }: { models: ModelSource; findAnnounced: FindAnnounced },
+): Promise<LoadedModel | undefined> {
+  const current = models.current(submission.model);
+  if (!current) return undefined;
+  const announced = await findAnnounced(submission.model.fingerprint).catch(ifUnavailable(undefined));
+  const { digest, besides } = current.served;
+  const isSameContent = !announced || (announced.digest === digest && announced.besides === besides);
+  return isSameContent || delivery.returnsBefore >= RETURNS_FOR_CONTENT ? current : undefined;
+}
+
 /**
  * What becomes of a task whose model, or whose version of it, this worker does not have: another may have it, a newer one
  * while a version is rolled out, an older one while it is withdrawn. Where none shows up the task ends, so that its client is told.
  */
 export async function passOn(
-  { submission, delivery }: { submission: Submission; delivery: Delivery },
+  { submission, delivery }: Arrived,
   options: { patient: PatientStore; closing: AbortSignal; observer: WorkerObserver; log: Log },
 ): Promise<Verdict> {
   const { patient, closing, observer, log } = options;

@@ -6,7 +6,7 @@ import type { Log } from '../../src/log.ts';
 import { manifestSchema } from '../../src/models/manifest.ts';
 import { submissionSchema } from '../../src/submission.ts';
 import { isTerminal, type Submission, type TaskError } from '../../src/task.ts';
-import { findModel, type LoadedModel } from '../repository/model-repository.ts';
+import type { ModelSource } from '../repository/model-repository.ts';
 import { RETURNS_MAX } from './absent-model.ts';
 import { wornOut } from './outcome.ts';
 import type { PatientStore } from './patient-store.ts';
@@ -21,7 +21,7 @@ const { maxAttempts: MAX_ATTEMPTS_DEFAULT } = manifestSchema.parse({});
 export interface DeadLettersOptions {
   broker: Broker;
   patient: PatientStore;
-  models: readonly LoadedModel[];
+  models: Pick<ModelSource, 'current'>;
   /** Aborts when the worker closes. */
   closing: AbortSignal;
   observer: WorkerObserver;
@@ -63,7 +63,7 @@ async function sendBack(submission: Submission, delivery: Delivery, options: Dea
   const [head] = await patient.ask((store) => store.heads([id]), signal);
   if (head && isTerminal(head.state)) return 'ack';
   const attempts = Math.max(attemptsBefore, head?.attempts ?? 0);
-  const maxAttempts = findModel(models, submission)?.manifest.maxAttempts ?? MAX_ATTEMPTS_DEFAULT;
+  const maxAttempts = models.current(submission.model)?.manifest.maxAttempts ?? MAX_ATTEMPTS_DEFAULT;
   const fields = { taskId: id, model: submission.model.name, attempts, returnsBefore };
   if (attempts >= maxAttempts) {
     log.error(fields, 'dead letter has had its attempts, task failed');

@@ -1,5 +1,3 @@
-import assert from 'node:assert/strict';
-
 /** Inputs that a worker holds at once, over all queues, as they came: half of it of one model. */
 export const HELD_BYTES_MAX = 512 * 1024 * 1024;
 
@@ -19,25 +17,20 @@ export interface HeldBytes {
   deliveries(): number;
 }
 
-/** `onChange` is called for each model when `isPaused` may say otherwise than before. */
-export function createHeldBytes(options: {
-  max: number;
-  models: readonly string[];
-  onChange: (model: string, isPaused: boolean) => void;
-}): HeldBytes {
-  const { max, models, onChange } = options;
+/** `onChange` is called when `isPaused` may say otherwise of some models than before. */
+export function createHeldBytes({ max, onChange }: { max: number; onChange: () => void }): HeldBytes {
   const all = new Level(max);
-  const levels = new Map(models.map((model) => [model, new Level(max / 2)]));
+  const levels = new Map<string, Level>();
   let deliveries = 0;
 
   const levelOf = (model: string): Level => {
-    const level = levels.get(model);
-    assert(level);
+    const level = levels.get(model) ?? new Level(max / 2);
+    levels.set(model, level);
     return level;
   };
   const isPaused = (model: string) => all.isPaused || levelOf(model).isPaused;
   const tell = (changes: readonly boolean[]) => {
-    if (changes.includes(true)) for (const model of levels.keys()) onChange(model, isPaused(model));
+    if (changes.includes(true)) onChange();
   };
   return {
     take(model, bytes) {

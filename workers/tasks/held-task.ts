@@ -4,7 +4,7 @@ import type { Lane } from '../../src/broker/topology.ts';
 import type { Submission } from '../../src/task.ts';
 import { describeShape, fitsShape, type Tensor } from '../../src/tensor.ts';
 import type { BatchItem } from '../batching/batcher.ts';
-import type { LoadedModel } from '../repository/model-repository.ts';
+import type { LoadedModel } from '../repository/model-loading.ts';
 
 /**
  * A task that this worker holds: one unsettled delivery of it, whose verdict `release` gives. Where it is delivered again

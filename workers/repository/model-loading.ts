@@ -1,0 +1,115 @@
+import { createHash } from 'node:crypto';
+import { readdir, readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import type { z } from 'zod';
+import { messageOf } from '../../src/errors.ts';
+import { type Manifest, manifestFaults, manifestSchema } from '../../src/models/manifest.ts';
+import { fingerprintOf, type ServedModel } from '../../src/models/served-model.ts';
+import { signatureOf } from '../../src/models/signature.ts';
+import type { OnnxSignature } from '../inference/inference-messages.ts';
+import type { InferencePool } from '../inference/inference-pool.ts';
+import { digestOf } from '../inference/model-file.ts';
+import { ModelFault } from './model-fault.ts';
+import type { VersionFiles } from './model-tree.ts';
+import type { PrivateCopies } from './private-copies.ts';
+
+/** One version of a model, as a worker knows it. */
+export interface LoadedModel {
+  served: ServedModel;
+  fingerprint: string;
+  /** The worker's own copy of `model.onnx`. */
+  file: string;
+  manifest: Manifest;
+}
+
+/** The files of one version, copied and inspected. */
+export interface ModelContent {
+  /** Of the files that it was read from. */
+  stamp: string;
+  /** The directory of the copy. */
+  copy: string;
+  /** SHA-256 of `model.onnx`, in hexadecimal. */
+  digest: string;
+  /** The same over the files beside it, where there are any: weights that the model keeps apart. */
+  besides: string | undefined;
+  signature: OnnxSignature;
+}
+
+const FILE = 'model.onnx';
+
+/** Copies a version's files and has them inspected. Throws a `ModelFault`. */
+export async function loadContent(
+  files: VersionFiles,
+  { pool, copies }: { pool: Pick<InferencePool, 'inspect'>; copies: PrivateCopies },
+): Promise<ModelContent> {
+  let copy: string | undefined;
+  try {
+    copy = await copies.add(files.directory);
+    const file = join(copy, FILE);
+    const digest = await digestOf(file);
+    const signature = await pool.inspect({ file, digest });
+    return { stamp: files.stamp, copy, digest, besides: await digestBeside(copy), signature };
+  } catch (error) {
+    const message = messageOf(error);
+    // What the copy lacks, the original does.
+    const fault = copy === undefined ? message : message.replaceAll(copy, files.directory);
+    throw new ModelFault(files, join(files.directory, FILE), fault);
+  }
+}
+
+async function digestBeside(directory: string): Promise<string | undefined> {
+  const names = (await readdir(directory)).filter((name) => name !== FILE).sort();
+  if (names.length === 0) return undefined;
+  const hash = createHash('sha256');
+  for (const name of names) hash.update(`${name}\n${await digestOf(join(directory, name))}\n`);
+  return hash.digest('hex');
+}
+
+/** Reads the manifest and puts it beside what the files say. Throws a `ModelFault`. */
+export async function loadModel(files: VersionFiles, content: ModelContent): Promise<LoadedModel> {
+  const { name, version, manifestFile } = files;
+  const manifest = await readManifest(files);
+  const { digest, besides, copy } = content;
+  const signature = signatureOf(content.signature.inputs, content.signature.outputs, manifest.batched);
+  const faults = manifestFaults(manifest, signature);
+  if (faults.length > 0) throw new ModelFault(files, manifestFile, `${faults.join('; ')} (version ${version})`);
+  const served: ServedModel = {
+    name,
+    version,
+    description: manifest.description,
+    digest,
+    besides,
+    signature,
+    names: { inputs: manifest.inputs, outputs: manifest.outputs },
+    maxBatch: signature.batched ? manifest.maxBatch : 1,
+    maxWaiting: manifest.maxWaiting,
+    defaultVersion: manifest.defaultVersion === 'latest' ? undefined : manifest.defaultVersion,
+    example: manifest.example,
+  };
+  return { served, fingerprint: fingerprintOf(served), file: join(copy, FILE), manifest };
+}
+
+/** Throws a `ModelFault` of the model, whatever its version. */
+export async function readManifest({
+  name,
+  manifestFile,
+}: Pick<VersionFiles, 'name' | 'manifestFile'>): Promise<Manifest> {
+  const faulty = (fault: string) => new ModelFault({ name }, manifestFile, fault);
+  const text = await readFile(manifestFile, 'utf8').catch((error: NodeJS.ErrnoException) => {
+    if (error.code === 'ENOENT') return '{}';
+    throw faulty(error.message);
+  });
+  let said: unknown;
+  try {
+    said = JSON.parse(text);
+  } catch (error) {
+    throw faulty(`expected JSON: ${messageOf(error)}`);
+  }
+  const parsed = manifestSchema.safeParse(said);
+  if (!parsed.success) throw faulty(parsed.error.issues.map(describeIssue).join('; '));
+  return parsed.data;
+}
+
+function describeIssue({ path, message }: z.core.$ZodIssue): string {
+  return path.length === 0 ? message : `${path.join('.')}: ${message}`;
+}

@@ -1,0 +1,71 @@
+import { constants } from 'node:fs';
+import { copyFile, mkdir, mkdtemp, readdir, rm, stat } from 'node:fs/promises';
+import { hostname, tmpdir } from 'node:os';
+import { join } from 'node:path';
+
+/** Of this machine and process: another machine's may lie in the same directory. */
+const PREFIX = `foretell-worker-${hostname()}-`;
+
+/** Of this process. Another with its number is of one before it: in a container all have the same. */
+const roots = new Set<string>();
+
+/**
+ * A worker's own copies of the model files it serves. Whatever becomes of the originals, in place or by a rename, a task that was
+ * submitted runs on the very content that it was submitted for, also in an inference process that starts later.
+ */
+export interface PrivateCopies {
+  /** Copies the files in a directory, deeper directories aside; resolves with the copy's directory. */
+  add(directory: string): Promise<string>;
+  /** Removes all others. */
+  keepOnly(copies: ReadonlySet<string>): Promise<void>;
+  /** Removes all of them. */
+  close(): Promise<void>;
+}
+
+/** Copies go to the system's temporary directory. Those of workers that were killed are removed first. */
+export async function openPrivateCopies(): Promise<PrivateCopies> {
+  await removeOrphans();
+  const root = await mkdtemp(join(tmpdir(), `${PREFIX}${process.pid}-`));
+  roots.add(root);
+  let copies = 0;
+  return {
+    async add(directory) {
+      copies += 1;
+      const copy = join(root, `${copies}`);
+      await mkdir(copy);
+      for (const name of await readdir(directory)) {
+        const file = join(directory, name);
+        // Where the file system can, the copy shares its blocks with the original until one of them is changed.
+        if ((await stat(file)).isFile()) await copyFile(file, join(copy, name), constants.COPYFILE_FICLONE);
+      }
+      return copy;
+    },
+    async keepOnly(kept) {
+      const unwanted = (await readdir(root)).map((name) => join(root, name)).filter((copy) => !kept.has(copy));
+      await Promise.all(unwanted.map((copy) => rm(copy, { recursive: true, force: true })));
+    },
+    async close() {
+      await rm(root, { recursive: true, force: true });
+      roots.delete(root);
+    },
+  };
+}
+
+async function removeOrphans(): Promise<void> {
+  for (const name of await readdir(tmpdir())) {
+    const [pid = ''] = name.startsWith(PREFIX) ? name.slice(PREFIX.length).split('-') : [];
+    const root = join(tmpdir(), name);
+    if (/^\d+$/.test(pid) && !isInUse(root, Number(pid))) await rm(root, { recursive: true, force: true });
+  }
+}
+
+function isInUse(root: string, pid: number): boolean {
+  if (pid === process.pid) return roots.has(root);
+  try {
+    process.kill(pid, 0);
+    return true;
+  } catch (error) {
+    // Another user's process may not be signalled, and lives.
+    return error instanceof Error && 'code' in error && error.code === 'EPERM';
+  }
+}
