@@ -9,5 +9,6 @@ export const submissionSchema: z.ZodType<Submission> = z.object({
   door: z.enum(['typed', 'tensors']),
   submittedAt: z.int().nonnegative(),
   expiresAt: z.int().nonnegative().optional(),
+  content: z.string().optional(),
   traceparent: z.string().optional(),
 });

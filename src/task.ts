@@ -53,6 +53,8 @@ export interface Submission {
   submittedAt: number;
   /** If it has not begun by then it ends as EXPIRED. */
   expiresAt?: number | undefined;
+  /** Names the input of one that was made by an idempotency key: a second one by it queues no other. */
+  content?: string | undefined;
   /** The span of the submission, as W3C Trace Context writes it, where traces are kept. */
   traceparent?: string | undefined;
 }

@@ -11,10 +11,11 @@ export interface PredictionMessage {
 
 /** The body of a message in a prediction queue. */
 export function encodeMessage({ submission, inputs }: PredictionMessage): Buffer {
-  const { id, owner, model, door, submittedAt, expiresAt, traceparent } = submission;
+  const { id, owner, model, door, submittedAt, expiresAt, content, traceparent } = submission;
   const { name, version, fingerprint } = model;
   // Written out, because an object that has more than its type says would otherwise leak onto the wire.
-  const header = { id, owner, model: { name, version, fingerprint }, door, submittedAt, expiresAt, traceparent };
+  const kept = { submittedAt, expiresAt, content, traceparent };
+  const header = { id, owner, model: { name, version, fingerprint }, door, ...kept };
   return encodeFrame(header, inputs);
 }
 

@@ -60,7 +60,8 @@ export function createEnqueue(services: {
         const [found] = await store.get([own.id]);
         if (found && found.state !== 'QUEUED') return;
         const first = found ?? own;
-        if (first.model.name !== own.model.name || first.door !== own.door) throw otherModel();
+        const isAlike = first.model.name === own.model.name && first.door === own.door;
+        if (!isAlike || (first.content ?? own.content) !== own.content) throw otherContent();
         // Whichever copy is run, it is the first submission that counts, with its deadline and its version.
         await remember([first]);
         // Not withdrawn where this is refused: another submit of the same key may have been confirmed and given out the id.
@@ -108,8 +109,8 @@ export function createEnqueue(services: {
   }
 }
 
-/** Queueing these inputs for that task would give it a result that its model never said. */
-function otherModel(): InputError {
-  const message = 'expected the model and the kind of input that this key was first used with';
+/** It is not known that the first submission of the key was queued, and to queue this one would have either of them count. */
+function otherContent(): InputError {
+  const message = 'expected the model and the input that this key was first used with';
   return new InputError('INVALID_INPUT', [{ path: ['options', 'idempotencyKey'], message }]);
 }

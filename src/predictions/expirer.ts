@@ -1,4 +1,4 @@
-import { ifUnavailable } from '../errors.ts';
+import { AppError, ifUnavailable } from '../errors.ts';
 import type { Log } from '../log.ts';
 import type { Deadlines } from '../store/deadlines.ts';
 import type { TaskStore } from '../store/store.ts';
@@ -29,8 +29,24 @@ export function openExpirer(options: { store: TaskStore; deadlines: Deadlines; m
   async function sweep(): Promise<void> {
     for (let full = true; full && !isClosed; ) {
       const ids = await deadlines.due(Date.now(), SWEPT_MAX);
-      if (ids.length > 0) await expire(ids);
+      if (ids.length > 0) await expireAll(ids);
       full = ids.length === SWEPT_MAX;
+    }
+  }
+
+  /** One by one where something is wrong with them, so that a record that nobody can read keeps no other from its end. */
+  async function expireAll(ids: readonly string[]): Promise<void> {
+    try {
+      await expire(ids);
+    } catch (error) {
+      if (error instanceof AppError) throw error;
+      for (const id of ids) {
+        await expire([id]).catch(async (err: unknown) => {
+          if (err instanceof AppError) throw err;
+          log.error({ taskId: id, err }, 'deadline given up: its record cannot be read');
+          await deadlines.remove([id]);
+        });
+      }
     }
   }
 

@@ -1,4 +1,6 @@
 import { createHash } from 'node:crypto';
+import type { Tensor } from '../tensor.ts';
+import { encodeFrame } from '../tensor-frame.ts';
 
 /** Keeps these hashes apart from any other that is ever made of an owner and a text. */
 const DOMAIN = 'foretell.v1 task of an idempotency key';
@@ -16,4 +18,9 @@ export function keyedTaskId(owner: string, idempotencyKey: string): string {
   bytes.writeUInt8((bytes.readUInt8(6) & 0x0f) | 0x80, 6);
   bytes.writeUInt8((bytes.readUInt8(8) & 0x3f) | 0x80, 8);
   return bytes.toString('hex').replace(/^(.{8})(.{4})(.{4})(.{4})(.{12})$/, '$1-$2-$3-$4-$5');
+}
+
+/** The same for the same input, and for no other. */
+export function contentOf(inputs: readonly Tensor[]): string {
+  return createHash('sha256').update(encodeFrame(null, inputs)).digest('base64url');
 }

@@ -10,7 +10,7 @@ import type { Tracing } from '../telemetry/tracing.ts';
 import type { Tensor } from '../tensor.ts';
 import type { Enqueue, Prepared } from './enqueue.ts';
 import { type Hold, readTasks } from './results.ts';
-import { keyedTaskId } from './submission-id.ts';
+import { contentOf, keyedTaskId } from './submission-id.ts';
 import { untilTerminal } from './until-terminal.ts';
 
 /** Keys whose task is known to be queued: whoever asks again and again by one does not fill the queue with copies. */
@@ -131,6 +131,7 @@ function prepare(
     door,
     submittedAt,
     ...(expiresInMs !== undefined && { expiresAt: submittedAt + expiresInMs }),
+    ...(idempotencyKey !== undefined && { content: contentOf(inputs) }),
     ...(traceparent !== undefined && { traceparent }),
   };
   const body = encodeMessage({ submission, inputs });

@@ -168,6 +168,21 @@ describeService('without a worker', { withWorker: false }, (service) => {
     expect(await client.result(accepted.id)).toMatchObject({ state: 'QUEUED' });
   });
 
+  test('a key whose task may still have to be queued is not queued with another input', async () => {
+    const { client, broker } = service();
+    const name = await model();
+    const options = { idempotencyKey: randomUUID() };
+    const { publish } = broker;
+    broker.publish = () => Promise.reject(new BrokerUnavailable('away'));
+    await expect(client.submit({ [name]: FLOWER }, options)).rejects.toThrow('BROKER_UNAVAILABLE');
+    broker.publish = publish;
+    const { errors } = await client.ask(SUBMIT, { input: { [name]: OTHER_FLOWER }, options });
+    const issues = [{ path: ['options', 'idempotencyKey'] }];
+    expect(errors).toMatchObject([{ extensions: { code: 'INVALID_INPUT', issues } }]);
+    expect(await depth(name, 'normal')).toBe(0);
+    expect(await client.submit({ [name]: FLOWER }, options)).toMatchObject({ state: 'QUEUED' });
+  });
+
   test('a key whose task waits in vain is not queued for another model, which would answer for the first', async () => {
     const { client, store } = service();
     const name = await model();

@@ -6,8 +6,10 @@ import type { ClientPlan } from './scenario.ts';
 import { inputOf } from './simulated-pool.ts';
 import { follow } from './subscriber.ts';
 
-/** Tasks of one client are numbered by it; the number is their input. */
-export const numberOf = (client: number, place: number) => 10 * client + place;
+/** Tasks are numbered by their client, or by the key that clients share; the number is their input. */
+function numberOf(client: number, { key }: ClientPlan, place: number): number {
+  return key === undefined ? 10 * client + place : 1_000 + key.charCodeAt(0);
+}
 
 /** Does what one plan says, as a client would: it comes back where its API died, and ends when it knows how its tasks ended. */
 export async function runClient(client: number, plan: ClientPlan, options: ClientOptions): Promise<void> {
@@ -38,7 +40,7 @@ export async function runClient(client: number, plan: ClientPlan, options: Clien
   /** What was submitted without a key is not asked for again: nobody knows whether it was queued. */
   async function submit(): Promise<string[]> {
     const request = (_: unknown, place: number) => {
-      const inputs = [inputOf(numberOf(client, place), plan.behaviour)];
+      const inputs = [inputOf(numberOf(client, plan, place), plan.behaviour)];
       return { model, door: 'typed', inputs, path: [] } as const;
     };
     const lane = plan.isHigh ? 'high' : 'normal';
@@ -68,7 +70,8 @@ export async function runClient(client: number, plan: ClientPlan, options: Clien
   for (const [place, id] of ids.entries()) {
     trace('client', client, 'was given', id);
     const { numbers = [], plans = [] } = ledger.given.get(id) ?? {};
-    ledger.given.set(id, { id, numbers: [...numbers, numberOf(client, place)], plans: [...plans, plan] });
+    const all = new Set([...numbers, numberOf(client, plan, place)]);
+    ledger.given.set(id, { id, numbers: [...all], plans: [...plans, plan] });
   }
   const [first] = ids;
   if (first === undefined) return;

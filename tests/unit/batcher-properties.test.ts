@@ -85,7 +85,7 @@ function expectFits(items: readonly Item[], { maxBatch, batched }: BatchLimits):
   expect(new Set(items.map(({ inputs }: { inputs: readonly Tensor[] }) => batchKey(inputs))).size).toBe(1);
   expect(items.reduce((rows, { inputs }) => rows + (rowsOf(inputs) ?? Number.NaN), 0)).toBeLessThanOrEqual(maxBatch);
   expect(items.length).toBeLessThanOrEqual(maxBatch);
-  // Behind the first, which leads whatever its lane is, high goes before normal, and each lane is in order.
-  const places = items.slice(1).map(({ lane, arrivedAt }) => (lane === 'high' ? 0 : now()) + arrivedAt);
+  // The lane of the first goes before the other, and each is in order.
+  const places = items.slice(1).map(({ lane, arrivedAt }) => (lane === items[0]?.lane ? 0 : now()) + arrivedAt);
   expect(places).toEqual(places.toSorted((a, b) => a - b));
 }

@@ -120,9 +120,25 @@ describe('between the lanes', () => {
     expect([first(batcher), first(batcher), first(batcher)]).toEqual([urgent, old, oldToo]);
   });
 
-  test('a run is filled up from the other lane, high first', () => {
+  test('a run is filled up from the other lane', () => {
     const [one, two, three, urgent] = [item('m'), item('m'), item('m'), high('m')];
     expect(batcherOf({ maxBatch: 3 }, [one, two, three, urgent]).take(now())?.items).toEqual([urgent, one, two]);
+  });
+
+  test('in the turn of the normal lane its tasks fill the run: their share is one of tasks', () => {
+    const normal = Array.from({ length: 4 }, () => item('m'));
+    const batcher = batcherOf({ maxBatch: 2, concurrency: 99 }, [
+      ...normal,
+      ...Array.from({ length: 20 }, () => high('m')),
+    ]);
+    const runs = Array.from({ length: 8 }, () =>
+      batcher
+        .take(now())
+        ?.items.map(({ lane }) => lane)
+        .join(),
+    );
+    const four = ['high,high', 'high,high', 'high,high', 'normal,normal'];
+    expect(runs).toEqual([...four, ...four]);
   });
 
   test('while both wait one run in four begins with the oldest normal task', () => {

@@ -65,6 +65,20 @@ test('what is due while the store is away expires when it is back', async () => 
   await expect.poll(() => stateOf(task), { interval: 10, timeout: 5_000 }).toBe('EXPIRED');
 });
 
+test('a record that nobody can read is given up, and keeps no other from its end', async () => {
+  const { store, deadlines, overdue, due, stateOf } = open();
+  const { heads } = store;
+  const unreadable = randomUUID();
+  store.heads = async (ids) => {
+    if (ids.includes(unreadable)) throw new Error('expected a record');
+    return heads(ids);
+  };
+  await deadlines.add([{ id: unreadable, expiresAt: 0 }]);
+  const task = await overdue();
+  await expect.poll(() => stateOf(task), { interval: 10, timeout: 5_000 }).toBe('EXPIRED');
+  await expect.poll(due, { interval: 10 }).toEqual([]);
+});
+
 test('closed, it waits for what it has begun and begins nothing more', async () => {
   const { store, expirer, overdue, stateOf } = open();
   const { transition } = store;

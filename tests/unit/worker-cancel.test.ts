@@ -157,6 +157,27 @@ describe('a deadline', () => {
     expect(await one.ended(first.id)).toMatchObject({ state: 'SUCCEEDED' });
   });
 
+  test('that passes while the store keeps a claim waiting ends the task, which is not run', async () => {
+    const expiresAt = Date.now() + 200;
+    const one = await startTestWorker({
+      models: { echo: { onnx: identity('FP32') } },
+      disturb: (store) => ({
+        ...store,
+        async transition(id, change) {
+          const answer = await store.transition(id, change);
+          if (change.to === 'RUNNING') await expect.poll(() => Date.now()).toBeGreaterThan(expiresAt);
+          return answer;
+        },
+      }),
+    });
+    const submission = { ...one.submissionOf('echo'), expiresAt };
+    await one.store.create([submission]);
+    await one.publish(submission, row(1, 2, 3, 4));
+    expect(await one.ended(submission.id)).toMatchObject({ state: 'EXPIRED', attempts: 0 });
+    await expect.poll(() => one.worker.observed.heldDeliveries()).toBe(0);
+    expect(one.worker.stats().runs).toBe(0);
+  });
+
   test('comes too late for a task that was begun: its retry runs', async () => {
     const one = await startTestWorker({ models: { echo: { onnx: identity('FP32') } } });
     const submission = { ...one.submissionOf('echo'), expiresAt: Date.now() - 1 };

@@ -61,7 +61,7 @@ interface Line<T> {
 
 /**
  * Gathers tasks while the inference processes are busy, and hands out all that fit in a run once one is free. A run begins with
- * the oldest task, of whatever model, of the lane whose turn it is; it is filled up from both lanes, high first.
+ * the oldest task, of whatever model, of the lane whose turn it is; it is filled up from that lane, then from the other.
  */
 export function createBatcher<M, T extends BatchItem<M>>(limitsOf: (model: M) => BatchLimits): Batcher<M, T> {
   const lines = new Map<M, Line<T>>();
@@ -152,7 +152,8 @@ function dueBatch<M, T extends BatchItem<M>>(
   lane: Lane,
   now: number,
 ): Batch<T> | undefined {
-  const all = [...high, ...normal];
+  // Filled from its own lane first: normal's share is a share of the tasks, not of the runs alone.
+  const all = lane === 'high' ? [...high, ...normal] : [...normal, ...high];
   const held = new Set<string>();
   for (const first of lane === 'high' ? high : normal) {
     if (first.key === undefined) return [first];

@@ -2,7 +2,7 @@ import type { Verdict } from '../../src/broker/broker.ts';
 import { LONGEST_RUNG } from '../../src/broker/topology.ts';
 import type { Log } from '../../src/log.ts';
 import type { TaskStore } from '../../src/store/store.ts';
-import { type Change, isTerminal } from '../../src/task.ts';
+import { type Change, isTerminal, type Submission } from '../../src/task.ts';
 import { RETURNS_MAX } from './absent-model.ts';
 import type { HeldTask } from './held-task.ts';
 import { wornOut } from './outcome.ts';
@@ -51,6 +51,7 @@ async function begin(task: HeldTask, options: ClaimOptions): Promise<Verdict | u
     return 'ack';
   }
   if (attempt === undefined) return refused(task, options);
+  if (attempt === 1 && isOver(submission)) return (await undoLate(task, options)) ? 'ack' : begin(task, options);
   task.attempt = attempt;
   if (attempt === 1) observer.begun({ model: submission.model.name, queuedMs: change.at - submission.submittedAt });
   const { maxAttempts } = model.manifest;
@@ -60,17 +61,40 @@ async function begin(task: HeldTask, options: ClaimOptions): Promise<Verdict | u
   return 'ack';
 }
 
+function isOver({ expiresAt = Number.POSITIVE_INFINITY }: Submission): boolean {
+  return expiresAt <= Date.now();
+}
+
+/** Ends a task whose time was over before the store's answer to its first claim was here; `false` if it has ended otherwise, or is with another worker. */
+async function undoLate(task: HeldTask, { patient, closing, observer, log }: ClaimOptions): Promise<boolean> {
+  const { submission, delivery, claim: name } = task;
+  const { id } = submission;
+  const { attemptsBefore } = delivery;
+  const undo = { to: 'QUEUED', at: Date.now(), submission, attemptsBefore, handedBack: name } as const;
+  await askFor(patient, task, (store) => store.transition(id, undo), closing);
+  const at = Date.now();
+  const expired = await askFor(
+    patient,
+    task,
+    (store) => store.transition(id, { to: 'EXPIRED', at, submission }),
+    closing,
+  );
+  if (expired === undefined) return false;
+  log.debug({ taskId: id }, 'task expired while it was claimed');
+  observer.ended({ model: submission.model.name, state: 'EXPIRED', totalMs: at - submission.submittedAt });
+  return true;
+}
+
 /** One try of a claim. A task that was never begun and whose time is over, perhaps since the try before, ends instead. */
 async function claimInTime(
   store: TaskStore,
   { submission, delivery }: HeldTask,
   change: Change,
 ): Promise<number | 'EXPIRED' | undefined> {
-  const { id, expiresAt = Number.POSITIVE_INFINITY } = submission;
-  const at = Date.now();
-  if (delivery.attemptsBefore === 0 && expiresAt <= at) {
+  const { id } = submission;
+  if (delivery.attemptsBefore === 0 && isOver(submission)) {
     // Where it was begun, or has ended, the store says no and the claim decides.
-    const expired = await store.transition(id, { to: 'EXPIRED', at, submission });
+    const expired = await store.transition(id, { to: 'EXPIRED', at: Date.now(), submission });
     if (expired !== undefined) return 'EXPIRED';
   }
   return store.transition(id, change);
