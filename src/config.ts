@@ -18,6 +18,8 @@ export interface Config {
   embedded: boolean;
   modelsDir: string;
   workerSlots: number;
+  /** What the loaded models of a worker may take. */
+  modelMemoryBytes: number;
   apiKeys: ApiKeys;
   /** Something in front checks who asks: any address, any name. */
   allowUnauthenticated: boolean;
@@ -67,6 +69,7 @@ export function readConfig(command: Command, env: Record<string, string | undefi
     embedded: value.BROKER_URL === 'memory:',
     modelsDir: value.MODELS_DIR,
     workerSlots: value.WORKER_SLOTS,
+    modelMemoryBytes: value.MODEL_MEMORY_MB * 1024 * 1024,
     apiKeys,
     allowUnauthenticated: value.ALLOW_UNAUTHENTICATED,
     corsOrigins: value.CORS_ORIGINS,
@@ -79,6 +82,11 @@ export function readConfig(command: Command, env: Record<string, string | undefi
     otlpEndpoint: value.OTEL_EXPORTER_OTLP_ENDPOINT,
     serviceName: value.OTEL_SERVICE_NAME ?? `foretell-${command}`,
   };
+}
+
+/** What a process of ours is started with: this one's own environment, and these where that says nothing of them. */
+export function childEnvironment(defaults: Record<string, string>): NodeJS.ProcessEnv {
+  return { ...defaults, ...process.env };
 }
 
 function gotOf(name: string, given: Record<string, string | undefined>): string {

@@ -1,4 +1,4 @@
-import { availableParallelism } from 'node:os';
+import { availableParallelism, totalmem } from 'node:os';
 import { z } from 'zod';
 import { LOG_LEVELS } from './log.ts';
 
@@ -77,6 +77,9 @@ export const settings = {
   WORKER_SLOTS: integer(1, 256)
     .default(availableParallelism())
     .describe('inference processes of a worker; default: one per core'),
+  MODEL_MEMORY_MB: integer(1, 1_048_576)
+    .default(halfOfMemoryMb())
+    .describe('MiB that the loaded models of a worker may take; default: half of what the machine or container has'),
   API_KEYS: z
     .string()
     .optional()
@@ -109,11 +112,20 @@ export const settings = {
     .describe('debug, info, warn, error, silent'),
 } as const;
 
+/** A container's limit, where there is one, is less than what the machine has; where there is none, Node gives 0 or an absurd number. */
+function halfOfMemoryMb(): number {
+  const bytes = Math.min(totalmem(), process.constrainedMemory() || Number.POSITIVE_INFINITY);
+  return Math.max(1, Math.floor(bytes / 2 / 1024 / 1024));
+}
+
+/** Defaults that differ from machine to machine. */
+const SHOWN: Record<string, string> = { WORKER_SLOTS: 'cores', MODEL_MEMORY_MB: 'half' };
+
 /** The table of settings, for `--help` and the README. */
 export function describeSettings(): { name: string; default: string; description: string }[] {
   return Object.entries(settings).map(([name, setting]) => {
     const fallback = setting.safeParse(undefined);
     const shown = fallback.success && fallback.data !== undefined ? String(fallback.data) : '';
-    return { name, default: name === 'WORKER_SLOTS' ? 'cores' : shown, description: setting.description ?? '' };
+    return { name, default: SHOWN[name] ?? shown, description: setting.description ?? '' };
   });
 }

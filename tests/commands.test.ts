@@ -49,6 +49,7 @@ const WRONG: [Settings, string, Command?][] = [
   [{ BROKER_URL: ELSEWHERE.BROKER_URL }, 'STORE_URL', 'api'],
   [{ STORE_URL: ELSEWHERE.STORE_URL }, 'BROKER_URL', 'worker'],
   [{ WORKER_SLOTS: '0' }, 'WORKER_SLOTS'],
+  [{ MODEL_MEMORY_MB: '2GB' }, 'MODEL_MEMORY_MB'],
   [{ API_KEYS: 'alice:short' }, 'API_KEYS'],
   [{ API_KEYS: KEY }, 'API_KEYS'],
   [{ API_KEYS: ' , ' }, 'API_KEYS'],

@@ -21,7 +21,7 @@ export interface OpenWorker {
 /** A worker with its inference processes: inspects the models, announces them, and takes their predictions. */
 export async function openWorker(config: Config, services: Services, log: Log): Promise<OpenWorker> {
   const { broker, registry, metrics } = services;
-  const pool = createInferencePool({ slots: config.workerSlots, log });
+  const pool = createInferencePool({ slots: config.workerSlots, memoryBytes: config.modelMemoryBytes, log });
   const repository = await openModelRepository({ modelsDir: config.modelsDir, pool, log }).catch(
     async (error: unknown) => {
       await pool.close();
@@ -50,7 +50,12 @@ export async function openWorker(config: Config, services: Services, log: Log): 
     log,
   });
   const unwatch = repository.watch(inBackground(announce, log));
-  metrics.observe({ ...worker.observed, inferenceRestarts: pool.restarts, modelFaults: repository.faults });
+  metrics.observe({
+    ...worker.observed,
+    inferenceRestarts: pool.restarts,
+    sessions: pool.sessions,
+    modelFaults: repository.faults,
+  });
   return {
     repository,
     pool,

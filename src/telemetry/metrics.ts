@@ -2,6 +2,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client';
 import { type ErrorCode, ifUnavailable } from '../errors.ts';
 import type { TaskState } from '../task.ts';
+import { createModelLabel, type ModelLabel } from './model-label.ts';
 
 /** The connections that come back by themselves, each of which may do so unnoticed by anybody but a counter. */
 export const CONNECTIONS = ['broker publishing', 'broker consuming', 'redis commands', 'redis subscriber'] as const;
@@ -55,14 +56,12 @@ export interface Observed {
   modelFaults(): readonly { model?: string | undefined }[];
   /** Inference processes that had to be replaced so far. */
   inferenceRestarts(): number;
+  /** The models that inference processes have loaded, each in as many of them as it ran in; loads and evictions so far. */
+  sessions(): { loaded: number; bytes: number; loads: number; evictions: number };
 }
 
 /** A scrape waits no longer for the broker: Prometheus gives up the whole of it after ten seconds. */
 const DEPTHS_MS = 1_000;
-
-/** Names of models that get series of their own; those beyond share one, so that the series have a bound. */
-const MODELS_MAX = 500;
-const OTHER_MODELS = 'other';
 
 /** Seconds. From a worker that is idle to a night's backlog. */
 const WAIT_BUCKETS = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 1_800, 7_200];
@@ -133,19 +132,6 @@ function processRegistry(): Registry {
   return ofProcess;
 }
 
-type ModelLabel = (model: string | undefined) => string;
-
-/** An empty label is one that is not there. */
-function createModelLabel(): ModelLabel {
-  const known = new Set<string>();
-  return (model = '') => {
-    if (model === '' || known.has(model)) return model;
-    if (known.size === MODELS_MAX) return OTHER_MODELS;
-    known.add(model);
-    return model;
-  };
-}
-
 /** Two machines' clocks differ: a task may seem to be claimed before it was submitted. */
 function seconds(ms: number): number {
   return Math.max(0, ms) / 1_000;
@@ -153,7 +139,7 @@ function seconds(ms: number): number {
 
 function observe(registry: Registry, observed: Partial<Observed>, labelOf: ModelLabel): void {
   const registers = [registry];
-  const { queueDepths, tasksInHand, modelFaults, inferenceRestarts } = observed;
+  const { queueDepths, tasksInHand, modelFaults, sessions } = observed;
   const gauge = (name: string, help: string, read: (() => number) | undefined) => {
     if (!read) return;
     registry.removeSingleMetric(name);
@@ -166,22 +152,30 @@ function observe(registry: Registry, observed: Partial<Observed>, labelOf: Model
       },
     });
   };
+  const counter = (name: string, help: string, read: (() => number) | undefined) => {
+    if (!read) return;
+    registry.removeSingleMetric(name);
+    new Counter({
+      name,
+      help,
+      registers,
+      collect() {
+        this.reset();
+        this.inc(read());
+      },
+    });
+  };
   gauge('foretell_open_subscriptions', 'Subscriptions that are open.', observed.openSubscriptions);
   gauge('foretell_task_listeners', 'Listeners for changes of tasks.', observed.taskListeners);
   gauge('foretell_held_deliveries', 'Deliveries that are not settled yet.', observed.heldDeliveries);
   gauge('foretell_held_bytes', 'Bytes of the deliveries that are not settled yet.', observed.heldBytes);
-  if (inferenceRestarts) {
-    registry.removeSingleMetric('foretell_inference_restarts_total');
-    new Counter({
-      name: 'foretell_inference_restarts_total',
-      help: 'Inference processes that had to be replaced.',
-      registers,
-      collect() {
-        this.reset();
-        this.inc(inferenceRestarts());
-      },
-    });
-  }
+  const restartsHelp = 'Inference processes that had to be replaced.';
+  counter('foretell_inference_restarts_total', restartsHelp, observed.inferenceRestarts);
+  gauge('foretell_sessions', 'Sessions of loaded models.', sessions && (() => sessions().loaded));
+  gauge('foretell_session_bytes', 'Bytes that loaded models hold.', sessions && (() => sessions().bytes));
+  counter('foretell_session_loads_total', 'Models that were loaded.', sessions && (() => sessions().loads));
+  const evictionsHelp = 'Sessions that made room for others.';
+  counter('foretell_session_evictions_total', evictionsHelp, sessions && (() => sessions().evictions));
   if (tasksInHand) {
     registry.removeSingleMetric('foretell_tasks_in_hand');
     new Gauge({

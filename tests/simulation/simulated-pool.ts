@@ -89,6 +89,7 @@ export function createSimulatedPool(
     },
     inspect: () => Promise.reject(new Error('nothing to inspect')),
     restarts: () => 0,
+    sessions: () => ({ loaded: 0, bytes: 0, loads: 0, evictions: 0 }),
     pids: () => [],
     close: async () => undefined,
   };

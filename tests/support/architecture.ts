@@ -8,7 +8,7 @@ const DOORS: Record<string, RegExp> = {
   amqplib: /^src\/broker\/amqp[\w-]*\.ts$/,
   ioredis: /^src\/store\/redis[\w-]*\.ts$/,
   'graphql-redis-subscriptions': /^src\/store\/redis[\w-]*\.ts$/,
-  'onnxruntime-node': /^workers\/inference\/inference-process\.ts$/,
+  'onnxruntime-node': /^workers\/inference\/onnx-session\.ts$/,
   graphql: /^src\/graphql\//,
   'graphql-yoga': /^src\/graphql\//,
   '@graphql-yoga/render-graphiql': /^src\/graphql\//,

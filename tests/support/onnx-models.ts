@@ -105,3 +105,27 @@ export function signs(): Buffer {
     initializers: [floats('one', [1], [])],
   });
 }
+
+/** `y = x · w` for a matrix of as many MiB: a model that takes memory. `x` and `y` are FP32 `[batch, 512]`. */
+export function weighing(mib: number): Buffer {
+  const columns = mib * 512;
+  return onnxModel({
+    inputs: [value('x', 'FP32', ['batch', 512])],
+    outputs: [value('y', 'FP32', ['batch', columns])],
+    nodes: [{ op: 'MatMul', inputs: ['x', 'w'], outputs: ['y'] }],
+    initializers: [{ name: 'w', datatype: 'FP32', shape: [512, columns], data: new Uint8Array(mib * 1024 * 1024) }],
+  });
+}
+
+/** `y` is the sum of as many ones as `n INT64 [batch]` says in its first row, which a run holds all at once: 4 bytes each. */
+export function hoards(): Buffer {
+  return onnxModel({
+    inputs: [value('n', 'INT64', ['batch'])],
+    outputs: [value('y', 'FP32', [1])],
+    nodes: [
+      { op: 'ConstantOfShape', inputs: ['n'], outputs: ['ones'], attributes: { value: floats('', [1]) } },
+      { op: 'Relu', inputs: ['ones'], outputs: ['held'] },
+      { op: 'ReduceSum', inputs: ['held'], outputs: ['y'], attributes: { keepdims: 1 } },
+    ],
+  });
+}

@@ -27,8 +27,11 @@ export interface OnnxGraph {
   outputs: OnnxValue[];
   nodes: OnnxNode[];
   /** Constants of the graph. */
-  initializers?: Tensor[];
+  initializers?: OnnxConstant[];
 }
+
+/** With a location, its data are the whole of that file, beside the model's. */
+export type OnnxConstant = Tensor & { location?: string };
 
 const OPSET = 17;
 const IR_VERSION = 8;
@@ -91,8 +94,10 @@ function attributeFields(attribute: OnnxAttribute): Buffer[] {
   return [Buffer.concat([varint((2n << 3n) | 5n), float]), type(1)];
 }
 
-function tensorFields({ name, datatype, shape, data }: Tensor): Buffer[] {
-  const values = Array.isArray(data) ? data.map((string) => text(6, string)) : [bytes(9, data)];
+function tensorFields({ name, datatype, shape, data, location }: OnnxConstant): Buffer[] {
+  const inside = Array.isArray(data) ? data.map((string) => text(6, string)) : [bytes(9, data)];
+  const outside = location === undefined ? [] : [message(13, [text(1, 'location'), text(2, location)]), int(14, 1)];
+  const values = location === undefined ? inside : outside;
   return [...shape.map((dimension) => int(1, dimension)), int(2, ELEMENT_TYPES[datatype]), ...values, text(8, name)];
 }
 

@@ -4,7 +4,6 @@ import { readFileSync } from 'node:fs';
 import { writeFile } from 'node:fs/promises';
 import { describe, expect, onTestFinished, test } from 'vitest';
 import { createLog } from '../../src/log.ts';
-import type { ModelFile } from '../../workers/inference/inference-messages.ts';
 import { createInferencePool, type InferencePool } from '../../workers/inference/inference-pool.ts';
 import { modelFile } from '../support/models-dir.ts';
 import { FOR_EVER, identity, slow } from '../support/onnx-models.ts';
@@ -81,18 +80,6 @@ describe('a process', () => {
     await own.run(model, [tensor('x', 'FP32', [1])], SOON);
     await writeFile(model.file, 'what would not load');
     expect((await own.run(model, [tensor('x', 'FP32', [1])], SOON)).outputs).toHaveLength(1);
-  });
-
-  test('keeps no more than 64 of them, those that were used last', async () => {
-    const own = ownPool();
-    const onnx = identity('FP32', ['n']);
-    const models = await Promise.all(Array.from({ length: 65 }, () => modelFile(onnx)));
-    const run = (model: ModelFile | undefined) => model && own.run(model, [tensor('x', 'FP32', [1])], SOON);
-    const [first, second] = models;
-    for (const model of [...models.slice(0, 64), first, ...models.slice(64)]) await run(model);
-    for (const { file } of models) await writeFile(file, 'what would not load');
-    await expect(run(second)).rejects.toThrow('changed since it was announced');
-    expect((await run(first))?.outputs).toHaveLength(1);
   });
 
   test('goes on through the Ctrl-C that its worker drains after', async () => {

@@ -90,12 +90,17 @@ test('what is observed is read at each scrape, and what nobody gave is left out'
   metrics.observe({
     openSubscriptions: () => subscriptions,
     inferenceRestarts: () => 2,
+    sessions: () => ({ loaded: 3, bytes: 4_096, loads: 9, evictions: 6 }),
     tasksInHand: () => tasks,
     queueDepths: async () => [{ model: 'iris', lane: 'high', messages: 7 }],
   });
   const first = await scrape(metrics);
   expect(first.get('foretell_open_subscriptions')).toBe(3);
   expect(first.get('foretell_inference_restarts_total')).toBe(2);
+  expect(first.get('foretell_sessions')).toBe(3);
+  expect(first.get('foretell_session_bytes')).toBe(4_096);
+  expect(first.get('foretell_session_loads_total')).toBe(9);
+  expect(first.get('foretell_session_evictions_total')).toBe(6);
   expect(first.get('foretell_tasks_in_hand{model="iris",state="RUNNING"}')).toBe(4);
   expect(first.get('foretell_queue_messages{model="iris",lane="high"}')).toBe(7);
   expect([...first.keys()].filter((name) => name.startsWith('foretell_held'))).toEqual([]);

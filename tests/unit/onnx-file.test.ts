@@ -1,9 +1,13 @@
-import { writeFile } from 'node:fs/promises';
-import { join } from 'node:path';
-import { expect, test } from 'vitest';
-import { declaredValues } from '../../workers/inference/onnx-file.ts';
+import { stat, writeFile } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
+import { expect, onTestFinished, test } from 'vitest';
+import { createLog } from '../../src/log.ts';
+import { createInferencePool } from '../../workers/inference/inference-pool.ts';
+import { digestOf, sizeOf } from '../../workers/inference/model-file.ts';
+import { declaredValues, externalFiles } from '../../workers/inference/onnx-file.ts';
 import { modelsDir } from '../support/models-dir.ts';
 import { floats, onnxModel, value } from '../support/onnx.ts';
+import { contents, tensor } from '../support/tensors.ts';
 
 async function written(content: Buffer): Promise<string> {
   const file = join(await modelsDir({}), 'model.onnx');
@@ -34,4 +38,28 @@ test('an empty file declares nothing, and what is no ONNX is refused', async () 
     'protocol buffers',
   );
   await expect(async () => declaredValues(await written(Buffer.from([0x07])))).rejects.toThrow('at byte 0');
+});
+
+test('files beside the model that hold its weights are found, and count in its size, as ONNX Runtime reads them', async () => {
+  const weights = floats('weights', [1, 2, 3, 4]);
+  const file = await written(
+    onnxModel({
+      inputs: [value('x', 'FP32', ['batch', 4])],
+      outputs: [value('y', 'FP32', ['batch', 4])],
+      nodes: [
+        { op: 'Mul', inputs: ['x', 'weights'], outputs: ['scaled'] },
+        { op: 'Add', inputs: ['scaled', 'bias'], outputs: ['y'] },
+      ],
+      initializers: [{ ...weights, location: 'weights.bin' }, floats('bias', [1, 1, 1, 1])],
+    }),
+  );
+  await expect(sizeOf(file)).rejects.toThrow('weights.bin');
+  await writeFile(join(dirname(file), 'weights.bin'), Buffer.from(Float32Array.of(1, 2, 3, 4).buffer));
+  expect(externalFiles(file)).toEqual(['weights.bin']);
+  expect(await sizeOf(file)).toBe((await stat(file)).size + 16);
+  const pool = createInferencePool({ slots: 1, log: createLog('silent', 'test') });
+  onTestFinished(() => pool.close());
+  const model = { file, digest: await digestOf(file) };
+  const { outputs } = await pool.run(model, [tensor('x', 'FP32', [1, 1, 1, 1], [1, 4])], { timeoutMs: 60_000 });
+  expect(contents(outputs)).toEqual({ y: { shape: [1, 4], elements: [2, 3, 4, 5] } });
 });

@@ -1,11 +1,20 @@
 import { type ChildProcess, fork } from 'node:child_process';
-import type { InferenceAnswer, InferenceReply, InferenceRequest } from './inference-messages.ts';
+import { childEnvironment } from '../../src/config.ts';
+import type { InferenceAnswer, InferenceReply, InferenceRequest, Noted } from './inference-messages.ts';
 import { RunError } from './run-error.ts';
+import type { SessionsReport } from './sessions.ts';
 
 /** Node and ONNX Runtime start in a tenth of a second; this is a machine on its knees. */
 const BOOT_TIMEOUT_MS = 60_000;
 /** A process that is idle hears at once what it is asked; one that was stopped from outside does not. */
 const HEARD_TIMEOUT_MS = 10_000;
+/**
+ * glibc keeps what is freed, more of it the larger it was, so that a process that has loaded and released models would hold up to
+ * twice what they need. A threshold that is set stays as it is, and what is freed goes back. Weights and activations are
+ * in ONNX Runtime's own arenas, so that no run is slower for it.
+ */
+const MALLOC = { MALLOC_TRIM_THRESHOLD_: String(1024 * 1024) };
+
 /** Hashing and loading a model, of gigabytes from a slow disk if need be, before its run begins. */
 const LOAD_TIMEOUT_MS = 300_000;
 
@@ -16,6 +25,8 @@ interface Events {
   onReady(): void;
   /** It is gone, for this reason; called once. */
   onExit(how: string): void;
+  /** It has something to say that concerns no answer. */
+  onNoted(noted: Noted): void;
 }
 
 export interface AskOptions {
@@ -38,13 +49,17 @@ export class InferenceChild {
   #timer: NodeJS.Timeout | undefined;
   /** Why it is being killed. */
   #fault: string | undefined;
+  /** As of its latest answer. */
+  #sessions: SessionsReport = { loaded: 0, bytes: 0, loads: 0, evictions: 0 };
 
-  constructor(events: Events) {
+  /** `memoryBytes` is what it may take on for its sessions. */
+  constructor(memoryBytes: number, events: Events) {
     this.#events = events;
-    this.#process = fork(new URL('inference-process.ts', import.meta.url), {
+    this.#process = fork(new URL('inference-process.ts', import.meta.url), [String(memoryBytes)], {
       serialization: 'advanced',
       // Not what this process was started with: the port of an inspector, for one, is taken.
-      execArgv: [],
+      execArgv: ['--expose-gc'],
+      env: childEnvironment(MALLOC),
       stdio: ['ignore', 'ignore', 'inherit', 'ipc'],
     });
     this.#process.on('message', (reply: InferenceReply) => this.#hear(reply));
@@ -59,6 +74,10 @@ export class InferenceChild {
 
   get pid(): number | undefined {
     return this.#process.pid;
+  }
+
+  get sessions(): SessionsReport {
+    return this.#sessions;
   }
 
   /**
@@ -85,8 +104,8 @@ export class InferenceChild {
     }
   }
 
-  kill(): void {
-    this.#kill('the worker closed it');
+  kill(why: string): void {
+    this.#kill(why);
   }
 
   #hear(reply: InferenceReply): void {
@@ -97,10 +116,12 @@ export class InferenceChild {
       if (this.#asked) this.#limit(LOAD_TIMEOUT_MS, 'loading the model');
     } else if (reply.type === 'running') {
       if (this.#asked) this.#limit(this.#asked.timeoutMs, 'the run');
-    } else if (reply.type === 'failed') {
-      this.#settle()?.reject(new RunError('MODEL_ERROR', reply.message));
+    } else if (reply.type === 'noted') {
+      this.#events.onNoted(reply);
     } else {
-      this.#settle()?.resolve(reply);
+      this.#sessions = reply.sessions;
+      if (reply.type === 'failed') this.#settle()?.reject(new RunError('MODEL_ERROR', reply.message));
+      else this.#settle()?.resolve(reply);
     }
   }
 

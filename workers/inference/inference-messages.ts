@@ -1,5 +1,6 @@
 import type { OnnxTensor } from '../../src/models/signature.ts';
 import type { Tensor } from '../../src/tensor.ts';
+import type { SessionsReport } from './sessions.ts';
 
 /** A model file as it was when it was announced. */
 export interface ModelFile {
@@ -21,9 +22,17 @@ export type InferenceRequest =
 
 /**
  * What an inference process says: once `ready`, then for each request `heard` at once, (`running`, when the model is loaded, and)
- * an answer.
+ * an answer. What it noted is for the log, at any time.
  */
-export type InferenceReply = { type: 'ready' } | { type: 'heard' } | { type: 'running' } | InferenceAnswer;
+export type InferenceReply = { type: 'ready' } | { type: 'heard' } | { type: 'running' } | Noted | Reported;
+
+export interface Noted {
+  type: 'noted';
+  message: string;
+  fields: Record<string, unknown>;
+}
+
+export type Reported = InferenceAnswer & { sessions: SessionsReport };
 
 export type InferenceAnswer =
   | { type: 'inspected'; signature: OnnxSignature }

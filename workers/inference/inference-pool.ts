@@ -5,6 +5,7 @@ import type { Answered, AskOptions } from './inference-child.ts';
 import type { InferenceRequest, ModelFile, OnnxSignature } from './inference-messages.ts';
 import { InferenceSlot } from './inference-slot.ts';
 import { RunError } from './run-error.ts';
+import type { SessionsReport } from './sessions.ts';
 
 /** The inference processes of a worker: each runs one batch at a time; one that dies or has to be killed is replaced. */
 export interface InferencePool {
@@ -22,6 +23,8 @@ export interface InferencePool {
   inspect(model: ModelFile): Promise<OnnxSignature>;
   /** Processes that had to be replaced so far. */
   restarts(): number;
+  /** The models that its processes have loaded, each in as many of them as it ran in. */
+  sessions(): SessionsReport;
   pids(): number[];
   /** Kills every process, busy or not; resolves when they are gone. */
   close(): Promise<void>;
@@ -39,7 +42,18 @@ interface Waiting {
   reject(reason: unknown): void;
 }
 
-export function createInferencePool({ slots: count, log }: { slots: number; log: Log }): InferencePool {
+const MEMORY_BYTES = 4 * 1024 * 1024 * 1024;
+
+export interface InferencePoolOptions {
+  /** Processes. */
+  slots: number;
+  /** What all of them together may take on for the models that they have loaded, shared out evenly. @default 4 GiB */
+  memoryBytes?: number;
+  log: Log;
+}
+
+export function createInferencePool(options: InferencePoolOptions): InferencePool {
+  const { slots: count, memoryBytes = MEMORY_BYTES, log } = options;
   // As many as its callers have asked for and not been answered: they wait for each other.
   const waiting: Waiting[] = [];
   const listeners = new Set<() => void>();
@@ -50,7 +64,8 @@ export function createInferencePool({ slots: count, log }: { slots: number; log:
     if (next) next.begin(slot);
     else for (const listener of listeners) listener();
   };
-  const slots = Array.from({ length: count }, () => new InferenceSlot(onIdle, log));
+  const slotOptions = { memoryBytes: Math.floor(memoryBytes / count), onIdle, log };
+  const slots = Array.from({ length: count }, () => new InferenceSlot(slotOptions));
 
   function ask(request: InferenceRequest, options: AskOptions): Promise<Answered> {
     const { signal } = options;
@@ -88,6 +103,7 @@ export function createInferencePool({ slots: count, log }: { slots: number; log:
       return answer.signature;
     },
     restarts: () => slots.reduce((sum, { restarts }) => sum + restarts, 0),
+    sessions: () => slots.map((slot) => slot.sessions).reduce(sumOf),
     pids: () => slots.flatMap(({ pid }) => pid ?? []),
     async close() {
       closed = true;
@@ -99,4 +115,13 @@ export function createInferencePool({ slots: count, log }: { slots: number; log:
 
 function closedError(): RunError {
   return new RunError('WORKER_LOST', 'the worker has closed its inference processes');
+}
+
+function sumOf(one: SessionsReport, other: SessionsReport): SessionsReport {
+  return {
+    loaded: one.loaded + other.loaded,
+    bytes: one.bytes + other.bytes,
+    loads: one.loads + other.loads,
+    evictions: one.evictions + other.evictions,
+  };
 }

@@ -3,15 +3,23 @@ import type { Log } from '../../src/log.ts';
 import { type Answered, type AskOptions, InferenceChild } from './inference-child.ts';
 import type { InferenceRequest } from './inference-messages.ts';
 import { RunError } from './run-error.ts';
+import type { SessionsReport } from './sessions.ts';
 
 /** Pause before a process is started again that ended without having been asked anything: doubled each time, with jitter. */
 const RESTART_DELAY_MS = 100;
 const RESTART_DELAY_MS_MAX = 30_000;
 
-/** A place for one inference process, which is replaced when it ends. */
+export interface InferenceSlotOptions {
+  /** What a process may take on for its sessions. */
+  memoryBytes: number;
+  /** Called each time that the slot can be asked again. */
+  onIdle(slot: InferenceSlot): void;
+  log: Log;
+}
+
+/** A place for one inference process, which is replaced when it ends, and while it is idle when it holds too much. */
 export class InferenceSlot {
-  readonly #onIdle: (slot: InferenceSlot) => void;
-  readonly #log: Log;
+  readonly #options: InferenceSlotOptions;
   readonly #gone = Promise.withResolvers<void>();
   #child: InferenceChild | undefined;
   #state: 'starting' | 'idle' | 'busy' | 'closed' = 'starting';
@@ -19,11 +27,11 @@ export class InferenceSlot {
   #failures = 0;
   #restarts = 0;
   #restart: NodeJS.Timeout | undefined;
+  /** Of the processes that were here before. */
+  #before = { loads: 0, evictions: 0 };
 
-  /** `onIdle` is called each time that the slot can be asked again. */
-  constructor(onIdle: (slot: InferenceSlot) => void, log: Log) {
-    this.#onIdle = onIdle;
-    this.#log = log;
+  constructor(options: InferenceSlotOptions) {
+    this.#options = options;
     this.#start();
   }
 
@@ -37,6 +45,12 @@ export class InferenceSlot {
 
   get restarts(): number {
     return this.#restarts;
+  }
+
+  /** Loads and evictions are counted over all its processes. */
+  get sessions(): SessionsReport {
+    const { loaded = 0, bytes = 0, loads = 0, evictions = 0 } = this.#child?.sessions ?? {};
+    return { loaded, bytes, loads: this.#before.loads + loads, evictions: this.#before.evictions + evictions };
   }
 
   /** Asks the process one thing; only while `isIdle`. */
@@ -59,23 +73,37 @@ export class InferenceSlot {
   async close(): Promise<void> {
     this.#state = 'closed';
     clearTimeout(this.#restart);
-    if (this.#child) this.#child.kill();
+    if (this.#child) this.#child.kill('the worker closed it');
     else this.#gone.resolve();
     await this.#gone.promise;
   }
 
   #start(): void {
-    this.#child = new InferenceChild({ onReady: () => this.#becomeIdle(), onExit: (how) => this.#replace(how) });
+    const { memoryBytes, log } = this.#options;
+    const child = new InferenceChild(memoryBytes, {
+      onReady: () => this.#becomeIdle(),
+      onExit: (how) => this.#replace(how),
+      onNoted: ({ message, fields }) => log.warn({ inferencePid: child.pid, ...fields }, message),
+    });
+    this.#child = child;
   }
 
   #becomeIdle(): void {
     if (this.#state === 'closed') return;
+    const worn = this.#child?.sessions.worn;
+    if (worn !== undefined) {
+      // Nothing runs in it, so nobody is charged.
+      this.#child?.kill(worn);
+      return;
+    }
     this.#state = 'idle';
-    this.#onIdle(this);
+    this.#options.onIdle(this);
   }
 
   #replace(how: string): void {
     const inferencePid = this.pid;
+    const { loads, evictions } = this.sessions;
+    this.#before = { loads, evictions };
     this.#child = undefined;
     if (this.#state === 'closed') {
       this.#gone.resolve();
@@ -85,7 +113,7 @@ export class InferenceSlot {
     const delayMs = this.#state === 'busy' ? 0 : restartDelayMs(this.#failures++);
     this.#state = 'starting';
     this.#restarts += 1;
-    this.#log.warn({ inferencePid, how, delayMs }, 'inference process ended');
+    this.#options.log.warn({ inferencePid, how, delayMs }, 'inference process ended');
     this.#restart = setTimeout(() => this.#start(), delayMs);
   }
 }

@@ -1,10 +1,39 @@
 import { createHash } from 'node:crypto';
-import { createReadStream } from 'node:fs';
-import { pipeline } from 'node:stream/promises';
+import { open, stat } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
+import { externalFiles } from './onnx-file.ts';
 
-/** The SHA-256 of a file in hexadecimal, read as a stream: models may be larger than what one wants in memory twice. */
+const CHUNK_BYTES = 1024 * 1024;
+
+/** The SHA-256 of a file in hexadecimal, read piece by piece into one place: models may be larger than what one wants in memory twice. */
 export async function digestOf(file: string): Promise<string> {
   const hash = createHash('sha256');
-  await pipeline(createReadStream(file), hash);
-  return hash.digest('hex');
+  const chunk = Buffer.allocUnsafe(CHUNK_BYTES);
+  const handle = await open(file);
+  try {
+    let { bytesRead } = await handle.read(chunk);
+    while (bytesRead > 0) {
+      hash.update(chunk.subarray(0, bytesRead));
+      ({ bytesRead } = await handle.read(chunk));
+    }
+    return hash.digest('hex');
+  } finally {
+    await handle.close();
+  }
+}
+
+/** Bytes of a model's file, and of those beside it that hold its weights. */
+export async function sizeOf(file: string): Promise<number> {
+  const paths = [file, ...externalFilesOf(file).map((name) => join(dirname(file), name))];
+  const sizes = await Promise.all(paths.map((path) => stat(path).then(({ size }) => size)));
+  return sizes.reduce((sum, size) => sum + size, 0);
+}
+
+/** What is wrong with the file is for ONNX Runtime to say. */
+function externalFilesOf(file: string): string[] {
+  try {
+    return externalFiles(file);
+  } catch {
+    return [];
+  }
 }

@@ -21,27 +21,34 @@ interface Field {
  * gigabytes. Field numbers: onnx.proto. Throws where the file is no protocol buffers message.
  */
 export function declaredValues(file: string): Map<string, DeclaredValue> {
-  const descriptor = openSync(file, 'r');
-  try {
-    const read = (position: number, length: number) => {
-      const buffer = Buffer.alloc(length);
-      return buffer.subarray(0, readSync(descriptor, buffer, 0, length, position));
-    };
-    const whole = { number: 0, value: 0, start: 0, end: Number.POSITIVE_INFINITY };
-    const values = new Map<string, DeclaredValue>();
-    for (const graph of fieldsOf(read, whole, GRAPH)) {
-      for (const value of fieldsOf(read, graph, GRAPH_INPUT, GRAPH_OUTPUT)) {
-        const [name] = fieldsOf(read, value, VALUE_NAME);
-        if (name) values.set(read(name.start, name.end - name.start).toString(), declaredValue(read, value));
-      }
-    }
-    return values;
-  } finally {
-    closeSync(descriptor);
-  }
+  return readGraph(file, (read, graph) => {
+    const values = fieldsOf(read, graph, GRAPH_INPUT, GRAPH_OUTPUT).flatMap((value): [string, DeclaredValue][] =>
+      fieldsOf(read, value, VALUE_NAME).map((name) => [textIn(read, name), declaredValue(read, value)]),
+    );
+    return new Map(values);
+  });
+}
+
+/** The files beside an ONNX file that hold its weights, as it names them: none where it holds them itself. Throws likewise. */
+export function externalFiles(file: string): string[] {
+  return readGraph(file, (read, graph) => {
+    const entries = fieldsOf(read, graph, GRAPH_INITIALIZER).flatMap((tensor) =>
+      fieldsOf(read, tensor, TENSOR_EXTERNAL_DATA),
+    );
+    const locations = entries.filter((entry) =>
+      fieldsOf(read, entry, ENTRY_KEY).some((key) => textIn(read, key) === 'location'),
+    );
+    return [
+      ...new Set(locations.flatMap((entry) => fieldsOf(read, entry, ENTRY_VALUE).map((value) => textIn(read, value)))),
+    ];
+  });
 }
 
 const GRAPH = 7;
+const GRAPH_INITIALIZER = 5;
+const TENSOR_EXTERNAL_DATA = 13;
+const ENTRY_KEY = 1;
+const ENTRY_VALUE = 2;
 const GRAPH_INPUT = 11;
 const GRAPH_OUTPUT = 12;
 const VALUE_NAME = 1;
@@ -51,6 +58,26 @@ const TENSOR_ELEMENT_TYPE = 1;
 const TENSOR_SHAPE = 2;
 
 type Read = (position: number, length: number) => Buffer;
+
+function readGraph<T>(file: string, use: (read: Read, graph: Field) => T): T {
+  const descriptor = openSync(file, 'r');
+  try {
+    const read = (position: number, length: number) => {
+      const buffer = Buffer.alloc(length);
+      return buffer.subarray(0, readSync(descriptor, buffer, 0, length, position));
+    };
+    const whole = { number: 0, value: 0, start: 0, end: Number.POSITIVE_INFINITY };
+    // A file without a graph has none of what is asked for.
+    const [graph = { ...whole, end: 0 }] = fieldsOf(read, whole, GRAPH);
+    return use(read, graph);
+  } finally {
+    closeSync(descriptor);
+  }
+}
+
+function textIn(read: Read, { start, end }: Field): string {
+  return read(start, end - start).toString();
+}
 
 function declaredValue(read: Read, value: Field): DeclaredValue {
   const tensors = fieldsOf(read, value, VALUE_TYPE).flatMap((type) => fieldsOf(read, type, TYPE_TENSOR));
