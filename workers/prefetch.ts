@@ -39,7 +39,7 @@ export function prefetchMax(model: Pick<LoadedModel, 'manifest' | 'served'>, slo
  * How many deliveries a worker takes at once from each of a model's queues, so that it hoards nothing which another worker could
  * run: what is in its runs, and what begins in the next two seconds, but always one more run. A run may grow to twice what it
  * was (to a full batch, where the model waits for that): a batch is no larger than what was taken. Before the first run it is a
- * batch for each slot.
+ * batch for each slot. Where the manifest lets only so many begin, no more than that.
  */
 export function prefetchAt(
   pace: Pace | undefined,
@@ -51,7 +51,9 @@ export function prefetchAt(
   const mayGrow = model.manifest.maxDelayMs > 0 ? maxBatch : 2 * (pace?.batchSize ?? maxBatch);
   const runs = pace ? concurrency * Math.max(1, AHEAD_MS / pace.runMs) + 1 : concurrency;
   const tasks = Math.ceil(runs * Math.min(maxBatch, mayGrow));
-  return Math.min(prefetchMax(model, slots), Math.max(concurrency + 1, tasks));
+  const { maxStartsPerSecond = Number.POSITIVE_INFINITY } = model.manifest;
+  const beginning = Math.ceil((maxStartsPerSecond * AHEAD_MS) / 1_000);
+  return Math.min(prefetchMax(model, slots), Math.max(concurrency + 1, tasks), beginning);
 }
 
 /** Whether a prefetch is so wrong that it is worth another consumer: a pace varies, and each change costs two channels. */

@@ -5,7 +5,8 @@ import type { RunResult } from '../src/task.ts';
 import type { Tracing } from '../src/telemetry/tracing.ts';
 import { taskAttributes } from '../src/telemetry/tracing-attributes.ts';
 import { joinInputs, rowsOf, splitOutputs } from './batching/batch-tensors.ts';
-import { type Batcher, type BatchLimits, createBatcher } from './batching/batcher.ts';
+import { type Batcher, type BatchLimits, createBatcher, type TakenBatch } from './batching/batcher.ts';
+import { createStartRates, type StartRates } from './batching/start-rate.ts';
 import type { InferencePool } from './inference/inference-pool.ts';
 import { RunError } from './inference/run-error.ts';
 import { concurrencyOf } from './prefetch.ts';
@@ -60,7 +61,8 @@ export class Scheduler implements TasksAtWork {
 
   constructor(options: SchedulerOptions) {
     this.#options = options;
-    this.#batcher = createBatcher((model) => limitsOf(model, options.slots));
+    const startRates = createStartRates();
+    this.#batcher = createBatcher((model) => limitsOf(model, options.slots, startRates));
   }
 
   add(task: HeldTask): void {
@@ -100,7 +102,7 @@ export class Scheduler implements TasksAtWork {
         return;
       }
       this.#claiming += 1;
-      this.#begin(batch.model, batch.items).catch((error: unknown) => {
+      this.#begin(batch).catch((error: unknown) => {
         for (const task of batch.items) task.abandon(error);
       });
     }
@@ -150,12 +152,13 @@ export class Scheduler implements TasksAtWork {
     this.#later = setTimeout(() => this.dispatch(), dueAt - performance.now() + 1);
   }
 
-  async #begin(model: LoadedModel, batch: HeldTask[]): Promise<void> {
+  async #begin({ model, items, notBegun }: TakenBatch<LoadedModel, HeldTask>): Promise<void> {
     const { settlement, claim, log } = this.#options;
-    const claims = await Promise.all(batch.map(claim));
+    const claims = await Promise.all(items.map(claim));
     // From here to the pool without a pause, so that no other batch is promised the same process.
     this.#claiming -= 1;
-    const tasks = batch.filter((task, i) => claims[i] && this.#isWanted(task));
+    const tasks = items.filter((task, i) => claims[i] && this.#isWanted(task));
+    notBegun(items.length - tasks.length);
     const abort = new AbortController();
     for (const task of tasks) this.#runOf.set(task, { tasks, abort });
     const ended = await this.#run(model, tasks, abort.signal)
@@ -211,13 +214,14 @@ export class Scheduler implements TasksAtWork {
   }
 }
 
-function limitsOf(model: LoadedModel, slots: number): BatchLimits {
+function limitsOf(model: LoadedModel, slots: number, startRates: StartRates): BatchLimits {
   const { served, manifest } = model;
   return {
     batched: served.signature.batched,
     maxBatch: served.maxBatch,
     maxDelayMs: manifest.maxDelayMs,
     concurrency: concurrencyOf(model, slots),
+    starts: startRates(served.name, manifest.maxStartsPerSecond),
   };
 }
 

@@ -8,6 +8,9 @@ import type { Signature, TensorNames } from './served-model.ts';
  */
 const TIMEOUT_MS_MAX = 20 * 60_000;
 
+/** One in a hundred seconds: the few that a worker takes at once begin long before RabbitMQ's 30 minutes. */
+const STARTS_PER_SECOND_MIN = 0.01;
+
 /** Of messages of a kilobyte or so, as typed inputs are, some hundred megabytes in RabbitMQ; of more, the manifest should say less. */
 const WAITING_DEFAULT = 100_000;
 
@@ -51,6 +54,12 @@ export const manifestSchema = z.strictObject({
     .max(1024)
     .optional()
     .describe('slots it may take at once; default: all but one, at least 1'),
+  maxStartsPerSecond: z
+    .number()
+    .min(STARTS_PER_SECOND_MIN)
+    .max(100_000)
+    .optional()
+    .describe('how many of its tasks may begin in a second on each worker; default: no limit'),
   maxWaiting: z
     .int()
     .min(1)

@@ -1,6 +1,7 @@
 import type { Lane } from '../../src/broker/topology.ts';
 import { byteLength, type Tensor } from '../../src/tensor.ts';
 import { batchKey, rowsOf } from './batch-tensors.ts';
+import type { StartRate } from './start-rate.ts';
 
 /** The most bytes of input that are joined for one run; larger inputs make smaller batches, the largest run alone. */
 export const BATCH_BYTES_MAX = 64 * 1024 * 1024;
@@ -18,6 +19,15 @@ export interface BatchLimits {
   maxDelayMs: number;
   /** The most batches of the model that run at once. */
   concurrency: number;
+  /** How many of its tasks may begin in a second; several models may share one. @default no limit */
+  starts?: StartRate | undefined;
+}
+
+export interface TakenBatch<M, T> {
+  model: M;
+  items: T[];
+  /** To be told how many of its tasks do not begin after all: others may in their place. */
+  notBegun(count: number): void;
 }
 
 /** A task that waits for its run. */
@@ -36,7 +46,7 @@ export interface Batcher<M, T extends BatchItem<M>> {
   /** Takes an item back; `false` if it does not wait here any more. */
   remove(item: T): boolean;
   /** The batch that is to run now, which then counts against its model's concurrency until `ended`; `undefined` if none is due. */
-  take(now: number): { model: M; items: T[] } | undefined;
+  take(now: number): TakenBatch<M, T> | undefined;
   /** A batch of this model no longer runs. */
   ended(model: M): void;
   /** When the next of the batches that `take` holds back falls due; `undefined` if it holds none that could run. */
@@ -118,7 +128,8 @@ export function createBatcher<M, T extends BatchItem<M>>(limitsOf: (model: M) =>
         normal: normal.filter((entry) => !taken.has(entry)),
       };
       line.running += 1;
-      return { model: batch[0].item.model, items: batch.map(({ item }) => item) };
+      const notBegun = line.limits.starts?.take(batch.length, now) ?? (() => undefined);
+      return { model: batch[0].item.model, items: batch.map(({ item }) => item), notBegun };
     },
     ended(model) {
       const line = lineOf(model);
@@ -128,7 +139,10 @@ export function createBatcher<M, T extends BatchItem<M>>(limitsOf: (model: M) =>
     },
     dueAt() {
       const due = [...lines.values()].filter(mayRun).flatMap(({ entries: { high, normal }, limits }) => {
-        return [high[0], normal[0]].flatMap((first) => (first ? first.item.arrivedAt + limits.maxDelayMs : []));
+        const nextAt = limits.starts?.nextAt();
+        return [high[0], normal[0]].flatMap((first) =>
+          first ? (nextAt ?? first.item.arrivedAt + limits.maxDelayMs) : [],
+        );
       });
       return due.length > 0 ? Math.min(...due) : undefined;
     },
@@ -152,6 +166,8 @@ function dueBatch<M, T extends BatchItem<M>>(
   lane: Lane,
   now: number,
 ): Batch<T> | undefined {
+  const mayBegin = limits.starts?.available(now) ?? Number.POSITIVE_INFINITY;
+  if (mayBegin < 1) return undefined;
   // Filled from its own lane first: normal's share is a share of the tasks, not of the runs alone.
   const all = lane === 'high' ? [...high, ...normal] : [...normal, ...high];
   const held = new Set<string>();
@@ -159,23 +175,25 @@ function dueBatch<M, T extends BatchItem<M>>(
     if (first.key === undefined) return [first];
     if (held.has(first.key)) continue;
     const { batch, full } = gather(first, all, limits);
-    if (full || now - first.item.arrivedAt >= limits.maxDelayMs) return batch;
+    if (full || now - first.item.arrivedAt >= limits.maxDelayMs) return [first, ...batch.slice(1, mayBegin)];
     held.add(first.key);
   }
   return undefined;
 }
 
 /** What can share a run with `first`, in order, up to the first that does not fit. */
-function gather<T>(first: Entry<T>, others: Entry<T>[], { maxBatch }: BatchLimits): { batch: Batch<T>; full: boolean } {
+function gather<T>(first: Entry<T>, others: Entry<T>[], limits: BatchLimits): { batch: Batch<T>; full: boolean } {
+  const { maxBatch, starts } = limits;
+  const maxTasks = Math.min(maxBatch, starts?.most ?? maxBatch);
   const batch: Batch<T> = [first];
   let { rows, bytes } = first;
   for (const entry of others) {
-    if (rows >= maxBatch || batch.length >= maxBatch) break;
+    if (rows >= maxBatch || batch.length >= maxTasks) break;
     if (entry === first || entry.key !== first.key) continue;
     if (rows + entry.rows > maxBatch || bytes + entry.bytes > BATCH_BYTES_MAX) return { batch, full: true };
     batch.push(entry);
     rows += entry.rows;
     bytes += entry.bytes;
   }
-  return { batch, full: rows >= maxBatch || batch.length >= maxBatch };
+  return { batch, full: rows >= maxBatch || batch.length >= maxTasks };
 }
