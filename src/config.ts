@@ -18,6 +18,8 @@ export interface Config {
   embedded: boolean;
   modelsDir: string;
   workerSlots: number;
+  /** The models that a worker serves; `undefined` for all. */
+  workerModels: string[] | undefined;
   /** What the loaded models of a worker may take. */
   modelMemoryBytes: number;
   apiKeys: ApiKeys;
@@ -69,6 +71,7 @@ export function readConfig(command: Command, env: Record<string, string | undefi
     embedded: value.BROKER_URL === 'memory:',
     modelsDir: value.MODELS_DIR,
     workerSlots: value.WORKER_SLOTS,
+    workerModels: value.WORKER_MODELS,
     modelMemoryBytes: value.MODEL_MEMORY_MB * 1024 * 1024,
     apiKeys,
     allowUnauthenticated: value.ALLOW_UNAUTHENTICATED,

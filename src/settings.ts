@@ -52,6 +52,11 @@ const origins = z
     'expected origins such as https://app.example, apart by commas, without a path or a slash at the end',
   );
 
+const names = z
+  .string()
+  .transform((text) => text.split(',').flatMap((name) => name.trim() || []))
+  .refine((list) => list.length > 0, 'expected names of models, apart by commas');
+
 /** Settings whose value may hold a password or a key: an error does not repeat it. */
 export const SECRET_SETTINGS = new Set(['BROKER_URL', 'STORE_URL', 'API_KEYS', 'OTEL_EXPORTER_OTLP_ENDPOINT']);
 
@@ -77,6 +82,9 @@ export const settings = {
   WORKER_SLOTS: integer(1, 256)
     .default(availableParallelism())
     .describe('inference processes of a worker; default: one per core'),
+  WORKER_MODELS: names
+    .optional()
+    .describe('names of the models that a worker serves, of those in MODELS_DIR, apart by commas; default: all'),
   MODEL_MEMORY_MB: integer(1, 1_048_576)
     .default(halfOfMemoryMb())
     .describe('MiB that the loaded models of a worker may take; default: half of what the machine or container has'),

@@ -50,6 +50,7 @@ const WRONG: [Settings, string, Command?][] = [
   [{ STORE_URL: ELSEWHERE.STORE_URL }, 'BROKER_URL', 'worker'],
   [{ WORKER_SLOTS: '0' }, 'WORKER_SLOTS'],
   [{ MODEL_MEMORY_MB: '2GB' }, 'MODEL_MEMORY_MB'],
+  [{ WORKER_MODELS: ' , ' }, 'WORKER_MODELS'],
   [{ API_KEYS: 'alice:short' }, 'API_KEYS'],
   [{ API_KEYS: KEY }, 'API_KEYS'],
   [{ API_KEYS: ' , ' }, 'API_KEYS'],
@@ -114,6 +115,15 @@ test.each<[Command, Settings]>([
   const { code, stderr } = await runCommand(command, [], { ...settings, LOG_LEVEL: 'silent', [variable]: port });
   expect(code).toBe(1);
   expect(stderr).toMatch(new RegExp(`^foretell: [^\\n]*(in use|taken)[^\\n]*${port}[^\\n]*\\n$`));
+});
+
+test('start says in one line that none of the models that it is to serve is there, and exits with 1', async () => {
+  const settings = { WORKER_MODELS: 'nothing, irs', LOG_LEVEL: 'silent', WORKER_SLOTS: '1' };
+  const { code, stderr } = await runCommand('start', [], settings);
+  expect({ code, stderr }).toEqual({
+    code: 1,
+    stderr: 'foretell: WORKER_MODELS: none of the models nothing, irs is in MODELS_DIR; there are digits, iris, spam\n',
+  });
 });
 
 test.each<[string, Settings]>([

@@ -22,19 +22,18 @@ export interface OpenWorker {
 export async function openWorker(config: Config, services: Services, log: Log): Promise<OpenWorker> {
   const { broker, registry, metrics } = services;
   const pool = createInferencePool({ slots: config.workerSlots, memoryBytes: config.modelMemoryBytes, log });
-  const repository = await openModelRepository({ modelsDir: config.modelsDir, pool, log }).catch(
-    async (error: unknown) => {
-      await pool.close();
-      throw error;
-    },
-  );
+  const { modelsDir, workerModels: chosen } = config;
+  const repository = await openModelRepository({ modelsDir, chosen, pool, log }).catch(async (error: unknown) => {
+    await pool.close();
+    throw error;
+  });
   const announce = oneAtATime(async () => {
     const models = repository.models().map(({ served }) => served);
     // Before anybody can submit: the first message of a queue that was made a moment ago is not safe yet.
     const queues = models.flatMap(({ name }) => LANES.map((lane) => predictionQueue(name, lane)));
     await broker.prepare([...new Set(queues)]).catch(ifUnavailable(undefined));
     const faults = repository.faults().flatMap(({ model, version, message }) => {
-      const said = message.replaceAll(join(config.modelsDir, '/'), '');
+      const said = message.replaceAll(join(modelsDir, '/'), '');
       return model === undefined ? [] : [{ name: model, version, message: said }];
     });
     await registry.announce(models, faults);

@@ -31,6 +31,7 @@ describeService('metrics', {}, (service) => {
     expect(await sample('foretell_queue_messages{model="iris",lane="normal"}')).toBe(0);
     expect(await sample('foretell_queue_messages{model="iris",lane="high"}')).toBe(0);
     expect(await sample('foretell_inference_restarts_total')).toBe(0);
+    expect(await sample('foretell_sessions')).toBeGreaterThanOrEqual(1);
     const { id } = await client.submit(IRIS);
     await client.completed(id);
     await expect.poll(() => sample('foretell_open_subscriptions')).toBe(0);

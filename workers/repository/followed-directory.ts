@@ -36,6 +36,8 @@ interface Retired {
 
 interface Options {
   modelsDir: string;
+  /** Names of the models to follow. @default all */
+  chosen?: readonly string[] | undefined;
   pool: Pick<InferencePool, 'inspect'>;
   copies: PrivateCopies;
   log: Log;
@@ -90,7 +92,7 @@ export class FollowedDirectory {
 
   /** Takes what has changed and is the same as at the poll before: what is still being written is left for the next one. */
   async poll(): Promise<void> {
-    const tree = await readModelTree(this.#options.modelsDir);
+    const tree = await readModelTree(this.#options.modelsDir, this.#options.chosen);
     const before = this.#tree ?? tree;
     const shown = this.#shown();
     this.#removeMissing(tree, before);

@@ -1,9 +1,11 @@
 import type { Log } from '../../src/log.ts';
 import type { ModelReference } from '../../src/task.ts';
 import type { InferencePool } from '../inference/inference-pool.ts';
+import { checkChosen } from './chosen-models.ts';
 import { FollowedDirectory } from './followed-directory.ts';
 import type { ModelFault } from './model-fault.ts';
 import type { LoadedModel } from './model-loading.ts';
+import { directoriesIn } from './model-tree.ts';
 import { openPrivateCopies } from './private-copies.ts';
 
 /** How often the directory is looked at. Looked at, not watched: network disks and Kubernetes volumes tell nobody of changes. */
@@ -36,12 +38,15 @@ export interface ModelRepository extends ModelSource {
  */
 export async function openModelRepository(options: {
   modelsDir: string;
+  /** Names of the models to read. @default all */
+  chosen?: readonly string[] | undefined;
   pool: Pick<InferencePool, 'inspect'>;
   log: Log;
   /** @default POLL_MS */
   pollMs?: number;
 }): Promise<ModelRepository> {
-  const { pollMs = POLL_MS, log } = options;
+  const { modelsDir, chosen, pollMs = POLL_MS, log } = options;
+  if (chosen) checkChosen(await directoriesIn(modelsDir).catch(() => []), chosen, log);
   const copies = await openPrivateCopies();
   const followed = new FollowedDirectory({ ...options, copies });
   let timer: NodeJS.Timeout | undefined;

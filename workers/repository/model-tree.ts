@@ -32,12 +32,12 @@ const NAME_BYTES_MAX = 180;
 /** The generic door's field of the GraphQL input that models are fields of. */
 const RESERVED_NAME = 'tensors';
 
-/** Looks at `<modelsDir>/<name>/model.json` and `<modelsDir>/<name>/<version>/*`, without reading what is in the files. */
-export async function readModelTree(modelsDir: string): Promise<ModelTree> {
+/** Looks at `<modelsDir>/<name>/model.json` and `<modelsDir>/<name>/<version>/*`, of the chosen names, without reading what is in the files. */
+export async function readModelTree(modelsDir: string, chosen: readonly string[] | undefined): Promise<ModelTree> {
   const tree: ModelTree = { versions: [], faults: [], unread: new Set(), isUnreadable: false };
   let names: string[];
   try {
-    names = await directoriesIn(modelsDir);
+    names = (await directoriesIn(modelsDir)).filter((name) => chosen?.includes(name) ?? true);
   } catch (error) {
     tree.faults.push(new ModelFault({}, modelsDir, messageOf(error)));
     tree.isUnreadable = true;
@@ -104,7 +104,7 @@ async function stampOf(file: string): Promise<string> {
 }
 
 /** Names of the directories, links to directories included; sorted. What begins with a dot is somebody else's. */
-async function directoriesIn(path: string): Promise<string[]> {
+export async function directoriesIn(path: string): Promise<string[]> {
   const isDirectory = (name: string) => stat(join(path, name)).then((found) => found.isDirectory());
   const visible = (await readdir(path)).filter((name) => !name.startsWith('.'));
   const flags = await Promise.all(visible.map((name) => isDirectory(name).catch(() => false)));

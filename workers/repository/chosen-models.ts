@@ -1,0 +1,15 @@
+import { ConfigError } from '../../src/config.ts';
+import type { Log } from '../../src/log.ts';
+
+/**
+ * Compares the names of the models that a worker is to serve with those that are there as it starts. One that is not is warned of, since
+ * it may be a slip of the pen or come later; throws `ConfigError` where none is.
+ */
+export function checkChosen(there: readonly string[], chosen: readonly string[], log: Log): void {
+  const missing = chosen.filter((name) => !there.includes(name));
+  if (missing.length === chosen.length) {
+    const known = there.length > 0 ? `there are ${there.join(', ')}` : 'there are none';
+    throw new ConfigError(`WORKER_MODELS: none of the models ${missing.join(', ')} is in MODELS_DIR; ${known}`);
+  }
+  if (missing.length > 0) log.warn({ missing, there }, 'WORKER_MODELS names models that are not there');
+}
