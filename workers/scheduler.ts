@@ -188,11 +188,12 @@ export class Scheduler implements TasksAtWork {
     const batchSize = tasks.length;
     const inputs = tasks.map((task) => task.inputs);
     const { file, served, manifest } = model;
-    const options = { timeoutMs: manifest.timeoutMs, signal };
+    const { timeoutMs, executionProviders } = manifest;
     const spans = tasks.map(({ submission, traceparent: parent }) =>
       tracing.start('run', { parent, attributes: { ...taskAttributes(submission), 'foretell.batch.size': batchSize } }),
     );
-    const run = pool.run({ file, digest: served.digest }, joinInputs(inputs), options).catch((error: unknown) => {
+    const modelFile = { file, digest: served.digest, executionProviders };
+    const run = pool.run(modelFile, joinInputs(inputs), { timeoutMs, signal }).catch((error: unknown) => {
       for (const span of spans) span.end(error);
       if (error === signal.reason) return undefined;
       throw error;

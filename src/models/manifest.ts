@@ -31,6 +31,25 @@ const tensorNames = z.strictObject({
     .describe('strings for the integers 0, 1, …: the tensor becomes strings (outputs only)'),
 });
 
+/** As ONNX Runtime names them, of all platforms. */
+const EXECUTION_PROVIDERS = ['cpu', 'cuda', 'tensorrt', 'dml', 'coreml', 'webgpu'] as const;
+
+/** What computes a model, and on which device where there are several. */
+export interface ExecutionProvider {
+  name: string;
+  deviceId?: number | undefined;
+}
+
+const providerName = z.enum(EXECUTION_PROVIDERS);
+
+const executionProvider: z.ZodType<ExecutionProvider> = z.union(
+  [
+    providerName.transform((name) => ({ name })),
+    z.strictObject({ name: providerName, deviceId: z.int().min(0).optional() }),
+  ],
+  `expected one of ${EXECUTION_PROVIDERS.join(', ')}, or an object with such a name and a deviceId`,
+);
+
 /** What `models/<name>/model.json` may say; every key is optional, and so is the file. */
 export const manifestSchema = z.strictObject({
   description: z.string().optional().describe('one sentence, shown in the schema and in `models`'),
@@ -60,6 +79,11 @@ export const manifestSchema = z.strictObject({
     .max(100_000)
     .optional()
     .describe('how many of its tasks may begin in a second on each worker; default: no limit'),
+  executionProviders: z
+    .array(executionProvider)
+    .min(1)
+    .default([{ name: 'cpu' }])
+    .describe('what computes it, in order of preference: the first that is there, cpu unless set'),
   maxWaiting: z
     .int()
     .min(1)

@@ -1,3 +1,4 @@
+import type { ExecutionProvider } from '../../src/models/manifest.ts';
 import type { OnnxTensor } from '../../src/models/signature.ts';
 import type { Tensor } from '../../src/tensor.ts';
 import type { SessionsReport } from './sessions.ts';
@@ -7,6 +8,8 @@ export interface ModelFile {
   file: string;
   /** SHA-256, in hexadecimal: a file that was replaced since is not run under the old one's signature. */
   digest: string;
+  /** What is to compute it, in order of preference. @default cpu */
+  executionProviders?: readonly ExecutionProvider[];
 }
 
 /** What an ONNX file says of itself. */

@@ -30,13 +30,16 @@ async function answer(request: InferenceRequest): Promise<InferenceAnswer> {
 }
 
 async function sessionOf(model: ModelFile): Promise<OnnxSession> {
-  const { file, digest } = model;
+  const { file, digest, executionProviders = [{ name: 'cpu' }] } = model;
   try {
-    return await sessions.use(`${digest} ${file}`, {
+    return await sessions.use(JSON.stringify([digest, file, executionProviders]), {
       leastBytes: () => sizeOf(file),
       async load() {
         if ((await digestOf(file)) !== digest) throw new Error('the file has changed since it was announced');
-        return openOnnxSession(file);
+        return openOnnxSession(file, executionProviders, ({ found, missing }) => {
+          const fields = { file, missing, used: found[0]?.name };
+          send({ type: 'noted', message: 'execution provider is not there, the next is used', fields });
+        });
       },
       onTooLarge(bytes) {
         send({

@@ -1,8 +1,10 @@
 import assert from 'node:assert/strict';
 import * as ort from 'onnxruntime-node';
 import { messageOf } from '../../src/errors.ts';
+import type { ExecutionProvider } from '../../src/models/manifest.ts';
 import type { OnnxTensor } from '../../src/models/signature.ts';
 import { bytesOf, DATATYPES, type Datatype, type Tensor, viewAs } from '../../src/tensor.ts';
+import { type ProviderChoice, Providers } from './execution-providers.ts';
 import type { OnnxSignature } from './inference-messages.ts';
 import { declaredValues } from './onnx-file.ts';
 
@@ -59,15 +61,38 @@ Object.assign(globalThis, { Float16Array });
 const IDENTITY =
   'CAg6PwoSCgF4EgF5IghJZGVudGl0eToAEgVncmFwaFoQCgF4EgsKCQgBEgUKAxIBbmIQCgF5EgsKCQgBEgUKAxIBbkIECgAQEUIRCg1jb20ubWljcm9zb2Z0EAE=';
 
+// What fails is thrown and reported; this keeps ONNX Runtime from writing of libraries that are not there as well.
+ort.env.logLevel = 'fatal';
+
+const providers = new Providers({
+  known: ort.listSupportedBackends().map(({ name }) => name),
+  attempt: (provider) => openIdentity([provider]),
+});
+
 /** Has ONNX Runtime take what it takes for itself, some 40 MB, which would otherwise seem to be the first model's. */
 export async function startOnnxRuntime(): Promise<void> {
-  const session = await ort.InferenceSession.create(Buffer.from(IDENTITY, 'base64'), SESSION_OPTIONS);
+  await openIdentity([{ name: 'cpu' }]);
+}
+
+async function openIdentity(executionProviders: ExecutionProvider[]): Promise<void> {
+  const options = { ...SESSION_OPTIONS, executionProviders };
+  const session = await ort.InferenceSession.create(Buffer.from(IDENTITY, 'base64'), options);
   await session.release();
 }
 
-/** Loads a model into this process. */
-export async function openOnnxSession(file: string): Promise<OnnxSession> {
-  const session = await ort.InferenceSession.create(file, SESSION_OPTIONS).catch((error: unknown) => {
+/**
+ * Loads a model into this process, to be computed by the first of these that is there; what that one cannot do is for those
+ * behind it, and always for the CPU. Throws where none is there.
+ */
+export async function openOnnxSession(
+  file: string,
+  wanted: readonly ExecutionProvider[],
+  onMissing: (choice: ProviderChoice) => void,
+): Promise<OnnxSession> {
+  const choice = await providers.choose(wanted);
+  if (choice.missing.length > 0) onMissing(choice);
+  const options = { ...SESSION_OPTIONS, executionProviders: choice.found };
+  const session = await ort.InferenceSession.create(file, options).catch((error: unknown) => {
     throw new Error(loadFault(messageOf(error), file));
   });
   const outputNames = tensorsIn(session.outputMetadata).map(({ name }) => name);

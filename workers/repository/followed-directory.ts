@@ -125,12 +125,12 @@ export class FollowedDirectory {
   async #take(files: VersionFiles): Promise<void> {
     const key = keyOf(files);
     const entry = this.#entries.get(key);
-    const { log } = this.#options;
+    const { pool, log } = this.#options;
     let content = entry?.content;
     try {
       content = await this.#contentOf(files, content);
       if (!content) return;
-      const model = await loadModel(files, content);
+      const model = await loadModel(files, content, pool);
       this.#entries.set(key, { files, content, model });
       this.#retired.delete(model.fingerprint);
       if (entry?.model && entry.model.fingerprint !== model.fingerprint) this.#retire(entry.model);

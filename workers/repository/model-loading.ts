@@ -65,14 +65,27 @@ async function digestBeside(directory: string): Promise<string | undefined> {
   return hash.digest('hex');
 }
 
-/** Reads the manifest and puts it beside what the files say. Throws a `ModelFault`. */
-export async function loadModel(files: VersionFiles, content: ModelContent): Promise<LoadedModel> {
+/** Reads the manifest, puts it beside what the files say, and tries what it asks for. Throws a `ModelFault`. */
+export async function loadModel(
+  files: VersionFiles,
+  content: ModelContent,
+  pool: Pick<InferencePool, 'inspect'>,
+): Promise<LoadedModel> {
   const { name, version, manifestFile } = files;
   const manifest = await readManifest(files);
   const { digest, besides, copy } = content;
   const signature = signatureOf(content.signature.inputs, content.signature.outputs, manifest.batched);
   const faults = manifestFaults(manifest, signature);
-  if (faults.length > 0) throw new ModelFault(files, manifestFile, `${faults.join('; ')} (version ${version})`);
+  const faulty = (fault: string): never => {
+    throw new ModelFault(files, manifestFile, `${fault} (version ${version})`);
+  };
+  if (faults.length > 0) faulty(faults.join('; '));
+  const file = join(copy, FILE);
+  const { executionProviders } = manifest;
+  // The content was inspected on the CPU, which is always there.
+  if (executionProviders.some((provider) => provider.name !== 'cpu')) {
+    await pool.inspect({ file, digest, executionProviders }).catch((error: unknown) => faulty(messageOf(error)));
+  }
   const served: ServedModel = {
     name,
     version,
@@ -86,7 +99,7 @@ export async function loadModel(files: VersionFiles, content: ModelContent): Pro
     defaultVersion: manifest.defaultVersion === 'latest' ? undefined : manifest.defaultVersion,
     example: manifest.example,
   };
-  return { served, fingerprint: fingerprintOf(served), file: join(copy, FILE), manifest };
+  return { served, fingerprint: fingerprintOf(served), file, manifest };
 }
 
 /** Throws a `ModelFault` of the model, whatever its version. */
