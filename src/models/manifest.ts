@@ -31,6 +31,9 @@ const tensorNames = z.strictObject({
     .describe('strings for the integers 0, 1, …: the tensor becomes strings (outputs only)'),
 });
 
+/** Each is run in every inference process, one after another. */
+const WARM_UPS_MAX = 100;
+
 /** As ONNX Runtime names them, of all platforms. */
 const EXECUTION_PROVIDERS = ['cpu', 'cuda', 'tensorrt', 'dml', 'coreml', 'webgpu'] as const;
 
@@ -90,6 +93,11 @@ export const manifestSchema = z.strictObject({
     .max(10_000_000)
     .default(WAITING_DEFAULT)
     .describe('the most tasks that may wait for it; what comes beyond is refused with QUEUE_FULL'),
+  warmUp: z
+    .array(z.record(z.string(), z.unknown()))
+    .max(WARM_UPS_MAX)
+    .default([])
+    .describe('typed inputs that each inference process runs before it takes any work'),
   example: z.record(z.string(), z.unknown()).optional().describe('one typed input, shown in GraphiQL and at start'),
 });
 

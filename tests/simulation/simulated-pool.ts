@@ -88,6 +88,8 @@ export function createSimulatedPool(
       return die !== undefined;
     },
     inspect: () => Promise.reject(new Error('nothing to inspect')),
+    warmUp: async () => undefined,
+    coolDown: () => undefined,
     restarts: () => 0,
     sessions: () => ({ loaded: 0, bytes: 0, loads: 0, evictions: 0 }),
     pids: () => [],

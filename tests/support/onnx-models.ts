@@ -58,10 +58,13 @@ export function quotient(): Buffer {
 /** Many years of rounds. */
 export const FOR_EVER = Number.MAX_SAFE_INTEGER;
 
-/** `y = rounds`, after as many rounds of a loop as the greatest row says, at about a microsecond each: `rounds INT64 [batch]`. */
-export function slow(): Buffer {
+/**
+ * `y = rounds`, after as many rounds of a loop as the greatest row says, at about a microsecond each: `rounds INT64 [batch]`. With a
+ * location it takes nothing, and the rounds, one number, are in that file.
+ */
+export function slow({ location }: { location?: string } = {}): Buffer {
   return onnxModel({
-    inputs: [value('rounds', 'INT64', ['batch'])],
+    inputs: location === undefined ? [value('rounds', 'INT64', ['batch'])] : [],
     outputs: [value('y', 'INT64', ['batch'])],
     nodes: [
       { op: 'ReduceMax', inputs: ['rounds'], outputs: ['count'], attributes: { keepdims: 0 } },
@@ -69,7 +72,11 @@ export function slow(): Buffer {
       // The loop's outcome, always 0, has to be used, or it would be optimised away.
       { op: 'Add', inputs: ['rounds', 'looped'], outputs: ['y'] },
     ],
-    initializers: [{ name: 'true', datatype: 'BOOL', shape: [], data: Uint8Array.of(1) }, int64s('zero', [0], [])],
+    initializers: [
+      { name: 'true', datatype: 'BOOL', shape: [], data: Uint8Array.of(1) },
+      int64s('zero', [0], []),
+      ...(location === undefined ? [] : [{ ...int64s('rounds', [0]), location }]),
+    ],
   });
 }
 

@@ -12,6 +12,15 @@ export interface ModelFile {
   executionProviders?: readonly ExecutionProvider[];
 }
 
+/** What a process is to do with a model before it takes any work. */
+export interface WarmUp {
+  model: ModelFile;
+  /** Of one run each. */
+  inputs: readonly Tensor[][];
+  /** How long each of the runs may take. */
+  timeoutMs: number;
+}
+
 /** What an ONNX file says of itself. */
 export interface OnnxSignature {
   inputs: OnnxTensor[];

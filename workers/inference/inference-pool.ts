@@ -2,9 +2,9 @@ import assert from 'node:assert/strict';
 import type { Log } from '../../src/log.ts';
 import type { Tensor } from '../../src/tensor.ts';
 import type { Answered, AskOptions } from './inference-child.ts';
-import type { InferenceRequest, ModelFile, OnnxSignature } from './inference-messages.ts';
+import type { InferenceRequest, ModelFile, OnnxSignature, WarmUp } from './inference-messages.ts';
 import { InferenceSlot } from './inference-slot.ts';
-import { RunError } from './run-error.ts';
+import { poolClosed } from './run-error.ts';
 import type { SessionsReport } from './sessions.ts';
 
 /** The inference processes of a worker: each runs one batch at a time; one that dies or has to be killed is replaced. */
@@ -21,6 +21,13 @@ export interface InferencePool {
   run(model: ModelFile, inputs: Tensor[], options: AskOptions): Promise<PoolRun>;
   /** Loads a model and reads what it takes and gives. */
   inspect(model: ModelFile): Promise<OnnxSignature>;
+  /**
+   * Has every process load a model and run it, now, and every process that is to take the place of one, before it takes work.
+   * Resolves when all have; rejects with the `RunError` of the first run that fails, and it is as if nothing had been asked.
+   */
+  warmUp(warmUp: WarmUp): Promise<void>;
+  /** Processes that are started from now on do not do this. */
+  coolDown(warmUp: WarmUp): void;
   /** Processes that had to be replaced so far. */
   restarts(): number;
   /** The models that its processes have loaded, each in as many of them as it ran in. */
@@ -64,13 +71,14 @@ export function createInferencePool(options: InferencePoolOptions): InferencePoo
     if (next) next.begin(slot);
     else for (const listener of listeners) listener();
   };
-  const slotOptions = { memoryBytes: Math.floor(memoryBytes / count), onIdle, log };
+  const warmUps = new Set<WarmUp>();
+  const slotOptions = { warmUps, memoryBytes: Math.floor(memoryBytes / count), onIdle, log };
   const slots = Array.from({ length: count }, () => new InferenceSlot(slotOptions));
 
   function ask(request: InferenceRequest, options: AskOptions): Promise<Answered> {
     const { signal } = options;
     if (signal?.aborted) return Promise.reject(signal.reason);
-    if (closed) return Promise.reject(closedError());
+    if (closed) return Promise.reject(poolClosed());
     const idle = slots.find(({ isIdle }) => isIdle);
     if (idle) return idle.ask(request, options);
     const { promise, resolve, reject } = Promise.withResolvers<Answered>();
@@ -102,19 +110,26 @@ export function createInferencePool(options: InferencePoolOptions): InferencePoo
       assert(answer.type === 'inspected');
       return answer.signature;
     },
+    async warmUp(warmUp) {
+      if (closed) throw poolClosed();
+      warmUps.add(warmUp);
+      try {
+        await Promise.all(slots.map((slot) => slot.warm(warmUp)));
+      } catch (error) {
+        warmUps.delete(warmUp);
+        throw error;
+      }
+    },
+    coolDown: (warmUp) => void warmUps.delete(warmUp),
     restarts: () => slots.reduce((sum, { restarts }) => sum + restarts, 0),
     sessions: () => slots.map((slot) => slot.sessions).reduce(sumOf),
     pids: () => slots.flatMap(({ pid }) => pid ?? []),
     async close() {
       closed = true;
-      for (const { reject } of waiting.splice(0)) reject(closedError());
+      for (const { reject } of waiting.splice(0)) reject(poolClosed());
       await Promise.all(slots.map((slot) => slot.close()));
     },
   };
-}
-
-function closedError(): RunError {
-  return new RunError('WORKER_LOST', 'the worker has closed its inference processes');
 }
 
 function sumOf(one: SessionsReport, other: SessionsReport): SessionsReport {

@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict';
 import type { Log } from '../../src/log.ts';
 import { type Answered, type AskOptions, InferenceChild } from './inference-child.ts';
-import type { InferenceRequest } from './inference-messages.ts';
-import { RunError } from './run-error.ts';
+import type { InferenceRequest, WarmUp } from './inference-messages.ts';
+import { poolClosed, RunError } from './run-error.ts';
 import type { SessionsReport } from './sessions.ts';
 
 /** Pause before a process is started again that ended without having been asked anything: doubled each time, with jitter. */
@@ -12,9 +12,17 @@ const RESTART_DELAY_MS_MAX = 30_000;
 export interface InferenceSlotOptions {
   /** What a process may take on for its sessions. */
   memoryBytes: number;
+  /** What each process is to do before it takes any work, as it is when the process starts. */
+  warmUps: ReadonlySet<WarmUp>;
   /** Called each time that the slot can be asked again. */
   onIdle(slot: InferenceSlot): void;
   log: Log;
+}
+
+/** A warm-up that the process has still to do; `asked` where somebody waits for its end. */
+interface Cold {
+  warmUp: WarmUp;
+  asked?: PromiseWithResolvers<void>;
 }
 
 /** A place for one inference process, which is replaced when it ends, and while it is idle when it holds too much. */
@@ -22,7 +30,10 @@ export class InferenceSlot {
   readonly #options: InferenceSlotOptions;
   readonly #gone = Promise.withResolvers<void>();
   #child: InferenceChild | undefined;
-  #state: 'starting' | 'idle' | 'busy' | 'closed' = 'starting';
+  #state: 'starting' | 'warming' | 'idle' | 'busy' | 'closed' = 'starting';
+  #cold: Cold[] = [];
+  /** Those that a process was lost over: the next ones do without. */
+  readonly #lethal = new Set<WarmUp>();
   /** Processes in a row that ended before they were asked anything. */
   #failures = 0;
   #restarts = 0;
@@ -69,9 +80,18 @@ export class InferenceSlot {
     }
   }
 
+  /** Has the process do this before anything else that has not begun; rejects with the `RunError` of a run that fails. */
+  warm(warmUp: WarmUp): Promise<void> {
+    const asked = Promise.withResolvers<void>();
+    this.#cold.push({ warmUp, asked });
+    if (this.isIdle) this.#becomeIdle();
+    return asked.promise;
+  }
+
   /** Kills the process; resolves when it is gone. */
   async close(): Promise<void> {
     this.#state = 'closed';
+    for (const { asked } of this.#cold.splice(0)) asked?.reject(poolClosed());
     clearTimeout(this.#restart);
     if (this.#child) this.#child.kill('the worker closed it');
     else this.#gone.resolve();
@@ -79,7 +99,10 @@ export class InferenceSlot {
   }
 
   #start(): void {
-    const { memoryBytes, log } = this.#options;
+    const { memoryBytes, warmUps, log } = this.#options;
+    const asked = this.#cold.filter((cold) => cold.asked);
+    const known = new Set([...this.#lethal, ...asked.map(({ warmUp }) => warmUp)]);
+    this.#cold = [...[...warmUps].filter((warmUp) => !known.has(warmUp)).map((warmUp) => ({ warmUp })), ...asked];
     const child = new InferenceChild(memoryBytes, {
       onReady: () => this.#becomeIdle(),
       onExit: (how) => this.#replace(how),
@@ -91,13 +114,30 @@ export class InferenceSlot {
   #becomeIdle(): void {
     if (this.#state === 'closed') return;
     const worn = this.#child?.sessions.worn;
-    if (worn !== undefined) {
+    // One that is worn by its warm-up is of no more use than the next would be, and the next than the one after it.
+    if (worn !== undefined && this.#state === 'busy') {
       // Nothing runs in it, so nobody is charged.
       this.#child?.kill(worn);
       return;
     }
+    const cold = this.#cold.shift();
+    if (cold) {
+      void this.#warm(cold);
+      return;
+    }
     this.#state = 'idle';
     this.#options.onIdle(this);
+  }
+
+  /** Does not reject. */
+  async #warm({ warmUp, asked }: Cold): Promise<void> {
+    this.#state = 'warming';
+    const fault = await runAll(this.#child, warmUp);
+    if (!fault) asked?.resolve();
+    else if (asked) asked.reject(fault);
+    else this.#options.log.error({ file: warmUp.model.file, err: fault }, 'warm-up of a new inference process failed');
+    if (!fault || fault.code === 'MODEL_ERROR') this.#becomeIdle();
+    else if (!asked) this.#lethal.add(warmUp);
   }
 
   #replace(how: string): void {
@@ -116,6 +156,20 @@ export class InferenceSlot {
     this.#options.log.warn({ inferencePid, how, delayMs }, 'inference process ended');
     this.#restart = setTimeout(() => this.#start(), delayMs);
   }
+}
+
+/** What went wrong in the first of its runs that failed. */
+async function runAll(child: InferenceChild | undefined, warmUp: WarmUp): Promise<RunError | undefined> {
+  const { model, timeoutMs } = warmUp;
+  for (const [i, inputs] of warmUp.inputs.entries()) {
+    try {
+      await child?.ask({ type: 'run', model, inputs }, { timeoutMs });
+    } catch (error) {
+      if (error instanceof RunError) return new RunError(error.code, `warmUp.${i}: ${error.message}`);
+      throw error;
+    }
+  }
+  return undefined;
 }
 
 function restartDelayMs(failures: number): number {

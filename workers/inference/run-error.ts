@@ -10,3 +10,7 @@ export class RunError extends Error {
     this.code = code;
   }
 }
+
+export function poolClosed(): RunError {
+  return new RunError('WORKER_LOST', 'the worker has closed its inference processes');
+}

@@ -2,9 +2,8 @@ import { dirname, join } from 'node:path';
 import type { Log } from '../../src/log.ts';
 import { compareModels, defaultVersions } from '../../src/models/registry.ts';
 import type { ModelReference } from '../../src/task.ts';
-import type { InferencePool } from '../inference/inference-pool.ts';
 import { ModelFault } from './model-fault.ts';
-import { type LoadedModel, loadContent, loadModel, type ModelContent } from './model-loading.ts';
+import { type LoadedModel, loadContent, loadModel, type ModelContent, type ModelPool } from './model-loading.ts';
 import { type ModelTree, readModelTree, stampOfFilesIn, type VersionFiles } from './model-tree.ts';
 import type { PrivateCopies } from './private-copies.ts';
 
@@ -38,7 +37,7 @@ interface Options {
   modelsDir: string;
   /** Names of the models to follow. @default all */
   chosen?: readonly string[] | undefined;
-  pool: Pick<InferencePool, 'inspect'>;
+  pool: ModelPool;
   copies: PrivateCopies;
   log: Log;
 }
@@ -117,6 +116,7 @@ export class FollowedDirectory {
       if (present.has(key) || tree.unread.has(files.name) || before.unread.has(files.name)) continue;
       this.#entries.delete(key);
       if (!model) continue;
+      this.#coolDown(model);
       this.#options.log.info({ model: files.name, version: files.version }, 'model removed');
       this.#retire(model);
     }
@@ -132,6 +132,7 @@ export class FollowedDirectory {
       if (!content) return;
       const model = await loadModel(files, content, pool);
       this.#entries.set(key, { files, content, model });
+      this.#coolDown(entry?.model);
       this.#retired.delete(model.fingerprint);
       if (entry?.model && entry.model.fingerprint !== model.fingerprint) this.#retire(entry.model);
       if (this.#tree) log.info({ model: files.name, version: files.version, digest: content.digest }, 'model taken');
@@ -152,6 +153,11 @@ export class FollowedDirectory {
     const isAlike = known?.digest === read.digest && known.besides === read.besides;
     // Loaded sessions go by the copy: it stays.
     return isAlike ? { ...known, stamp } : read;
+  }
+
+  /** What is not served any more is not kept ready any more; it is loaded again should a task still come for it. */
+  #coolDown(model: LoadedModel | undefined): void {
+    if (model?.warmUp) this.#options.pool.coolDown(model.warmUp);
   }
 
   #retire(model: LoadedModel): void {

@@ -6,7 +6,8 @@ import { messageOf } from '../../src/errors.ts';
 import { type Manifest, manifestFaults, manifestSchema } from '../../src/models/manifest.ts';
 import { fingerprintOf, type ServedModel } from '../../src/models/served-model.ts';
 import { signatureOf } from '../../src/models/signature.ts';
-import type { OnnxSignature } from '../inference/inference-messages.ts';
+import { readWarmUp } from '../../src/models/warm-up.ts';
+import type { OnnxSignature, WarmUp } from '../inference/inference-messages.ts';
 import type { InferencePool } from '../inference/inference-pool.ts';
 import { digestOf } from '../inference/model-file.ts';
 import { ModelFault } from './model-fault.ts';
@@ -20,7 +21,12 @@ export interface LoadedModel {
   /** The worker's own copy of `model.onnx`. */
   file: string;
   manifest: Manifest;
+  /** What each inference process does with it before it takes work, where the manifest says so. */
+  warmUp?: WarmUp | undefined;
 }
+
+/** What is asked of the inference processes before a model is served. */
+export type ModelPool = Pick<InferencePool, 'inspect' | 'warmUp' | 'coolDown'>;
 
 /** The files of one version, copied and inspected. */
 export interface ModelContent {
@@ -40,7 +46,7 @@ const FILE = 'model.onnx';
 /** Copies a version's files and has them inspected. Throws a `ModelFault`. */
 export async function loadContent(
   files: VersionFiles,
-  { pool, copies }: { pool: Pick<InferencePool, 'inspect'>; copies: PrivateCopies },
+  { pool, copies }: { pool: ModelPool; copies: PrivateCopies },
 ): Promise<ModelContent> {
   let copy: string | undefined;
   try {
@@ -66,11 +72,7 @@ async function digestBeside(directory: string): Promise<string | undefined> {
 }
 
 /** Reads the manifest, puts it beside what the files say, and tries what it asks for. Throws a `ModelFault`. */
-export async function loadModel(
-  files: VersionFiles,
-  content: ModelContent,
-  pool: Pick<InferencePool, 'inspect'>,
-): Promise<LoadedModel> {
+export async function loadModel(files: VersionFiles, content: ModelContent, pool: ModelPool): Promise<LoadedModel> {
   const { name, version, manifestFile } = files;
   const manifest = await readManifest(files);
   const { digest, besides, copy } = content;
@@ -99,7 +101,12 @@ export async function loadModel(
     defaultVersion: manifest.defaultVersion === 'latest' ? undefined : manifest.defaultVersion,
     example: manifest.example,
   };
-  return { served, fingerprint: fingerprintOf(served), file, manifest };
+  const { inputs, faults: inputFaults } = readWarmUp(served, manifest.warmUp);
+  if (inputFaults.length > 0) faulty(inputFaults.join('; '));
+  const modelFile = { file, digest, executionProviders };
+  const warmUp = inputs.length > 0 ? { model: modelFile, inputs, timeoutMs: manifest.timeoutMs } : undefined;
+  if (warmUp) await pool.warmUp(warmUp).catch((error: unknown) => faulty(messageOf(error)));
+  return { served, fingerprint: fingerprintOf(served), file, manifest, warmUp };
 }
 
 /** Throws a `ModelFault` of the model, whatever its version. */

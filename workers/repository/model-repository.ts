@@ -1,10 +1,9 @@
 import type { Log } from '../../src/log.ts';
 import type { ModelReference } from '../../src/task.ts';
-import type { InferencePool } from '../inference/inference-pool.ts';
 import { checkChosen } from './chosen-models.ts';
 import { FollowedDirectory } from './followed-directory.ts';
 import type { ModelFault } from './model-fault.ts';
-import type { LoadedModel } from './model-loading.ts';
+import type { LoadedModel, ModelPool } from './model-loading.ts';
 import { directoriesIn } from './model-tree.ts';
 import { openPrivateCopies } from './private-copies.ts';
 
@@ -40,7 +39,7 @@ export async function openModelRepository(options: {
   modelsDir: string;
   /** Names of the models to read. @default all */
   chosen?: readonly string[] | undefined;
-  pool: Pick<InferencePool, 'inspect'>;
+  pool: ModelPool;
   log: Log;
   /** @default POLL_MS */
   pollMs?: number;
