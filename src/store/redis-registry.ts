@@ -37,9 +37,8 @@ export function createRedisRegistry({ link, resultTtlMs, log }: RedisRegistryOpt
   let closed = false;
 
   const tellOthers = () => commands.run((redis) => redis.publish(CHANNEL, ''));
-  async function withdraw(): Promise<boolean> {
-    if (dropped.size === 0) return false;
-    const fields = [...dropped];
+  async function withdraw(fields: readonly string[]): Promise<boolean> {
+    if (fields.length === 0) return false;
     const others = await presence.others();
     // Of several workers that drop a model at once, each has told so before it asks: the last one finds it with nobody.
     const orphaned = fields.filter((field) => !others.some((other) => field in other.models));
@@ -49,10 +48,12 @@ export function createRedisRegistry({ link, resultTtlMs, log }: RedisRegistryOpt
   }
   const renew = oneAtATime(async () => {
     if (closed || !mine) return;
-    const having = Object.fromEntries(mine.map(({ model, fingerprint }) => [fieldOf(model), fingerprint]));
+    // As of now: what is dropped from here on has not been told when the others are asked.
+    const [announcements, leaving] = [mine, [...dropped]];
+    const having = Object.fromEntries(announcements.map(({ model, fingerprint }) => [fieldOf(model), fingerprint]));
     const isNew = await presence.tell({ models: having, faults: faulty });
-    const isChanged = await models.renew(mine);
-    const isWithdrawn = await withdraw();
+    const isChanged = await models.renew(announcements);
+    const isWithdrawn = await withdraw(leaving);
     if (isNew || isChanged || isWithdrawn) await tellOthers();
   });
   const read = oneAtATime(async () => {
