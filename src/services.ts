@@ -6,6 +6,7 @@ import type { Log } from './log.ts';
 import type { ModelRegistry } from './models/registry.ts';
 import type { Deadlines } from './store/deadlines.ts';
 import { openStore } from './store/open.ts';
+import type { Payloads } from './store/payloads.ts';
 import type { TaskStore } from './store/store.ts';
 import { createMetrics, type Metrics } from './telemetry/metrics.ts';
 import type { Tracing } from './telemetry/tracing.ts';
@@ -16,6 +17,7 @@ export interface Services {
   broker: Broker;
   store: TaskStore;
   deadlines: Deadlines;
+  payloads: Payloads;
   registry: ModelRegistry;
   metrics: Metrics;
   tracing: Tracing;

@@ -59,7 +59,7 @@ export interface Submission {
   traceparent?: string | undefined;
 }
 
-export const TASK_ERROR_CODES = ['INVALID_OUTPUT', 'MODEL_ERROR', 'TIMEOUT', 'WORKER_LOST'] as const;
+export const TASK_ERROR_CODES = ['INPUTS_LOST', 'INVALID_OUTPUT', 'MODEL_ERROR', 'TIMEOUT', 'WORKER_LOST'] as const;
 
 /** Why a task FAILED. The message may be shown to its owner. */
 export interface TaskError {

@@ -1,5 +1,6 @@
 import type { Broker } from '../src/broker/broker.ts';
 import type { Log } from '../src/log.ts';
+import type { Payloads } from '../src/store/payloads.ts';
 import type { TaskStore } from '../src/store/store.ts';
 import type { Observed } from '../src/telemetry/metrics.ts';
 import { NO_METRICS } from '../src/telemetry/no-metrics.ts';
@@ -22,6 +23,7 @@ import type { WorkerObserver } from './tasks/worker-observer.ts';
 export interface WorkerOptions {
   broker: Broker;
   store: TaskStore;
+  payloads: Payloads;
   pool: InferencePool;
   models: ModelSource;
   /** @default one that remembers none */
@@ -50,7 +52,7 @@ export interface Worker {
 
 /** Takes the prediction messages of its models from the broker, runs them in batches, and stores what comes out. */
 export async function startWorker(options: WorkerOptions): Promise<Worker> {
-  const { broker, store, pool, models, slots, observer = NO_METRICS, tracing = NO_TRACING, log } = options;
+  const { broker, store, payloads, pool, models, slots, observer = NO_METRICS, tracing = NO_TRACING, log } = options;
   const closing = new AbortController();
   const over = new AbortController();
   const patient = createPatientStore({ store, over: over.signal, onBack: () => scheduler.dispatch(), log });
@@ -75,7 +77,7 @@ export async function startWorker(options: WorkerOptions): Promise<Worker> {
     onChange: () => consumers.repause(),
   });
   const { findAnnounced = async () => undefined } = options;
-  const take = createIntake({ ...context, models, findAnnounced, scheduler, settlement, inHand, heldBytes });
+  const take = createIntake({ ...context, models, findAnnounced, scheduler, settlement, inHand, heldBytes, payloads });
   const stopListening = pool.onIdle(() => scheduler.dispatch());
 
   const consumers = createModelConsumers({

@@ -1,12 +1,25 @@
+import { z } from 'zod';
 import { submissionSchema } from '../submission.ts';
 import type { Submission } from '../task.ts';
 import type { Tensor } from '../tensor.ts';
 import { decodeFrame, encodeFrame } from '../tensor-frame.ts';
 
-/** All that a worker needs to run a task, so that a store that lost its record still ends with the task completed. */
+/** Inputs that are too large for the broker are kept in the store, as a frame of so many bytes. */
+export interface InputsReference {
+  bytes: number;
+}
+
+/**
+ * All that a worker needs to run a task, so that a store that lost its record still ends with the task completed; large inputs
+ * are the exception.
+ */
 export interface PredictionMessage {
   submission: Submission;
-  inputs: Tensor[];
+  inputs: readonly Tensor[] | InputsReference;
+}
+
+export function isReference(inputs: PredictionMessage['inputs']): inputs is InputsReference {
+  return 'bytes' in inputs;
 }
 
 /** The body of a message in a prediction queue. */
@@ -16,14 +29,18 @@ export function encodeMessage({ submission, inputs }: PredictionMessage): Buffer
   // Written out, because an object that has more than its type says would otherwise leak onto the wire.
   const kept = { submittedAt, expiresAt, content, traceparent };
   const header = { id, owner, model: { name, version, fingerprint }, door, ...kept };
-  return encodeFrame(header, inputs);
+  if (!isReference(inputs)) return encodeFrame(header, inputs);
+  return encodeFrame({ ...header, inputs: { bytes: inputs.bytes } }, []);
 }
+
+const referenceSchema = z.object({ inputs: z.object({ bytes: z.int().nonnegative() }).optional() });
 
 /** Reads a body; the inputs are views of it. Throws a plain `Error` where it is no prediction message. */
 export function decodeMessage(body: Uint8Array): PredictionMessage {
   try {
     const { header, tensors } = decodeFrame(body);
-    return { submission: submissionSchema.parse(header), inputs: tensors };
+    const { inputs = tensors } = referenceSchema.parse(header);
+    return { submission: submissionSchema.parse(header), inputs };
   } catch (cause) {
     throw new Error(`expected a prediction message, got ${body.byteLength} bytes that are none`, { cause });
   }

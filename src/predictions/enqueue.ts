@@ -1,10 +1,11 @@
 import type { Broker } from '../broker/broker.ts';
-import { encodeMessage } from '../broker/message.ts';
+import { encodeMessage, type PredictionMessage } from '../broker/message.ts';
 import { EXCHANGE, type Lane, predictionQueue } from '../broker/topology.ts';
 import { InputError } from '../errors.ts';
 import type { Log } from '../log.ts';
 import type { ServedModel } from '../models/served-model.ts';
 import type { Deadlines } from '../store/deadlines.ts';
+import type { Payloads } from '../store/payloads.ts';
 import type { TaskStore } from '../store/store.ts';
 import type { Submission } from '../task.ts';
 import type { Tracing } from '../telemetry/tracing.ts';
@@ -12,13 +13,14 @@ import { messageAttributes } from '../telemetry/tracing-attributes.ts';
 import type { Tensor } from '../tensor.ts';
 import type { Admission } from './admission.ts';
 
-/** A submission that is ready to be queued: its message was found to fit. */
+/** A submission that is ready to be queued. */
 export interface Prepared {
   model: ServedModel;
   submission: Submission;
   lane: Lane;
   inputs: Tensor[];
-  body: Uint8Array;
+  /** The inputs as a frame, where they are too large for the message. */
+  payload?: Uint8Array | undefined;
 }
 
 export interface Enqueue {
@@ -28,16 +30,17 @@ export interface Enqueue {
   copy(prepared: Prepared): Promise<void>;
 }
 
-/** The way into the queue: admission, then the record, then the deadline, then the message, confirmed. */
+/** The way into the queue: admission, then the record, then the deadline, then large inputs, then the message, confirmed. */
 export function createEnqueue(services: {
   broker: Broker;
   store: TaskStore;
   deadlines: Deadlines;
+  payloads: Payloads;
   admission: Admission;
   tracing: Tracing;
   log: Log;
 }): Enqueue {
-  const { broker, store, deadlines, admission, tracing, log } = services;
+  const { broker, store, deadlines, payloads, admission, tracing, log } = services;
 
   return {
     all: (prepared) =>
@@ -46,7 +49,7 @@ export function createEnqueue(services: {
         // The record first: an unknown id and a queued one must be different answers.
         await store.create(submissions);
         await remember(submissions);
-        const published = await Promise.allSettled(prepared.map((one) => publish(one, one.body)));
+        const published = await Promise.allSettled(prepared.map((one) => publish(one, one.submission)));
         const refused = published.find((result) => result.status === 'rejected');
         if (!refused) return;
         await withdraw(submissions);
@@ -55,7 +58,7 @@ export function createEnqueue(services: {
 
     copy: (prepared) =>
       admitted([prepared], async () => {
-        const { submission: own, inputs } = prepared;
+        const { submission: own } = prepared;
         await store.create([own]);
         const [found] = await store.get([own.id]);
         if (found && found.state !== 'QUEUED') return;
@@ -66,7 +69,7 @@ export function createEnqueue(services: {
         await remember([first]);
         // Not withdrawn where this is refused: another submit of the same key may have been confirmed and given out the id.
         // If none was, the record waits for the next submit of that key; nobody has its id.
-        await publish(prepared, encodeMessage({ submission: first, inputs }));
+        await publish(prepared, first);
       }),
   };
 
@@ -87,12 +90,24 @@ export function createEnqueue(services: {
     if (expiring.length > 0) await deadlines.add(expiring);
   }
 
-  function publish({ model, lane, submission }: Prepared, body: Uint8Array): Promise<void> {
+  /** Large inputs go before the message: whoever has that looks for them. `undefined` if the task has ended meanwhile. */
+  async function place({ inputs, payload, submission }: Prepared): Promise<PredictionMessage['inputs'] | undefined> {
+    if (!payload) return inputs;
+    const bytes = await payloads.put(submission.id, payload);
+    return bytes === undefined ? undefined : { bytes };
+  }
+
+  /** Publishes a message that says `first`: the submission that counts, where there are several of a task. */
+  async function publish(prepared: Prepared, first: Submission): Promise<void> {
+    const { model, lane, submission } = prepared;
+    const inputs = await place(prepared);
+    if (!inputs) return;
+    const body = encodeMessage({ submission: first, inputs });
     const { id, traceparent: parent } = submission;
     const queue = predictionQueue(model.name, lane);
     const message = { id, body, attemptsBefore: 0 };
     const attributes = messageAttributes({ operation: 'publish', exchange: EXCHANGE, queue, message });
-    return tracing.span('publish', { kind: 'producer', parent, attributes }, ({ traceparent }) =>
+    await tracing.span('publish', { kind: 'producer', parent, attributes }, ({ traceparent }) =>
       broker.publish(queue, { ...message, traceparent }),
     );
   }

@@ -2,6 +2,7 @@ import type { Broker } from '../broker/broker.ts';
 import { AppError } from '../errors.ts';
 import type { Log } from '../log.ts';
 import type { Deadlines } from '../store/deadlines.ts';
+import type { Payloads } from '../store/payloads.ts';
 import type { TaskStore } from '../store/store.ts';
 import { isTerminal, type Task } from '../task.ts';
 import type { Metrics } from '../telemetry/metrics.ts';
@@ -36,11 +37,14 @@ export function createPredictions(services: {
   broker: Broker;
   store: TaskStore;
   deadlines: Deadlines;
+  payloads: Payloads;
   metrics: Metrics;
   tracing: Tracing;
   log: Log;
+  /** Larger inputs go by the store. @default MESSAGE_INPUT_BYTES_MAX */
+  messageInputBytesMax?: number;
 }): Predictions {
-  const { broker, store, metrics, tracing } = services;
+  const { broker, store, metrics, tracing, messageInputBytesMax } = services;
   const enqueue = createEnqueue({ ...services, admission: createAdmission(broker) });
   let openSubscriptions = 0;
   metrics.observe({ openSubscriptions: () => openSubscriptions, taskListeners: store.watching });
@@ -64,7 +68,7 @@ export function createPredictions(services: {
   }
 
   return {
-    submit: createSubmit({ store, enqueue, metrics, tracing }),
+    submit: createSubmit({ store, enqueue, metrics, tracing, messageInputBytesMax }),
 
     get: (ids, owner, hold) => readTasks(store, ids, owner, hold),
 

@@ -1,13 +1,13 @@
 import { randomUUID } from 'node:crypto';
-import { encodeMessage } from '../broker/message.ts';
-import { type Lane, MESSAGE_BYTES_MAX } from '../broker/topology.ts';
+import type { Lane } from '../broker/topology.ts';
 import { AppError, InputError } from '../errors.ts';
 import { fingerprintOf, type ServedModel } from '../models/served-model.ts';
 import type { TaskStore } from '../store/store.ts';
 import type { Submission, Task } from '../task.ts';
 import type { Metrics } from '../telemetry/metrics.ts';
 import type { Tracing } from '../telemetry/tracing.ts';
-import type { Tensor } from '../tensor.ts';
+import { byteLength, type Tensor } from '../tensor.ts';
+import { encodeFrame } from '../tensor-frame.ts';
 import type { Enqueue, Prepared } from './enqueue.ts';
 import { type Hold, readTasks } from './results.ts';
 import { contentOf, keyedTaskId } from './submission-id.ts';
@@ -16,8 +16,11 @@ import { untilTerminal } from './until-terminal.ts';
 /** Keys whose task is known to be queued: whoever asks again and again by one does not fill the queue with copies. */
 const CONFIRMED_MAX = 10_000;
 
-/** The header of a message is that of the first submission of its key, which may be longer than the one that was measured. */
-const HEADER_BYTES = 4 * 1024;
+/** The most that the inputs of one task may take, as they are stored: as much as its outputs. */
+export const INPUT_BYTES_MAX = 64 * 1024 * 1024;
+
+/** Larger inputs go by the store: RabbitMQ copies what it carries to every member of the queue, several times. */
+export const MESSAGE_INPUT_BYTES_MAX = 1024 * 1024;
 
 /** One prediction that was checked against its model and may be queued. */
 export interface PredictionRequest {
@@ -47,7 +50,7 @@ export interface SubmitContext {
 
 /**
  * Queues all or none; resolves once the broker has confirmed every one (and, with `waitMs`, once they are terminal).
- * Rejects with INVALID_INPUT if a message would be too large for the broker, with QUEUE_FULL, or with `BrokerUnavailable` or
+ * Rejects with INVALID_INPUT if inputs are larger than a task may have, with QUEUE_FULL, or with `BrokerUnavailable` or
  * `StoreUnavailable`; nobody has an id then, and what was queued is withdrawn.
  */
 export type Submit = (requests: readonly PredictionRequest[], context: SubmitContext) => Promise<Task[]>;
@@ -57,8 +60,10 @@ export function createSubmit(services: {
   enqueue: Enqueue;
   metrics: Metrics;
   tracing: Tracing;
+  /** @default MESSAGE_INPUT_BYTES_MAX */
+  messageInputBytesMax?: number | undefined;
 }): Submit {
-  const { store, enqueue, metrics, tracing } = services;
+  const { store, enqueue, metrics, tracing, messageInputBytesMax = MESSAGE_INPUT_BYTES_MAX } = services;
   const copying = new Map<string, Promise<void>>();
   /** By id, when the submission was made that is known to be queued: a store that has lost the record begins another. */
   const confirmed = new Map<string, number>();
@@ -79,7 +84,10 @@ export function createSubmit(services: {
 
   async function accept(requests: readonly PredictionRequest[], context: SubmitContext): Promise<Submission[]> {
     const submittedAt = Date.now();
-    const prepared = requests.map((request) => prepare(request, context, submittedAt));
+    const prepared = requests.map((request) => {
+      const payload = payloadOf(request, messageInputBytesMax);
+      return { ...prepare(request, context, submittedAt), payload };
+    });
     if (context.idempotencyKey === undefined) await enqueue.all(prepared);
     else for (const one of prepared) await enqueueOnce(one);
     return prepared.map(({ submission }) => submission);
@@ -117,9 +125,9 @@ export function createSubmit(services: {
   }
 }
 
-/** Gives a request its id and its message. Throws INVALID_INPUT if that is more than the broker carries. */
+/** Gives a request its id. */
 function prepare(
-  { model, door, inputs, path }: PredictionRequest,
+  { model, door, inputs }: PredictionRequest,
   { owner, lane = 'normal', expiresInMs, idempotencyKey, traceparent }: SubmitContext,
   submittedAt: number,
 ): Prepared {
@@ -134,13 +142,17 @@ function prepare(
     ...(idempotencyKey !== undefined && { content: contentOf(inputs) }),
     ...(traceparent !== undefined && { traceparent }),
   };
-  const body = encodeMessage({ submission, inputs });
-  const bytesMax = MESSAGE_BYTES_MAX - (idempotencyKey === undefined ? 0 : HEADER_BYTES);
-  if (body.length > bytesMax) {
-    const message = `expected at most ${bytesMax} bytes of inputs, got ${body.length}`;
+  return { model, submission, lane, inputs };
+}
+
+/** The inputs as the store keeps them, where a message should not carry them. Throws INVALID_INPUT if they are too large altogether. */
+function payloadOf({ inputs, path }: PredictionRequest, messageInputBytesMax: number): Uint8Array | undefined {
+  const bytes = inputs.reduce((sum, input) => sum + byteLength(input), 0);
+  if (bytes > INPUT_BYTES_MAX) {
+    const message = `expected at most ${INPUT_BYTES_MAX} bytes of inputs, got ${bytes}`;
     throw new InputError('INVALID_INPUT', [{ path, message }]);
   }
-  return { model, submission, lane, inputs, body };
+  return bytes > messageInputBytesMax ? encodeFrame(null, inputs) : undefined;
 }
 
 function withoutResults(error: unknown): Task[] {

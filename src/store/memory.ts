@@ -1,8 +1,10 @@
 import { StoreUnavailable } from '../errors.ts';
 import type { Log } from '../log.ts';
-import type { TaskEvent } from '../task.ts';
+import { isTerminal, type TaskEvent } from '../task.ts';
 import { createListeners } from './listeners.ts';
+import { MemoryPayloads, PAYLOAD_BYTES_MAX } from './memory-payloads.ts';
 import { createMemoryRecords } from './memory-records.ts';
+import type { Payloads } from './payloads.ts';
 import {
   allows,
   applied,
@@ -26,14 +28,20 @@ export interface MemoryStoreOptions {
   resultTtlMs: number;
   /** @default RESULT_BYTES_MAX */
   resultBytesMax?: number;
+  /** @default PAYLOAD_BYTES_MAX */
+  payloadBytesMax?: number;
   log: Log;
 }
 
-/** Tasks in this process's memory: nothing outlives it. */
-export function createMemoryStore(options: MemoryStoreOptions): TaskStore {
+/** Tasks in this process's memory, and the inputs of those that have large ones: nothing outlives it. */
+export function createMemoryStore(options: MemoryStoreOptions): TaskStore & { payloads: Payloads } {
   const records = createMemoryRecords(options.resultBytesMax ?? RESULT_BYTES_MAX);
+  const kept = new MemoryPayloads(options.payloadBytesMax ?? PAYLOAD_BYTES_MAX);
   const listeners = createListeners(options.log);
-  const sweeper = setInterval(records.sweep, SWEEP_MS).unref();
+  const sweeper = setInterval(() => {
+    records.sweep();
+    kept.sweep();
+  }, SWEEP_MS).unref();
   let closed = false;
 
   function apply(id: string, effect: Effect): number | undefined {
@@ -41,6 +49,7 @@ export function createMemoryStore(options: MemoryStoreOptions): TaskStore {
     if (!allows(before, effect)) return undefined;
     const record = applied(before, effect);
     records.put(id, record, effect.ttlMs);
+    if (effect.ends) kept.remove(id);
     const { attempts, revision } = record;
     if (effect.announce) announce({ id, ...effect.announce, attempts, revision });
     return record.attempts;
@@ -56,7 +65,19 @@ export function createMemoryStore(options: MemoryStoreOptions): TaskStore {
     queueMicrotask(() => listeners.dispatch(event));
   }
 
+  const payloads: Payloads = {
+    async put(id, payload) {
+      const record = find(id);
+      return record && isTerminal(record.state) ? undefined : kept.put(id, payload);
+    },
+    async get(id) {
+      if (closed) throw new StoreUnavailable('the store is closed');
+      return kept.get(id);
+    },
+  };
+
   return {
+    payloads,
     isReady: () => !closed,
     async create(submissions) {
       for (const submission of submissions) apply(submission.id, creationOf(submission));

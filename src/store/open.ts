@@ -4,10 +4,12 @@ import type { Deadlines } from './deadlines.ts';
 import { createMemoryStore } from './memory.ts';
 import { createMemoryDeadlines } from './memory-deadlines.ts';
 import { createMemoryRegistry } from './memory-registry.ts';
+import type { Payloads } from './payloads.ts';
 import { createRedisStore } from './redis.ts';
 import type { RedisConnectionName } from './redis-connection.ts';
 import { createRedisDeadlines } from './redis-deadlines.ts';
 import { openRedisLink } from './redis-link.ts';
+import { createRedisPayloads } from './redis-payloads.ts';
 import { createRedisRegistry } from './redis-registry.ts';
 import type { TaskStore } from './store.ts';
 
@@ -20,10 +22,11 @@ export interface StoreConfig {
   onReconnect?: ((connection: RedisConnectionName) => void) | undefined;
 }
 
-/** Where a process keeps its tasks and their deadlines, and looks up the models. */
+/** Where a process keeps its tasks, their deadlines and their large inputs, and looks up the models. */
 export interface OpenedStore {
   store: TaskStore;
   deadlines: Deadlines;
+  payloads: Payloads;
   registry: ModelRegistry;
   close(): Promise<void>;
 }
@@ -33,14 +36,16 @@ export async function openStore({ storeUrl, resultTtlMs, onReconnect }: StoreCon
   if (storeUrl === 'memory:') {
     const store = createMemoryStore({ resultTtlMs, log });
     const registry = createMemoryRegistry({ log });
-    return { store, deadlines: createMemoryDeadlines(), registry, close: () => closeAll([registry, store]) };
+    const { payloads } = store;
+    return { store, deadlines: createMemoryDeadlines(), payloads, registry, close: () => closeAll([registry, store]) };
   }
   checkRedisUrl(storeUrl);
   const link = openRedisLink({ url: storeUrl, log, onReconnect });
   const store = createRedisStore({ link, resultTtlMs, log });
   const registry = createRedisRegistry({ link, resultTtlMs, log });
   const deadlines = createRedisDeadlines(link.commands);
-  return { store, deadlines, registry, close: () => closeAll([registry, store, link]) };
+  const payloads = createRedisPayloads(link.large);
+  return { store, deadlines, payloads, registry, close: () => closeAll([registry, store, link]) };
 }
 
 /** Says what is wrong without saying the URL itself, which may hold a password. */

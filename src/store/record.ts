@@ -63,6 +63,8 @@ export interface Effect {
   end?: Buffer;
   /** From now on. */
   ttlMs: number;
+  /** The task has ended: the inputs that were kept beside its record go in the same step. */
+  ends?: true;
   /** Watchers are told. */
   announce?: { state: TaskState; at: number };
 }
@@ -76,9 +78,9 @@ export function effectOf(change: Change, resultTtlMs: number): Effect {
   const { to, at } = change;
   const from = REACHED_FROM[to];
   // A tombstone has no result to keep, but a message to outlive.
-  if (to === 'WITHDRAWN') return { from, state: to, attemptsBefore: 0, ttlMs: UNFINISHED_TTL_MS };
+  if (to === 'WITHDRAWN') return { from, state: to, attemptsBefore: 0, ttlMs: UNFINISHED_TTL_MS, ends: true };
   const common = { from, state: to, attemptsBefore: 0, announce: { state: to, at } } as const;
-  const terminal = { ...common, completedAt: at, ttlMs: resultTtlMs };
+  const terminal = { ...common, completedAt: at, ttlMs: resultTtlMs, ends: true } as const;
   switch (change.to) {
     case 'RUNNING': {
       const { submission, attemptsBefore, claim, takeOver } = change;

@@ -6,6 +6,9 @@ import { ANSWER_MS, isReplyError, startHeartbeat } from './redis-heartbeat.ts';
 /** How long a command may take altogether, the wait for a connection included; then it rejects. */
 const COMMAND_MS = 2_500;
 
+/** The same where values of tens of megabytes go, several behind each other, on a busy machine. */
+const LARGE_COMMAND_MS = 20_000;
+
 /** How long after a loss commands wait for the connection to come back; then they reject at once until it does. */
 const PATIENCE_MS = 2_000;
 
@@ -23,7 +26,7 @@ const OUTAGE =
   /(?:^|-)(LOADING|READONLY|CLUSTERDOWN|MASTERDOWN|OOM|MISCONF|BUSY|TRYAGAIN|NOREPLICAS|NOAUTH|WRONGPASS)\b/;
 
 /** Which of a process's connections one is: its name in the log and in Redis's CLIENT LIST. */
-export type RedisConnectionName = 'commands' | 'subscriber';
+export type RedisConnectionName = 'commands' | 'large' | 'subscriber';
 
 export interface RedisConnectionOptions {
   url: string;
@@ -48,7 +51,10 @@ export interface RedisConnection {
 /** Connects in the background, and never gives up: Redis need not be there yet. */
 export function openRedisConnection(options: RedisConnectionOptions): RedisConnection {
   const { log, name } = options;
-  const redis = new Redis(options.url, redisOptions(name));
+  const commandMs = name === 'large' ? LARGE_COMMAND_MS : COMMAND_MS;
+  // An answer waits behind those before it.
+  const answerMs = Math.max(ANSWER_MS, commandMs);
+  const redis = new Redis(options.url, redisOptions(name, answerMs));
   let connected: boolean | undefined;
   let lastError: unknown;
   let closed = false;
@@ -77,15 +83,19 @@ export function openRedisConnection(options: RedisConnectionOptions): RedisConne
     if (!closed) setTimeout(() => void redis.connect().catch(() => undefined), RETRY_MS_MAX).unref();
   });
 
-  const heartbeat = startHeartbeat(redis, options.heartbeatMs ?? HEARTBEAT_MS, (error) => {
-    lastError = error;
+  const heartbeat = startHeartbeat(redis, {
+    everyMs: options.heartbeatMs ?? HEARTBEAT_MS,
+    answerMs,
+    onSilence: (error) => {
+      lastError = error;
+    },
   });
 
   return {
     redis,
     isReady: () => redis.status === 'ready' && !heartbeat.isDoubtful() && !closed,
     async run(send) {
-      const deadline = createDeadline(heartbeat.suspect);
+      const deadline = createDeadline(commandMs, heartbeat.suspect);
       try {
         return await Promise.race([gate.passed().then(() => send(redis)), deadline.passed]);
       } catch (error) {
@@ -109,13 +119,13 @@ export function openRedisConnection(options: RedisConnectionOptions): RedisConne
 }
 
 /** No `enableAutoPipelining`: commands of one tick go out together without it, and measured it costs a third of the throughput. */
-function redisOptions(name: RedisConnectionOptions['name']) {
+function redisOptions(name: RedisConnectionName, answerMs: number) {
   return {
     connectionName: `foretell-${name}`,
     connectTimeout: COMMAND_MS,
     disconnectTimeout: GOODBYE_MS,
     // Also the deadline of the handshake with a peer that takes connections but does not answer.
-    commandTimeout: ANSWER_MS,
+    commandTimeout: answerMs,
     // Nothing is queued here and nothing is sent twice: a command whose connection is lost rejects at once (0 retries).
     // Sent again after a reconnect, a claim that Redis had carried out would count a second attempt, and one that
     // waited in a queue would be carried out long after its caller was told that it had failed.
@@ -164,12 +174,12 @@ function createGate(causeOf: () => unknown) {
   };
 }
 
-function createDeadline(onPassed: () => void) {
+function createDeadline(commandMs: number, onPassed: () => void) {
   const { promise, reject } = Promise.withResolvers<never>();
   const timer = setTimeout(() => {
     onPassed();
-    reject(new StoreUnavailable(`Redis did not answer within ${COMMAND_MS} ms`));
-  }, COMMAND_MS);
+    reject(new StoreUnavailable(`Redis did not answer within ${commandMs} ms`));
+  }, commandMs);
   return { passed: promise, clear: () => clearTimeout(timer) };
 }
 

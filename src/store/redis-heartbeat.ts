@@ -1,6 +1,6 @@
 import type { Redis } from 'ioredis';
 
-/** How long the answer to a PING may take. */
+/** How long the answer to a PING may take, where no large values are before it. */
 export const ANSWER_MS = 3_000;
 
 export interface Heartbeat {
@@ -15,7 +15,11 @@ export interface Heartbeat {
  * Drops a connection whose peer has vanished without a goodbye, so that it is made anew. Nothing else notices: an idle
  * socket says nothing, and a subscriber would wait for messages for ever (ioredis#1451).
  */
-export function startHeartbeat(redis: Redis, everyMs: number, onSilence: (error: Error) => void): Heartbeat {
+export function startHeartbeat(
+  redis: Redis,
+  options: { everyMs: number; answerMs: number; onSilence: (error: Error) => void },
+): Heartbeat {
+  const { everyMs, answerMs, onSilence } = options;
   let asking = false;
   let doubtful = false;
   /** Counts connections: an answer that is missing on one says nothing about the next. */
@@ -31,12 +35,12 @@ export function startHeartbeat(redis: Redis, everyMs: number, onSilence: (error:
     if (asking || redis.status !== 'ready') return;
     const asked = generation;
     asking = true;
-    const answered = await isAnswered(redis);
+    const answered = await isAnswered(redis, answerMs);
     asking = false;
     if (asked !== generation) return;
     doubtful = !answered;
     if (answered) return;
-    onSilence(new Error(`no answer to a PING within ${ANSWER_MS} ms`));
+    onSilence(new Error(`no answer to a PING within ${answerMs} ms`));
     redis.disconnect(true);
   }
   const timer = setInterval(() => void beat(), everyMs).unref();
@@ -54,9 +58,9 @@ export function startHeartbeat(redis: Redis, everyMs: number, onSilence: (error:
   };
 }
 
-async function isAnswered(redis: Redis): Promise<boolean> {
+async function isAnswered(redis: Redis, answerMs: number): Promise<boolean> {
   const timeout = Promise.withResolvers<boolean>();
-  const timer = setTimeout(() => timeout.resolve(false), ANSWER_MS).unref();
+  const timer = setTimeout(() => timeout.resolve(false), answerMs).unref();
   // An error that Redis itself gave is an answer.
   const pong = redis.ping().then(() => true, isReplyError);
   const answered = await Promise.race([pong, timeout.promise]);

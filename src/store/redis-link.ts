@@ -13,9 +13,10 @@ export interface RedisLinkOptions {
   onReconnect?: ((connection: RedisConnectionName) => void) | undefined;
 }
 
-/** What a process has of Redis, for its store and its registry alike: one connection for commands, one for messages. */
+/** What a process has of Redis, for its store and its registry alike: one connection for commands, one for large values, one for messages. */
 export interface RedisLink {
   commands: RedisConnection;
+  large: RedisConnection;
   events: RedisEvents;
   close(): Promise<void>;
 }
@@ -31,15 +32,16 @@ export function openRedisLink({ url, log, heartbeatMs, onReconnect }: RedisLinkO
     });
     return connection;
   };
-  const [commands, subscriber] = [open('commands'), open('subscriber')];
+  const [commands, large, subscriber] = [open('commands'), open('large'), open('subscriber')];
   const events = openRedisEvents(subscriber, commands, log);
   warnOfDataLoss(commands, log);
   return {
     commands,
+    large,
     events,
     async close() {
       events.close();
-      await Promise.all([commands.close(), subscriber.close()]);
+      await Promise.all([commands, large, subscriber].map((connection) => connection.close()));
     },
   };
 }

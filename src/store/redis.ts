@@ -13,11 +13,15 @@ import {
   type TaskRecord,
   taskOf,
 } from './record.ts';
+import { inputsKeyOf, keyOf } from './redis-keys.ts';
 import type { RedisLink } from './redis-link.ts';
 import { defineTransition, FIELDS, transitionArgs } from './redis-transition.ts';
 import type { TaskStore } from './store.ts';
 
 const CHANNEL = 'foretell:tasks';
+
+/** A result that is larger goes by the connection for large values: small commands do not wait behind it. */
+const LARGE_BYTES = 256 * 1024;
 
 export interface RedisStoreOptions {
   link: RedisLink;
@@ -28,9 +32,9 @@ export interface RedisStoreOptions {
 
 /** Tasks in Redis: one hash each, one script that writes them, one channel that tells of it. The link stays the caller's. */
 export function createRedisStore({ link, resultTtlMs, log }: RedisStoreOptions): TaskStore {
-  const { commands, events } = link;
+  const { commands, large, events } = link;
   const listeners = createListeners(log);
-  defineTransition(commands.redis);
+  for (const { redis } of [commands, large]) defineTransition(redis);
   events.listen(CHANNEL, {
     onMessage: (text) => {
       const event = parseEvent(text);
@@ -42,7 +46,9 @@ export function createRedisStore({ link, resultTtlMs, log }: RedisStoreOptions):
 
   const apply = async (id: string, effect: Effect): Promise<number | undefined> => {
     const args = transitionArgs(id, effect, CHANNEL);
-    return (await commands.run((redis) => redis.foretellTransition(keyOf(id), ...args))) ?? undefined;
+    const connection = (effect.end?.length ?? 0) > LARGE_BYTES ? large : commands;
+    const attempts = await connection.run((redis) => redis.foretellTransition(keyOf(id), inputsKeyOf(id), ...args));
+    return attempts ?? undefined;
   };
 
   /** Reads some of each task's fields; a field that is not there is an empty one. */
@@ -76,11 +82,6 @@ export function createRedisStore({ link, resultTtlMs, log }: RedisStoreOptions):
       listeners.close();
     },
   };
-}
-
-/** The id is the hash tag: all that is ever kept of a task is on one node of a cluster. */
-function keyOf(id: string): string {
-  return `foretell:{${id}}`;
 }
 
 function recordOf(row: readonly Buffer[]): TaskRecord | undefined {

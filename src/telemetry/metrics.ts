@@ -5,7 +5,13 @@ import type { TaskState } from '../task.ts';
 import { createModelLabel, type ModelLabel } from './model-label.ts';
 
 /** The connections that come back by themselves, each of which may do so unnoticed by anybody but a counter. */
-export const CONNECTIONS = ['broker publishing', 'broker consuming', 'redis commands', 'redis subscriber'] as const;
+export const CONNECTIONS = [
+  'broker publishing',
+  'broker consuming',
+  'redis commands',
+  'redis large',
+  'redis subscriber',
+] as const;
 
 export type ConnectionName = (typeof CONNECTIONS)[number];
 

@@ -30,6 +30,8 @@ export interface MachinesOptions {
   store: SimulatedStore;
   model: LoadedModel;
   slots: number;
+  /** Larger inputs go by the store. */
+  messageInputBytesMax: number;
   ledger: Ledger;
   plant: Planted;
   log: Log;
@@ -48,17 +50,26 @@ export class Machines {
 
   async startWorker(): Promise<void> {
     const { setting, ledger, model, slots, log } = this.#options;
-    const { machine, broker, store } = this.#connect('worker');
+    const { machine, broker, store, payloads } = this.#connect('worker');
     const onBegin = (task: number) => addTo(ledger.starts, task, { at: setting.time.now, machine });
     const pool = createSimulatedPool(setting, { machine, slots, onBegin });
-    const worker = await startWorker({ broker, store, pool, models: modelsOf(model), slots, log });
+    const worker = await startWorker({ broker, store, payloads, pool, models: modelsOf(model), slots, log });
     this.workers.push({ machine, pool, worker, watching: store.watching });
   }
 
   startApi(): void {
-    const { log } = this.#options;
-    const { machine, broker, store, deadlines } = this.#connect('api');
-    const services = { broker, store, deadlines, metrics: NO_METRICS, tracing: NO_TRACING, log };
+    const { log, messageInputBytesMax } = this.#options;
+    const { machine, broker, store, deadlines, payloads } = this.#connect('api');
+    const services = {
+      broker,
+      store,
+      deadlines,
+      payloads,
+      messageInputBytesMax,
+      metrics: NO_METRICS,
+      tracing: NO_TRACING,
+      log,
+    };
     const predictions = createPredictions(services);
     const expirer = openExpirer(services);
     machine.onDeath(() => void expirer.close());
@@ -103,8 +114,8 @@ export class Machines {
     const { broker, store: server, plant } = this.#options;
     this.#started += 1;
     const machine = new Machine(`${kind} ${this.#started}`);
-    const { store, deadlines } = server.connect(machine);
+    const { store, deadlines, payloads } = server.connect(machine);
     const plain = { broker: broker.connect(machine), store };
-    return { machine, deadlines, ...plain, ...plant.seams?.({ ...plain, server }) };
+    return { machine, deadlines, payloads, ...plain, ...plant.seams?.({ ...plain, server }) };
   }
 }

@@ -4,7 +4,7 @@ import { elementsOf } from '../../src/tensor-values.ts';
 import { judgeChanges, judgeRuns } from './judge-changes.ts';
 import { KNOWN } from './known.ts';
 import type { Given, Ledger } from './ledger.ts';
-import { isCalm, isStoreSure, type Scenario } from './scenario.ts';
+import { isCalm, isLarge, isStoreSure, type Scenario } from './scenario.ts';
 import { type Behaviour, outputOf } from './simulated-pool.ts';
 import type { Past } from './world.ts';
 
@@ -19,6 +19,10 @@ export function brokenPromises(scenario: Scenario, past: Past): string[] {
     if (hadEndedBeforeFlush(given.id, ledger)) continue;
     const found = task ? judgeEnd({ ...past, scenario }, given, task) : ['is not there any more'];
     broken.push(...found.map((what) => `${given.id} (${given.numbers.join(', ')}) ${what}`));
+  }
+  for (const id of store.payloadsKept()) {
+    const record = store.record(id);
+    if (record && isTerminal(record.state)) broken.push(`${id} is ${record.state}, and its inputs are still kept`);
   }
   return [...broken, ...judgeChanges(ledger, broker), ...judgeRuns(ledger)];
 }
@@ -63,6 +67,7 @@ function judgeEnd({ scenario, ledger, broker, recoveredAt }: Judged, { plans, nu
   const isDrained = scenario.faults.some(({ kind }) => kind === 'drain worker');
   const isTakenOver = KNOWN.secondCopyTakesOver && isDrained && broker.copiesMax(task.id) > 1;
   if (isTakenOver || chargesOf(scenario) >= scenario.maxAttempts) ends.add('FAILED WORKER_LOST');
+  if (isLarge(scenario) && ledger.flushedAt !== undefined) ends.add('FAILED INPUTS_LOST');
   if (!ends.has(end)) broken.push(`ended as ${end}, expected ${[...ends].join(' or ')}`);
   // Where the store has lost the record, or hears of a task that was handed back when that is tried again, the count is lower.
   if (task.error?.code === 'TIMEOUT' || task.error?.code === 'WORKER_LOST') {

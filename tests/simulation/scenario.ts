@@ -116,6 +116,11 @@ export const scenario: fc.Arbitrary<Scenario> = fc.record({
   deliveryLimit: fc.constantFrom(DELIVERY_LIMIT, DELIVERY_LIMIT, DELIVERY_LIMIT, 1),
 });
 
+/** Whether inputs are too large for messages: in every other world, whatever else is in it. */
+export function isLarge({ chance }: Scenario): boolean {
+  return chance % 2 === 0;
+}
+
 /** Whether nothing is to go wrong in this world: then more can be promised. */
 export function isCalm({ faults, lossyStore, lossyBroker }: Scenario): boolean {
   return faults.length === 0 && lossyStore === 0 && lossyBroker === 0;

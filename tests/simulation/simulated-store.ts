@@ -2,6 +2,7 @@ import { StoreUnavailable } from '../../src/errors.ts';
 import type { Log } from '../../src/log.ts';
 import type { Deadlines } from '../../src/store/deadlines.ts';
 import { createListeners, type Listeners } from '../../src/store/listeners.ts';
+import type { Payloads } from '../../src/store/payloads.ts';
 import {
   allows,
   applied,
@@ -13,13 +14,15 @@ import {
   taskOf,
 } from '../../src/store/record.ts';
 import type { TaskStore } from '../../src/store/store.ts';
-import type { Change, TaskEvent } from '../../src/task.ts';
+import { type Change, isTerminal, type TaskEvent } from '../../src/task.ts';
 import { createCaller, type Line, latencyMs, type Machine, type Setting } from './machine.ts';
 
 /** One server for all machines: each sees it through a `TaskStore` of its own, as with Redis. */
 export interface SimulatedStore {
-  connect(machine: Machine): { store: TaskStore; deadlines: Deadlines };
+  connect(machine: Machine): { store: TaskStore; deadlines: Deadlines; payloads: Payloads };
   record(id: string): TaskRecord | undefined;
+  /** Tasks whose inputs are kept. */
+  payloadsKept(): string[];
   /** Nobody can reach it for so long, and what it announces reaches nobody. */
   outage(ms: number): void;
   /** Announcements are lost, and nobody notices. */
@@ -56,6 +59,7 @@ export function createSimulatedStore(setting: Setting, options: StoreOptions): S
   const call = createCaller(setting, line);
   const records = new Map<string, TaskRecord>();
   const deadlines = new Map<string, number>();
+  const payloads = new Map<string, Uint8Array>();
   const subscribers = new Map<Machine, Listeners>();
   let eventsLostUntil = 0;
 
@@ -68,6 +72,7 @@ export function createSimulatedStore(setting: Setting, options: StoreOptions): S
     }
     const after = applied(before, effect);
     records.set(id, after);
+    if (effect.ends) payloads.delete(id);
     trace(by.name, change.to, id, 'attempts', after.attempts, 'revision', after.revision);
     onApplied({ id, by, change, before, after });
     const { attempts, revision } = after;
@@ -108,9 +113,10 @@ export function createSimulatedStore(setting: Setting, options: StoreOptions): S
         watching: listeners.count,
         close: async () => listeners.close(),
       };
-      return { store, deadlines: connectDeadlines(machine) };
+      return { store, deadlines: connectDeadlines(machine), payloads: connectPayloads(machine) };
     },
     record: (id) => records.get(id),
+    payloadsKept: () => [...payloads.keys()],
     outage(ms) {
       line.awayUntil = Math.max(line.awayUntil, time.now + ms);
       // Each machine notices that it is back at a moment of its own.
@@ -124,12 +130,27 @@ export function createSimulatedStore(setting: Setting, options: StoreOptions): S
     flush() {
       records.clear();
       deadlines.clear();
+      payloads.clear();
     },
     forget: (id) => records.delete(id),
     heal() {
       line.lossy = 0;
     },
   };
+
+  function connectPayloads(machine: Machine): Payloads {
+    return {
+      put: (id, payload) =>
+        call(machine, `put ${id}`, () => {
+          const record = records.get(id);
+          if (record && isTerminal(record.state)) return undefined;
+          const kept = payloads.get(id) ?? payload;
+          payloads.set(id, kept);
+          return kept.byteLength;
+        }),
+      get: (id) => call(machine, `get inputs of ${id}`, () => payloads.get(id)),
+    };
+  }
 
   function connectDeadlines(machine: Machine): Deadlines {
     return {

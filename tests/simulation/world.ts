@@ -6,7 +6,7 @@ import type { Setting } from './machine.ts';
 import { Machines } from './machines.ts';
 import { modelWith } from './model.ts';
 import type { Planted } from './planted.ts';
-import { FAULTS_END_MS, type FaultPlan, type Scenario } from './scenario.ts';
+import { FAULTS_END_MS, type FaultPlan, isLarge, type Scenario } from './scenario.ts';
 import { createSimulatedBroker, type SimulatedBroker } from './simulated-broker.ts';
 import { createSimulatedStore, type SimulatedStore } from './simulated-store.ts';
 import { turnOfTheLoop, VirtualTime } from './virtual-time.ts';
@@ -84,7 +84,18 @@ function createWorld(scenario: Scenario, { plant = {}, traced = false }: Simulat
     onApplied: (applied) => addTo(ledger.changes, applied.id, { ...applied, at: time.now }),
   });
   const { slots } = scenario;
-  const machines = new Machines({ setting, broker, store, model: modelWith(scenario), slots, ledger, plant, log });
+  const messageInputBytesMax = isLarge(scenario) ? 0 : Number.POSITIVE_INFINITY;
+  const machines = new Machines({
+    setting,
+    broker,
+    store,
+    model: modelWith(scenario),
+    slots,
+    messageInputBytesMax,
+    ledger,
+    plant,
+    log,
+  });
   const recoveredAt = startedAt + FAULTS_END_MS;
   return { setting, ledger, broker, store, machines, recoveredAt, trace };
 }

@@ -6,6 +6,7 @@ import { encodeMessage } from '../../src/broker/message.ts';
 import { type Lane, predictionQueue } from '../../src/broker/topology.ts';
 import type { Log } from '../../src/log.ts';
 import { createMemoryStore } from '../../src/store/memory.ts';
+import type { Payloads } from '../../src/store/payloads.ts';
 import type { TaskStore } from '../../src/store/store.ts';
 import { isTerminal, type Submission, type Task } from '../../src/task.ts';
 import { NO_METRICS } from '../../src/telemetry/no-metrics.ts';
@@ -24,6 +25,8 @@ export interface TestWorkerOptions {
   slots?: number;
   /** What the worker is given in the store's place, to make it fail. */
   disturb?: (store: TaskStore) => TaskStore;
+  /** The same for what keeps large inputs. */
+  disturbPayloads?: (payloads: Payloads) => Payloads;
   heldBytesMax?: number;
   observer?: WorkerObserver;
   /** @default the broker of this process */
@@ -34,7 +37,13 @@ export type TestWorker = Awaited<ReturnType<typeof startTestWorker>>;
 
 /** A worker on the broker (unless told otherwise) and the store of this process, with real inference processes; closed when the test has finished. */
 export async function startTestWorker(options: TestWorkerOptions) {
-  const { models: fixtures, slots = 1, disturb = (store) => store, openBroker = createMemoryBroker } = options;
+  const {
+    models: fixtures,
+    slots = 1,
+    disturb = (store) => store,
+    disturbPayloads = (payloads) => payloads,
+    openBroker = createMemoryBroker,
+  } = options;
   const log = createTestLog();
   const broker = await openBroker(log);
   const store = createMemoryStore({ resultTtlMs: 60_000, log });
@@ -48,7 +57,15 @@ export async function startTestWorker(options: TestWorkerOptions) {
     await repository.close();
   });
   const { heldBytesMax = HELD_BYTES_MAX, observer = NO_METRICS } = options;
-  const started = { broker, models: repository, slots, heldBytesMax, observer, log };
+  const started = {
+    broker,
+    payloads: disturbPayloads(store.payloads),
+    models: repository,
+    slots,
+    heldBytesMax,
+    observer,
+    log,
+  };
 
   /** A worker, closed when the test has finished, whose tasks must then be let go of. */
   async function start(ownPool: InferencePool) {

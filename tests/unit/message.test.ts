@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { decodeMessage, encodeMessage, type PredictionMessage } from '../../src/broker/message.ts';
+import { decodeMessage, encodeMessage, isReference, type PredictionMessage } from '../../src/broker/message.ts';
 import type { Submission } from '../../src/task.ts';
 import { DATATYPES, type Datatype, elementCount, STORAGE, type Tensor } from '../../src/tensor.ts';
 import { encodeFrame } from '../../src/tensor-frame.ts';
@@ -88,8 +88,16 @@ const submissions: fc.Arbitrary<Submission> = fc.record({
   submittedAt: fc.nat(),
 });
 
+test('inputs that are kept in the store are referred to, by their bytes', () => {
+  const message = { submission, inputs: { bytes: 33_554_500 } };
+  const encoded = encodeMessage(message);
+  expect(decodeMessage(encoded)).toEqual(message);
+  expect(encoded.length).toBeLessThan(1_000);
+});
+
 /** A Buffer and a Uint8Array of the same bytes are the same to us. */
 function normal({ submission, inputs }: PredictionMessage): PredictionMessage {
   const sameBytes = (data: Tensor['data']) => (Array.isArray(data) ? data : Buffer.from(data));
+  if (isReference(inputs)) return { submission, inputs };
   return { submission, inputs: inputs.map((input) => ({ ...input, data: sameBytes(input.data) })) };
 }

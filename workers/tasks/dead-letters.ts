@@ -12,7 +12,7 @@ import { wornOut } from './outcome.ts';
 import type { PatientStore } from './patient-store.ts';
 import type { WorkerObserver } from './worker-observer.ts';
 
-/** At once: each may have 16 MiB. */
+/** At once: each may have a megabyte or so. */
 const PREFETCH = 8;
 
 /** For a model that this worker does not have. */

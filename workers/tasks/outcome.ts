@@ -11,6 +11,7 @@ export type Outcome = { to: 'QUEUED'; retryAfterMs: number } | { to: 'FAILED'; e
  */
 export function outcomeOf({ code, message }: RunError, attempt: number, maxAttempts: number): Outcome {
   switch (code) {
+    case 'INPUTS_LOST':
     case 'MODEL_ERROR':
     case 'INVALID_OUTPUT':
       return { to: 'FAILED', error: { code, message } };
