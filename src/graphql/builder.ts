@@ -1,6 +1,7 @@
 import SchemaBuilder from '@pothos/core';
 import type { ModelRegistry } from '../models/registry.ts';
 import type { Predictions } from '../predictions/predictions.ts';
+import type { LargeTexts } from './large-texts.ts';
 
 /** What every resolver is given. */
 export interface GraphQLContext {
@@ -18,6 +19,8 @@ export interface GraphQLContext {
   traceparent: string | undefined;
   /** Ids and predictions that this operation may still name, over all its fields. */
   budget: { left: number };
+  /** What is large in the answer. */
+  largeTexts: LargeTexts;
 }
 
 /** A fresh builder: the schema is a function of the models, built again when they change, so nothing of it is global. */

@@ -6,6 +6,7 @@ import type { Predictions } from '../predictions/predictions.ts';
 import type { GraphQLContext } from './builder.ts';
 import { createMaskError, useErrorCodes, useVariableIssues } from './errors.ts';
 import { graphiqlOptions, renderPage } from './graphiql.ts';
+import { LargeTexts, useLargeTexts } from './large-texts.ts';
 import { useLimits } from './limits.ts';
 import { NAMED_MAX } from './operations.ts';
 import { type Api, buildApi } from './schema.ts';
@@ -55,7 +56,7 @@ export function createGraphQLServer({ predictions, registry, settings, log }: Op
   const { corsOrigins, introspection, bodyLimitBytes } = settings;
   const yoga = createYoga<RequestContext, Omit<GraphQLContext, keyof RequestContext>>({
     schema: () => api.schema,
-    context: () => ({ predictions, registry, budget: { left: NAMED_MAX } }),
+    context: () => ({ predictions, registry, budget: { left: NAMED_MAX }, largeTexts: new LargeTexts() }),
     graphqlEndpoint: GRAPHQL_PATH,
     landingPage: false,
     graphiql: (request) => settings.graphiql && graphiqlOptions(api, new URL(request.url)),
@@ -67,7 +68,7 @@ export function createGraphQLServer({ predictions, registry, settings, log }: Op
     // What a client did wrong is answered to the client; what we did wrong is logged where it is masked.
     logging: false,
     maskedErrors: { maskError: createMaskError(log), isDev: false },
-    plugins: [useLimits({ introspection }), useVariableIssues(), useErrorCodes()],
+    plugins: [useLimits({ introspection }), useVariableIssues(), useErrorCodes(), useLargeTexts()],
   });
 
   return { handle: (request, response, context) => yoga(request, response, context), api: () => api, close: unwatch };

@@ -59,8 +59,7 @@ export function addTensorTypes(builder: Builder) {
       base64: t.string({
         nullable: true,
         description: 'The bytes, little endian, row-major; null for STRING.',
-        resolve: ({ data }) =>
-          Array.isArray(data) ? null : Buffer.from(data.buffer, data.byteOffset, data.byteLength).toString('base64'),
+        resolve: ({ data }, _args, { largeTexts }) => (Array.isArray(data) ? null : largeTexts.base64(data)),
       }),
     }),
   });

@@ -67,6 +67,28 @@ test.each(PAIRS)('32 MiB go in, and the same come out (%s)', { timeout: 120_000 
   expect(digests).toEqual(each.map(digestOf));
 });
 
+test('a large result is whole in a stream, beside an error in the same answer, and asked for twice', async () => {
+  const service = await start({ servers: started.embedded });
+  const bytes = randomBytes(MIB);
+  const text = bytes.toString('base64');
+  const { submitPrediction: task } = await service.client.get<{ submitPrediction: Submitted }>(SUBMIT, {
+    input: bytesInput(bytes),
+  });
+  const { id } = task;
+  const prediction = 'prediction { ... on TensorsPrediction { outputs { base64 again: base64 } } }';
+  const expected = { prediction: { outputs: [{ base64: text, again: text }] } };
+  const query = `subscription ($id: ID!) { taskCompleted(id: $id) { ${prediction} } }`;
+  for (const _ of [1, 2]) expect(await service.client.collect('taskCompleted', query, { id })).toEqual([expected]);
+  // One more id than an operation may name.
+  const ids = Array.from({ length: 999 }, () => id.replace(/.$/, 'x'));
+  const answer = await service.client.ask(
+    `query ($id: ID!, $ids: [ID!]!) { result(id: $id) { ${prediction} } results(ids: $ids) { id } one: result(id: $id) { id } }`,
+    { id, ids },
+  );
+  expect(answer.data).toMatchObject({ result: expected, one: null });
+  expect(answer.errors).toMatchObject([{ extensions: { code: 'INVALID_INPUT' } }]);
+});
+
 test.each(PAIRS)('what is larger than a task may have is refused, with its path (%s)', async (pair) => {
   const service = await start({ servers: started[pair], bodyLimitBytes: 128 * MIB });
   const { errors } = await service.client.ask(SUBMIT, { input: bytesInput(Buffer.alloc(64 * MIB + 1)) });

@@ -25,6 +25,23 @@ function paths(signature: Signature, inputs: TensorInput[]): string[] {
   }
 }
 
+test('base64 is what Buffer would write, whatever letter is changed, left out or too many', () => {
+  const letters = fc.constantFrom('', 'A', 'B', '/', '+', '-', '_', '=', ' ', '!', 'é', 'AA');
+  fc.assert(
+    fc.property(fc.uint8Array({ minLength: 1, maxLength: 40 }), fc.nat(60), letters, (bytes, place, letter) => {
+      const right = Buffer.from(bytes).toString('base64').replaceAll('=', '');
+      const i = place % right.length;
+      const text = right.slice(0, i) + letter + right.slice(i + 1);
+      const input = { name: 'x', datatype: 'UINT8' as const, shape: [bytes.length], data: { base64: text } };
+      const isWritten =
+        Buffer.from(text, 'base64').toString('base64').replaceAll('=', '') === text.replace(/={1,2}$/, '');
+      const fits = Buffer.from(text, 'base64').length === bytes.length;
+      expect(paths(signatureOf('UINT8'), [input])).toEqual(isWritten && fits ? [] : ['inputs.0.data.base64']);
+    }),
+    { numRuns: 2_000 },
+  );
+});
+
 const signatureOf = (datatype: Tensor['datatype']): Signature => ({
   inputs: [spec('x', datatype, null)],
   outputs: [],
