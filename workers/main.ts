@@ -13,7 +13,7 @@ await runCommand('worker', async (config, log, lifecycle) => {
     const health = () => ({
       broker: broker.isReady(),
       store: store.isReady(),
-      models: worker?.repository.models().length ?? 0,
+      models: worker && !worker.pool.isFailing() ? worker.repository.models().length : 0,
     });
     const routes = [healthRoute(health), metricsRoute(services.metrics, log)];
     const server = await openHttpServer({ host: config.host, port: config.workerPort, routes });

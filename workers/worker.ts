@@ -78,14 +78,21 @@ export async function startWorker(options: WorkerOptions): Promise<Worker> {
   });
   const { findAnnounced = async () => undefined } = options;
   const take = createIntake({ ...context, models, findAnnounced, scheduler, settlement, inHand, heldBytes, payloads });
-  const stopListening = pool.onIdle(() => scheduler.dispatch());
+  const stopListening = [
+    pool.onIdle(() => scheduler.dispatch()),
+    pool.onFailing(() => {
+      consumers.repause();
+      // Others may have processes to run them in.
+      if (pool.isFailing()) scheduler.giveBack(inHand.all());
+    }),
+  ];
 
   const consumers = createModelConsumers({
     broker,
     models,
     slots,
     handler: take,
-    isPaused: heldBytes.isPaused,
+    isPaused: (name) => pool.isFailing() || heldBytes.isPaused(name),
     onSlower: (name) => scheduler.giveBack(inHand.all().filter((task) => task.model.served.name === name)),
     log,
   });
@@ -102,7 +109,7 @@ export async function startWorker(options: WorkerOptions): Promise<Worker> {
     }, graceMs);
     await Promise.all([closed, inHand.emptied()]);
     clearTimeout(grace);
-    stopListening();
+    for (const stop of stopListening) stop();
   }
   let closed: Promise<void> | undefined;
   return {

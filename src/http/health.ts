@@ -3,7 +3,7 @@ import { type Route, sendJson } from './http-server.ts';
 export interface Health {
   broker: boolean;
   store: boolean;
-  /** How many models are known (API) or served (worker). */
+  /** How many models are known (API), or served (worker: none while no inference process can be started). */
   models: number;
 }
 

@@ -90,6 +90,8 @@ export function createSimulatedPool(
     inspect: () => Promise.reject(new Error('nothing to inspect')),
     warmUp: async () => undefined,
     coolDown: () => undefined,
+    isFailing: () => false,
+    onFailing: () => () => undefined,
     restarts: () => 0,
     sessions: () => ({ loaded: 0, bytes: 0, loads: 0, evictions: 0 }),
     pids: () => [],

@@ -4,7 +4,7 @@ import type { Tensor } from '../../src/tensor.ts';
 import type { Answered, AskOptions } from './inference-child.ts';
 import type { InferenceRequest, ModelFile, OnnxSignature, WarmUp } from './inference-messages.ts';
 import { InferenceSlot } from './inference-slot.ts';
-import { poolClosed } from './run-error.ts';
+import { poolClosed, RunError } from './run-error.ts';
 import type { SessionsReport } from './sessions.ts';
 
 /** The inference processes of a worker: each runs one batch at a time; one that dies or has to be killed is replaced. */
@@ -28,6 +28,10 @@ export interface InferencePool {
   warmUp(warmUp: WarmUp): Promise<void>;
   /** Processes that are started from now on do not do this. */
   coolDown(warmUp: WarmUp): void;
+  /** Whether no process at all can be started at present: what is asked then is refused with WORKER_LOST. */
+  isFailing(): boolean;
+  /** Calls `listener` whenever `isFailing` says otherwise than before; returns the function that ends it. */
+  onFailing(listener: () => void): () => void;
   /** Processes that had to be replaced so far. */
   restarts(): number;
   /** The models that its processes have loaded, each in as many of them as it ran in. */
@@ -71,14 +75,27 @@ export function createInferencePool(options: InferencePoolOptions): InferencePoo
     if (next) next.begin(slot);
     else for (const listener of listeners) listener();
   };
+  const onFailing = new Set<() => void>();
+  let failing = false;
+  const onHealth = () => {
+    const before = failing;
+    failing = slots.every(({ isFailing }) => isFailing);
+    if (failing === before) return;
+    if (failing) {
+      log.error({ slots: count }, 'no inference process can be started: the worker takes nothing until one can');
+      for (const { reject } of waiting.splice(0)) reject(noProcess());
+    } else log.info({ slots: count }, 'inference processes can be started again');
+    for (const listener of onFailing) listener();
+  };
   const warmUps = new Set<WarmUp>();
-  const slotOptions = { warmUps, memoryBytes: Math.floor(memoryBytes / count), onIdle, log };
+  const slotOptions = { warmUps, memoryBytes: Math.floor(memoryBytes / count), onIdle, onHealth, log };
   const slots = Array.from({ length: count }, () => new InferenceSlot(slotOptions));
 
   function ask(request: InferenceRequest, options: AskOptions): Promise<Answered> {
     const { signal } = options;
     if (signal?.aborted) return Promise.reject(signal.reason);
     if (closed) return Promise.reject(poolClosed());
+    if (failing) return Promise.reject(noProcess());
     const idle = slots.find(({ isIdle }) => isIdle);
     if (idle) return idle.ask(request, options);
     const { promise, resolve, reject } = Promise.withResolvers<Answered>();
@@ -121,6 +138,11 @@ export function createInferencePool(options: InferencePoolOptions): InferencePoo
       }
     },
     coolDown: (warmUp) => void warmUps.delete(warmUp),
+    isFailing: () => failing,
+    onFailing(listener) {
+      onFailing.add(listener);
+      return () => onFailing.delete(listener);
+    },
     restarts: () => slots.reduce((sum, { restarts }) => sum + restarts, 0),
     sessions: () => slots.map((slot) => slot.sessions).reduce(sumOf),
     pids: () => slots.flatMap(({ pid }) => pid ?? []),
@@ -130,6 +152,10 @@ export function createInferencePool(options: InferencePoolOptions): InferencePoo
       await Promise.all(slots.map((slot) => slot.close()));
     },
   };
+}
+
+function noProcess(): RunError {
+  return new RunError('WORKER_LOST', 'no inference process could be started');
 }
 
 function sumOf(one: SessionsReport, other: SessionsReport): SessionsReport {

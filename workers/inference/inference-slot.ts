@@ -9,6 +9,9 @@ import type { SessionsReport } from './sessions.ts';
 const RESTART_DELAY_MS = 100;
 const RESTART_DELAY_MS_MAX = 30_000;
 
+/** So many in a row are no accident: the machine has no process, descriptor or memory left for another, or its files are gone. */
+const FAILURES_MAX = 3;
+
 export interface InferenceSlotOptions {
   /** What a process may take on for its sessions. */
   memoryBytes: number;
@@ -16,6 +19,8 @@ export interface InferenceSlotOptions {
   warmUps: ReadonlySet<WarmUp>;
   /** Called each time that the slot can be asked again. */
   onIdle(slot: InferenceSlot): void;
+  /** Called when `isFailing` may say otherwise than before. */
+  onHealth(): void;
   log: Log;
 }
 
@@ -48,6 +53,11 @@ export class InferenceSlot {
 
   get isIdle(): boolean {
     return this.#state === 'idle';
+  }
+
+  /** Whether no process can be started here at present; it is tried again and again. */
+  get isFailing(): boolean {
+    return this.#state === 'starting' && this.#failures >= FAILURES_MAX;
   }
 
   get pid(): number | undefined {
@@ -126,6 +136,7 @@ export class InferenceSlot {
       return;
     }
     this.#state = 'idle';
+    this.#options.onHealth();
     this.#options.onIdle(this);
   }
 
@@ -155,6 +166,7 @@ export class InferenceSlot {
     this.#restarts += 1;
     this.#options.log.warn({ inferencePid, how, delayMs }, 'inference process ended');
     this.#restart = setTimeout(() => this.#start(), delayMs);
+    this.#options.onHealth();
   }
 }
 
