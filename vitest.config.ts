@@ -16,6 +16,8 @@ export default defineConfig({
     // Long enough for a broker to be killed and come back on two busy cores; a test that waits for an event never needs it.
     testTimeout: 60_000,
     hookTimeout: 120_000,
+    // The default, a second, is less than a busy machine needs for things that take milliseconds.
+    expect: { poll: { timeout: 30_000 } },
     reporters: ['default', new FaultReporter(), ['json', { outputFile: '.vitest/report.json' }]],
   },
 });

@@ -23,7 +23,7 @@ async function open(redis: RedisServer, log: TestLog = createTestLog()): Promise
   return opened.registry;
 }
 
-const listed = (registry: ModelRegistry) => expect.poll(registry.list, { timeout: 10_000 });
+const listed = (registry: ModelRegistry) => expect.poll(registry.list);
 
 registryContract('memory', async () => createMemoryRegistry({ log: createTestLog() }));
 registryContract('redis', async () => open(await startServer()));
