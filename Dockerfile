@@ -1,4 +1,4 @@
-# One image for both processes: `node src/main.ts` is the API, `node workers/main.ts` the worker.
+# One image for both processes: `node bin/foretell.ts api` is the API, `node bin/foretell.ts worker` the worker.
 # Debian, not Alpine: onnxruntime-node has no musl build.
 FROM node:24-bookworm-slim AS dependencies
 WORKDIR /foretell
@@ -15,6 +15,7 @@ COPY --from=dependencies /foretell/node_modules node_modules
 COPY package.json ./
 COPY src src
 COPY workers workers
+COPY bin bin
 COPY models models
 USER node
 # No default command: inside a container the API is reached only with HOST=0.0.0.0, which asks for API_KEYS. See compose.yaml.

@@ -1,8 +1,9 @@
-import { readFileSync } from 'node:fs';
+import { existsSync, readFileSync } from 'node:fs';
 import { z } from 'zod';
 import { ApiKeys } from './api-keys.ts';
 import { messageOf } from './errors.ts';
 import type { LOG_LEVELS } from './log.ts';
+import { SHIPPED_MODELS_DIR } from './package.ts';
 import { SECRET_SETTINGS, settings } from './settings.ts';
 
 /** Which process asks: the API alone, the worker alone, or both in one. */
@@ -17,6 +18,8 @@ export interface Config {
   /** Nothing outlives the process: broker and store are in it. */
   embedded: boolean;
   modelsDir: string;
+  /** `modelsDir` is the folder of the models that come along: nothing was set, and there is no other. */
+  shippedModels: boolean;
   workerSlots: number;
   /** The models that a worker serves; `undefined` for all. */
   workerModels: string[] | undefined;
@@ -41,10 +44,14 @@ export interface Config {
 /** Settings that are wrong: one line each, naming the setting and what was expected. */
 export class ConfigError extends Error {}
 
-/** Reads the environment, the one place that does. Throws `ConfigError`. */
-export function readConfig(command: Command, env: Record<string, string | undefined> = process.env): Config {
-  // An empty variable is one that is not set, as compose files and shells write it.
-  const given = Object.fromEntries(Object.entries(env).filter(([name, value]) => name in settings && value !== ''));
+type Settings = Record<string, string | undefined>;
+
+/**
+ * Reads the environment, the one place that does. Throws `ConfigError`.
+ * @param options settings that were given on the command line, before which the environment stands back
+ */
+export function readConfig(command: Command, env: Settings = process.env, options: Settings = {}): Config {
+  const given = { ...named(env), ...named(options) };
   const parsed = z.object(settings).safeParse(given);
   if (!parsed.success) {
     throw new ConfigError(
@@ -69,7 +76,7 @@ export function readConfig(command: Command, env: Record<string, string | undefi
     brokerUrl: value.BROKER_URL,
     storeUrl: value.STORE_URL,
     embedded: value.BROKER_URL === 'memory:',
-    modelsDir: value.MODELS_DIR,
+    ...modelsIn(value.MODELS_DIR, command === 'start' && given['MODELS_DIR'] === undefined),
     workerSlots: value.WORKER_SLOTS,
     workerModels: value.WORKER_MODELS,
     modelMemoryBytes: value.MODEL_MEMORY_MB * 1024 * 1024,
@@ -92,7 +99,12 @@ export function childEnvironment(defaults: Record<string, string>): NodeJS.Proce
   return { ...defaults, ...process.env };
 }
 
-function gotOf(name: string, given: Record<string, string | undefined>): string {
+/** What is a setting, and set: an empty variable is not, as compose files and shells write it. */
+function named(values: Settings): Settings {
+  return Object.fromEntries(Object.entries(values).filter(([name, value]) => name in settings && value));
+}
+
+function gotOf(name: string, given: Settings): string {
   return SECRET_SETTINGS.has(name) ? '' : `, got "${given[name] ?? ''}"`;
 }
 
@@ -120,9 +132,15 @@ function refuseMemory(command: Command, brokerUrl: string, storeUrl: string): vo
   }
   if (command !== 'start' && memory.length > 0) {
     throw new ConfigError(
-      `${memory.join(', ')}: memory: lives inside one process; set BROKER_URL=amqp://… and STORE_URL=redis://…, or run \`npm start\` for API and worker in one`,
+      `${memory.join(', ')}: memory: lives inside one process; set BROKER_URL=amqp://… and STORE_URL=redis://…, or run \`npm start\` (foretell serve) for API and worker in one`,
     );
   }
+}
+
+/** Who has no models yet gets those that come along, to begin with; a worker on its own has to be told what it serves. */
+function modelsIn(modelsDir: string, orShipped: boolean): Pick<Config, 'modelsDir' | 'shippedModels'> {
+  const shippedModels = orShipped && !existsSync(modelsDir);
+  return { modelsDir: shippedModels ? SHIPPED_MODELS_DIR : modelsDir, shippedModels };
 }
 
 /** Whether a name or an address can only mean this machine. */

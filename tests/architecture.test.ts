@@ -14,7 +14,7 @@ import {
 
 const read = (...patterns: string[]) =>
   new Map(globSync(patterns).map((file) => [file.replaceAll('\\', '/'), readFileSync(file, 'utf8')] as const));
-const product = read('src/**/*.ts', 'workers/**/*.ts');
+const product = read('src/**/*.ts', 'workers/**/*.ts', 'bin/**/*.ts');
 const everything = new Map([...product, ...read('tests/**/*.ts', 'examples/**/*.ts')]);
 
 describe('the tree', () => {

@@ -96,12 +96,12 @@ test.concurrent.each<[Command, Settings, string[]]>([
   },
 );
 
-test.concurrent.each([['--port=1'], ['4000']])(
+test.concurrent.each([['--prot=1'], ['4000']])(
   'the argument %s is refused in one line that points to --help',
   async (argument) => {
     const { code, stderr } = await runCommand('start', [argument]);
     expect(code).toBe(2);
-    expect(stderr).toMatch(/^foretell: [^\n]+\(see --help\)\n$/);
+    expect(stderr).toMatch(/^foretell: [^\n]+\(see foretell serve --help\)\n$/);
   },
 );
 

@@ -2,6 +2,7 @@ import type { Config } from '../src/config.ts';
 import { synchronousExample } from '../src/graphql/examples.ts';
 import type { Api } from '../src/graphql/schema.ts';
 import { GRAPHQL_PATH } from '../src/graphql/server.ts';
+import { HAS_DEMO } from '../src/package.ts';
 import type { ModelRepository } from './repository/model-repository.ts';
 
 /** Where the demo looks unless it is told otherwise. */
@@ -19,16 +20,22 @@ export function welcome(started: { config: Config; url: string; api: Api; reposi
     .faults()
     .map(({ message }) => `\nLeft out: ${message}`)
     .join('');
+  const shipped = config.shippedModels
+    ? '\n\nThey come along with Foretell, since there is no folder "models" here: make one with your own, or set MODELS_DIR, and start again.'
+    : '';
   const kept = config.embedded
     ? 'Broker and store are in this process: nothing outlives it. Set BROKER_URL and STORE_URL to keep tasks.'
     : 'Tasks are in the broker and the store that BROKER_URL and STORE_URL name.';
   const authorization = config.apiKeys.required ? " \\\n    -H 'authorization: Bearer <key>'" : '';
-  const browse = config.graphiql ? `Or open ${endpoint} in a browser, or run` : 'Or run';
-  const demo = `${endpoint === DEMO_URL ? '' : `FORETELL_URL=${endpoint} `}${config.apiKeys.required ? 'FORETELL_KEY=<key> ' : ''}npm run demo`;
+  const environment = `${endpoint === DEMO_URL ? '' : `FORETELL_URL=${endpoint} `}${config.apiKeys.required ? 'FORETELL_KEY=<key> ' : ''}`;
+  const ways = [
+    config.graphiql && `open ${endpoint} in a browser`,
+    HAS_DEMO && `run one hundred predictions: ${environment}npm run demo`,
+  ].filter((way) => way !== false);
   return `
 Foretell serves ${endpoint}
 
-${served}${faults}
+${served}${faults}${shipped}
 
 ${kept}
 
@@ -37,9 +44,7 @@ Try it:
   curl -s ${endpoint} -H 'content-type: application/json'${authorization} \\
     -d '${exampleBody(api)}'
 
-${browse} one hundred predictions: ${demo}
-
-`;
+${ways.length > 0 ? `Or ${ways.join(', or ')}\n\n` : ''}`;
 }
 
 /** The example as one line of JSON inside single quotes, as a shell takes it. */

@@ -32,18 +32,19 @@ const FLOORS: readonly (readonly RegExp[])[] = [
   [/^src\/(tensor|errors|task)\.ts$/],
   [/^src\/(submission|tensor-values|tensor-frame)\.ts$/],
   [/^src\/models\//],
-  [/^src\/(log|lifecycle|api-keys|settings|config)\.ts$/],
+  [/^src\/(log|lifecycle|api-keys|settings|package|config)\.ts$/],
   [/^src\/telemetry\//],
   [/^src\/broker\//, /^src\/store\//],
   [/^src\/predictions\//],
   [/^src\/graphql\//],
   [/^src\/http\//],
-  [/^src\/(services|api|command|main)\.ts$/],
+  [/^src\/(services|api)\.ts$/],
   [/^workers\/inference\//],
   [/^workers\/repository\//],
   [/^workers\/batching\//],
   [/^workers\/tasks\//],
   [/^workers\/[\w-]+\.ts$/],
+  [/^bin\//],
 ];
 
 interface Import {

@@ -4,17 +4,27 @@ import { readFile } from 'node:fs/promises';
 import { createInterface } from 'node:readline';
 import type { Readable } from 'node:stream';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { fileURLToPath } from 'node:url';
 import { onTestFinished } from 'vitest';
 import { freePort } from './free-port.ts';
 
-/** What the npm scripts of the same names run. */
+/** The npm scripts. */
 export type Command = 'api' | 'worker' | 'start';
 
-const FILES: Record<Command, string> = {
-  api: 'src/main.ts',
-  worker: 'workers/main.ts',
-  start: 'workers/standalone.ts',
-};
+/** The commands of `foretell` that they run. */
+const COMMANDS: Record<Command, string> = { api: 'api', worker: 'worker', start: 'serve' };
+
+const ENTRY = fileURLToPath(new URL('../../bin/foretell.ts', import.meta.url));
+
+/** Where and how a command of Foretell's is run. */
+export interface Place {
+  /** @default the root of the repository */
+  cwd?: string;
+  /** The program, and what stands before the command. @default what is in the repository */
+  foretell?: [program: string, ...args: string[]];
+  /** What it finds on its standard input. @default nothing */
+  input?: string;
+}
 
 const PROBE_PAUSE_MS = 25;
 
@@ -51,9 +61,14 @@ process.once('exit', () => {
 });
 
 /** Starts a command on a free port; it is killed when the test has finished, if it still runs. */
-export async function startProcess(command: Command, settings: Settings = {}): Promise<RunningProcess> {
+export async function startProcess(
+  command: Command,
+  settings: Settings = {},
+  place: Place = {},
+): Promise<RunningProcess> {
   const port = settings['PORT'] ?? settings['WORKER_PORT'] ?? String(await freePort());
-  const child = spawnCommand(command, [], { [command === 'worker' ? 'WORKER_PORT' : 'PORT']: port, ...settings });
+  const portSetting = { [command === 'worker' ? 'WORKER_PORT' : 'PORT']: port };
+  const child = spawnForetell([COMMANDS[command]], { ...portSetting, ...settings }, place);
   const lines: string[] = [];
   const events = new EventEmitter().setMaxListeners(0);
   for (const stream of [child.stdout, child.stderr]) {
@@ -116,9 +131,14 @@ export interface Ended {
   stderr: string;
 }
 
-/** Runs one of Foretell's commands to its end. */
+/** Runs what an npm script runs to its end. */
 export function runCommand(command: Command, args: string[], settings: Settings = {}): Promise<Ended> {
-  return endOf(spawnCommand(command, args, settings));
+  return runForetell([COMMANDS[command], ...args], settings);
+}
+
+/** Runs a command of Foretell's to its end. */
+export function runForetell(args: string[], settings: Settings = {}, place: Place = {}): Promise<Ended> {
+  return endOf(spawnForetell(args, settings, place));
 }
 
 /** Runs any program to its end, in the root of the repository; `settings` join this process's environment. */
@@ -140,12 +160,15 @@ export async function cpuTicks(pid: number): Promise<number | undefined> {
   return state === undefined || state === 'Z' ? undefined : Number(fields[10]);
 }
 
-function spawnCommand(command: Command, args: string[], settings: Settings) {
-  return spawnTracked(process.execPath, [FILES[command], ...args], { PATH: process.env['PATH'], ...settings });
+function spawnForetell(args: string[], settings: Settings, { foretell, ...place }: Place) {
+  const [program, ...before] = foretell ?? [process.execPath, ENTRY];
+  return spawnTracked(program, [...before, ...args], { PATH: process.env['PATH'], ...settings }, place);
 }
 
-function spawnTracked(program: string, args: string[], env: NodeJS.ProcessEnv) {
-  const child = spawn(program, args, { env, stdio: ['ignore', 'pipe', 'pipe'] });
+function spawnTracked(program: string, args: string[], env: NodeJS.ProcessEnv, place: Omit<Place, 'foretell'> = {}) {
+  const child = spawn(program, args, { env, cwd: place.cwd, stdio: ['pipe', 'pipe', 'pipe'] });
+  // Who ends without having read it has no use for it.
+  child.stdin.on('error', () => undefined).end(place.input);
   orphans.add(child);
   child.once('close', () => orphans.delete(child));
   return child;

@@ -1,14 +1,15 @@
 import { openApi } from '../src/api.ts';
-import { runCommand } from '../src/command.ts';
 import { openServices } from '../src/services.ts';
-import { openWorker } from './open.ts';
-import { welcome } from './welcome.ts';
+import { openWorker } from '../workers/open.ts';
+import { welcome } from '../workers/welcome.ts';
+import type { Start } from './process.ts';
 
-await runCommand('start', async (config, log, lifecycle) => {
+/** API and worker in one process. */
+export const serve: Start = async (config, log, lifecycle) => {
   const services = await openServices(config, log, lifecycle);
   const worker = await openWorker(config, services, log);
   lifecycle.onClose(() => worker.close());
   const api = await openApi(config, services, log);
   lifecycle.onClose(() => api.close());
   process.stdout.write(welcome({ config, url: api.url, api: api.graphql.api(), repository: worker.repository }));
-});
+};

@@ -1,27 +1,28 @@
-import { runCommand } from '../src/command.ts';
 import { healthRoute } from '../src/http/health.ts';
 import { openHttpServer } from '../src/http/http-server.ts';
 import { metricsRoute } from '../src/http/metrics-route.ts';
 import { openServices } from '../src/services.ts';
-import { type OpenWorker, openWorker } from './open.ts';
+import { type OpenWorker, openWorker } from '../workers/open.ts';
+import type { Start } from './process.ts';
 
-await runCommand('worker', async (config, log, lifecycle) => {
+/** The worker process. */
+export const worker: Start = async (config, log, lifecycle) => {
   const services = await openServices(config, log, lifecycle);
   const { broker, store } = services;
-  let worker: OpenWorker | undefined;
+  let opened: OpenWorker | undefined;
   if (config.workerPort !== undefined) {
     const health = () => ({
       broker: broker.isReady(),
       store: store.isReady(),
-      models: worker && !worker.pool.isFailing() ? worker.repository.models().length : 0,
+      models: opened && !opened.pool.isFailing() ? opened.repository.models().length : 0,
     });
     const routes = [healthRoute(health), metricsRoute(services.metrics, log)];
     const server = await openHttpServer({ host: config.host, port: config.workerPort, routes });
     lifecycle.onClose(() => server.close());
     log.info({ url: server.url }, 'worker listening');
   }
-  worker = await openWorker(config, services, log);
-  lifecycle.onClose(worker.close);
-  const models = worker.repository.models().map(({ served }) => `${served.name} ${served.version}`);
+  opened = await openWorker(config, services, log);
+  lifecycle.onClose(opened.close);
+  const models = opened.repository.models().map(({ served }) => `${served.name} ${served.version}`);
   log.info({ models, slots: config.workerSlots }, 'worker started');
-});
+};

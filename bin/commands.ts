@@ -1,0 +1,59 @@
+import { messageOf } from '../src/errors.ts';
+import { VERSION } from '../src/package.ts';
+import { type Command, helpOf, readGiven, table, USAGE_EXIT, UsageError } from './command.ts';
+import { PROCESS_COMMANDS } from './process.ts';
+
+const COMMANDS: readonly Command[] = PROCESS_COMMANDS;
+
+/** Runs what was typed behind `foretell`, and leaves its exit code. */
+export async function main(args: string[]): Promise<void> {
+  process.exitCode = await run(args);
+}
+
+async function run(args: string[]): Promise<number | undefined> {
+  const command = COMMANDS.find(({ name }) => name.split(' ').every((word, i) => args[i] === word));
+  try {
+    if (!command) return general(args);
+    const given = readGiven(command, args.slice(command.name.split(' ').length));
+    if (given) return await command.run(given);
+    process.stdout.write(helpOf(command));
+    return 0;
+  } catch (error) {
+    const isUsage = error instanceof UsageError;
+    const see = isUsage ? ` (see foretell ${command ? `${command.name} ` : ''}--help)` : '';
+    process.stderr.write(`foretell: ${messageOf(error).replace(/\s*\n\s*/g, ' ')}${see}\n`);
+    return isUsage ? USAGE_EXIT : 1;
+  }
+}
+
+/** What can be typed without a command. */
+function general(args: string[]): number {
+  const [first] = args;
+  const isHelp = args.some((arg) => arg === '--help' || arg === '-h');
+  if (first === '--version') {
+    process.stdout.write(`${VERSION}\n`);
+    return 0;
+  }
+  if (isHelp || first === undefined) {
+    process[isHelp ? 'stdout' : 'stderr'].write(overview());
+    return isHelp ? 0 : USAGE_EXIT;
+  }
+  if (first.startsWith('-')) throw new UsageError(`unknown option "${first}"`);
+  const siblings = COMMANDS.filter(({ name }) => name.startsWith(`${first} `));
+  const wrong = args[1] === undefined ? '' : `unknown command "${first} ${args[1]}"; `;
+  if (siblings.length === 0) throw new UsageError(`unknown command "${first}"`);
+  throw new UsageError(`${wrong}expected one of ${siblings.map(({ name }) => name).join(', ')}`);
+}
+
+function overview(): string {
+  const rows = COMMANDS.map(({ name, operand, purpose }): [string, string] => [
+    [name, operand].filter(Boolean).join(' '),
+    purpose,
+  ]);
+  return `Usage: foretell COMMAND
+
+${table(rows)}
+
+foretell COMMAND --help tells more; foretell --version prints ${VERSION}.
+`;
+}

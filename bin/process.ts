@@ -1,0 +1,70 @@
+import { type Config, ConfigError, readConfig } from '../src/config.ts';
+import { messageOf } from '../src/errors.ts';
+import { closeOnSignal, createLifecycle, type Lifecycle } from '../src/lifecycle.ts';
+import { createLog, type Log } from '../src/log.ts';
+import { describeSettings } from '../src/settings.ts';
+import { type Command, type Given, USAGE_EXIT } from './command.ts';
+
+/** Opens what a process serves with, and leaves in `lifecycle` how to close it. */
+export type Start = (config: Config, log: Log, lifecycle: Lifecycle) => Promise<void>;
+
+type ProcessName = Parameters<typeof readConfig>[0];
+
+/** A command that starts a process, which goes on until a signal ends it. Only what it needs is loaded. */
+function processCommand(name: string, process: ProcessName, purpose: string, load: () => Promise<Start>): Command {
+  const settings = describeSettings().map((setting) => setting.name);
+  return { name, purpose, settings, run: (given) => run(process, given, load) };
+}
+
+export const PROCESS_COMMANDS: readonly Command[] = [
+  processCommand(
+    'serve',
+    'start',
+    'API, worker and inference processes in one; broker and store in the process unless set (npm start)',
+    async () => (await import('./serve.ts')).serve,
+  ),
+  processCommand(
+    'api',
+    'api',
+    'The GraphQL API, on RabbitMQ and Redis (npm run api)',
+    async () => (await import('./api.ts')).api,
+  ),
+  processCommand(
+    'worker',
+    'worker',
+    'A worker with its inference processes, on RabbitMQ and Redis (npm run worker)',
+    async () => (await import('./worker.ts')).worker,
+  ),
+];
+
+/**
+ * What every process does around its own work: settings or one line for each that is wrong, a log, signals.
+ * A start that fails closes what was opened, says why in one line, and exits with 1.
+ */
+async function run(name: ProcessName, given: Given, load: () => Promise<Start>): Promise<number | undefined> {
+  const config = readOrSay(name, given);
+  if (!config) return USAGE_EXIT;
+  const log = createLog(config.logLevel, name);
+  const lifecycle = createLifecycle(log);
+  closeOnSignal(lifecycle, config.graceMs, log);
+  try {
+    const start = await load();
+    await start(config, log, lifecycle);
+    return undefined;
+  } catch (error) {
+    process.stderr.write(`foretell: ${messageOf(error)}\n`);
+    log.debug({ err: error }, 'start failed');
+    await lifecycle.close();
+    process.exit(1);
+  }
+}
+
+function readOrSay(name: ProcessName, { settings }: Given): Config | undefined {
+  try {
+    return readConfig(name, undefined, settings);
+  } catch (error) {
+    if (!(error instanceof ConfigError)) throw error;
+    for (const line of error.message.split('\n')) process.stderr.write(`foretell: ${line}\n`);
+    return undefined;
+  }
+}
