@@ -1,9 +1,12 @@
 import { type ChildProcess, fork } from 'node:child_process';
+import { extname } from 'node:path';
 import { childEnvironment } from '../../src/config.ts';
 import type { InferenceAnswer, InferenceReply, InferenceRequest, Noted } from './inference-messages.ts';
 import { RunError } from './run-error.ts';
 import type { SessionsReport } from './sessions.ts';
 
+/** Beside this file, and of its kind: the package holds JavaScript, which Node demands below node_modules. */
+const INFERENCE_PROCESS = new URL(`inference-process${extname(import.meta.filename)}`, import.meta.url);
 /** Node and ONNX Runtime start in a tenth of a second; this is a machine on its knees. */
 const BOOT_TIMEOUT_MS = 60_000;
 /** A process that is idle hears at once what it is asked; one that was stopped from outside does not. */
@@ -55,7 +58,7 @@ export class InferenceChild {
   /** `memoryBytes` is what it may take on for its sessions. */
   constructor(memoryBytes: number, events: Events) {
     this.#events = events;
-    this.#process = fork(new URL('inference-process.ts', import.meta.url), [String(memoryBytes)], {
+    this.#process = fork(INFERENCE_PROCESS, [String(memoryBytes)], {
       serialization: 'advanced',
       // Not what this process was started with: the port of an inspector, for one, is taken.
       execArgv: ['--expose-gc'],

@@ -1,0 +1,53 @@
+import { globSync } from 'node:fs';
+import { join } from 'node:path';
+import { afterAll, beforeAll, expect, test } from 'vitest';
+import packageJson from '../package.json' with { type: 'json' };
+import { type InstalledPackage, installPackage } from './support/installed-package.ts';
+import { runForetell, runProgram, startProcess } from './support/processes.ts';
+
+let installed: InstalledPackage;
+beforeAll(async () => {
+  installed = await installPackage();
+});
+afterAll(() => installed.remove());
+
+/** `npx foretell …`, in the folder that it is installed in. */
+function npx(args: string[]) {
+  const { directory: cwd, settings } = installed;
+  return runForetell(args, settings, { cwd, foretell: ['npx', '--no', '--', 'foretell'] });
+}
+
+test('the package holds JavaScript, the three models with their manifests, and nothing of the tests', () => {
+  const files = globSync('**/*', { cwd: join(installed.directory, 'node_modules', 'foretell') });
+  const scripts = files.filter((file) => /\.(ts|py|mjs)$/.test(file));
+  expect(scripts).toEqual([]);
+  expect(files.filter((file) => file.startsWith('tests') || file.startsWith('examples'))).toEqual([]);
+  for (const model of ['digits', 'iris', 'spam']) {
+    expect(files).toEqual(expect.arrayContaining([`models/${model}/model.json`, `models/${model}/1/model.onnx`]));
+  }
+});
+
+test('npx foretell runs it', async () => {
+  expect(await npx(['--version'])).toMatchObject({ code: 0, stdout: `${packageJson.version}\n` });
+});
+
+test('it serves the models that come along, and predicts', async () => {
+  const { bin, directory: cwd, settings } = installed;
+  const service = await startProcess('start', { WORKER_SLOTS: '1', ...settings }, { cwd, foretell: [bin] });
+  await service.line(/^Try it:/);
+  expect(service.output()).toContain('They come along with Foretell');
+  const [command = ''] = /^ +curl [\s\S]*?'$/m.exec(service.output()) ?? [];
+  const { stdout } = await runProgram('sh', ['-c', command]);
+  expect(JSON.parse(stdout)).toMatchObject({
+    data: { submitPrediction: { state: 'SUCCEEDED', prediction: { label: 'setosa' } } },
+  });
+  expect(await service.kill('SIGTERM')).toBe(0);
+});
+
+test('on an older Node it says in one line which one it needs', async () => {
+  const older = `data:text/javascript,Object.defineProperty(process, 'versions', { value: { node: '20.20.2' } })`;
+  const foretell: [string, ...string[]] = [process.execPath, '--import', older, installed.bin];
+  const { code, stdout, stderr } = await runForetell(['serve'], {}, { cwd: installed.directory, foretell });
+  expect({ code, stdout }).toEqual({ code: 1, stdout: '' });
+  expect(stderr).toMatch(/^foretell: expected Node 24 or newer, [^\n]+\n$/);
+});
