@@ -2,8 +2,10 @@ import { messageOf } from '../src/errors.ts';
 import { VERSION } from '../src/package.ts';
 import { type Command, helpOf, readGiven, table, USAGE_EXIT, UsageError } from './command.ts';
 import { PROCESS_COMMANDS } from './process.ts';
+import { submitCommand } from './submit.ts';
+import { watchCommand } from './watch.ts';
 
-const COMMANDS: readonly Command[] = PROCESS_COMMANDS;
+const COMMANDS: readonly Command[] = [...PROCESS_COMMANDS, submitCommand, watchCommand];
 
 /** Runs what was typed behind `foretell`, and leaves its exit code. */
 export async function main(args: string[]): Promise<void> {

@@ -99,6 +99,11 @@ export function childEnvironment(defaults: Record<string, string>): NodeJS.Proce
   return { ...defaults, ...process.env };
 }
 
+/** Where a running server is, and the key for it, as clients are told of them: the demo too. */
+export function readServerSettings(env: Settings = process.env): { url: string | undefined; key: string | undefined } {
+  return { url: env['FORETELL_URL'] || undefined, key: env['FORETELL_KEY'] || undefined };
+}
+
 /** What is a setting, and set: an empty variable is not, as compose files and shells write it. */
 function named(values: Settings): Settings {
   return Object.fromEntries(Object.entries(values).filter(([name, value]) => name in settings && value));

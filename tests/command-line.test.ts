@@ -9,7 +9,7 @@ test('foretell --help names every command, and each has a help of its own', asyn
   const { code, stdout, stderr } = await runForetell(['--help']);
   expect({ code, stderr }).toEqual({ code: 0, stderr: '' });
   const names = [...stdout.matchAll(/^ {2}([a-z]+( [a-z]+)?)/gm)].map(([, name = '']) => name);
-  expect(names).toEqual(expect.arrayContaining(['serve', 'api', 'worker']));
+  expect(names).toEqual(expect.arrayContaining(['serve', 'api', 'worker', 'submit', 'watch']));
   for (const name of names) {
     const help = await runForetell([...name.split(' '), '--help']);
     expect(help).toEqual({ code: 0, stdout: expect.stringMatching(`^Usage: foretell ${name} `), stderr: '' });

@@ -41,6 +41,15 @@ test('it serves the models that come along, and predicts', async () => {
   expect(JSON.parse(stdout)).toMatchObject({
     data: { submitPrediction: { state: 'SUCCEEDED', prediction: { label: 'setosa' } } },
   });
+  const input = JSON.stringify({
+    iris: { sepalLengthCm: 5.1, sepalWidthCm: 3.5, petalLengthCm: 1.4, petalWidthCm: 0.2 },
+  });
+  const at = ['--url', service.url];
+  const submitted = await npx(['submit', ...at, input]);
+  const watched = await npx(['watch', ...at, JSON.parse(submitted.stdout).id]);
+  expect(watched.code).toBe(0);
+  const [last = ''] = watched.stdout.trimEnd().split('\n').slice(-1);
+  expect(JSON.parse(last)).toMatchObject({ state: 'SUCCEEDED', prediction: { label: 'setosa' } });
   expect(await service.kill('SIGTERM')).toBe(0);
 });
 

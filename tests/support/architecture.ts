@@ -21,7 +21,7 @@ const DOORS: Record<string, RegExp> = {
       /^src\/telemetry\/tracing-otlp\.ts$/,
     ]),
   ),
-  zod: /^(src\/(config|settings|submission|tensor-frame)\.ts|src\/(models|broker|store)\/|workers\/)/,
+  zod: /^(src\/(config|settings|submission|tensor-frame)\.ts|src\/(models|broker|store)\/|workers\/|bin\/)/,
 };
 
 /**
