@@ -1,11 +1,21 @@
 import { messageOf } from '../src/errors.ts';
 import { VERSION } from '../src/package.ts';
 import { type Command, helpOf, readGiven, table, USAGE_EXIT, UsageError } from './command.ts';
+import { modelsAddCommand } from './models-add.ts';
+import { modelsCheckCommand } from './models-check.ts';
+import { modelsInspectCommand } from './models-inspect.ts';
 import { PROCESS_COMMANDS } from './process.ts';
 import { submitCommand } from './submit.ts';
 import { watchCommand } from './watch.ts';
 
-const COMMANDS: readonly Command[] = [...PROCESS_COMMANDS, submitCommand, watchCommand];
+const COMMANDS: readonly Command[] = [
+  ...PROCESS_COMMANDS,
+  modelsInspectCommand,
+  modelsAddCommand,
+  modelsCheckCommand,
+  submitCommand,
+  watchCommand,
+];
 
 /** Runs what was typed behind `foretell`, and leaves its exit code. */
 export async function main(args: string[]): Promise<void> {

@@ -99,6 +99,15 @@ export function childEnvironment(defaults: Record<string, string>): NodeJS.Proce
   return { ...defaults, ...process.env };
 }
 
+/**
+ * The directory of models, for what needs no other setting.
+ * @param orShipped whether it is that of the models that come along where none is set and there is none
+ */
+export function readModelsDir(options: Settings, orShipped: boolean, env: Settings = process.env): string {
+  const { MODELS_DIR } = { ...named(env), ...named(options) };
+  return modelsIn(settings.MODELS_DIR.parse(MODELS_DIR), orShipped && MODELS_DIR === undefined).modelsDir;
+}
+
 /** Where a running server is, and the key for it, as clients are told of them: the demo too. */
 export function readServerSettings(env: Settings = process.env): { url: string | undefined; key: string | undefined } {
   return { url: env['FORETELL_URL'] || undefined, key: env['FORETELL_KEY'] || undefined };

@@ -9,7 +9,18 @@ test('foretell --help names every command, and each has a help of its own', asyn
   const { code, stdout, stderr } = await runForetell(['--help']);
   expect({ code, stderr }).toEqual({ code: 0, stderr: '' });
   const names = [...stdout.matchAll(/^ {2}([a-z]+( [a-z]+)?)/gm)].map(([, name = '']) => name);
-  expect(names).toEqual(expect.arrayContaining(['serve', 'api', 'worker', 'submit', 'watch']));
+  expect(names).toEqual(
+    expect.arrayContaining([
+      'serve',
+      'api',
+      'worker',
+      'models inspect',
+      'models add',
+      'models check',
+      'submit',
+      'watch',
+    ]),
+  );
   for (const name of names) {
     const help = await runForetell([...name.split(' '), '--help']);
     expect(help).toEqual({ code: 0, stdout: expect.stringMatching(`^Usage: foretell ${name} `), stderr: '' });
@@ -22,6 +33,8 @@ test('foretell --version prints the version of the package', async () => {
 
 test.concurrent.each([
   [['predict'], 'unknown command "predict"'],
+  [['models'], 'expected one of models inspect, models add, models check'],
+  [['models', 'remove'], 'unknown command "models remove"'],
   [['--verbose'], 'unknown option "--verbose"'],
   [['serve', '--prot', '1'], '--prot'],
   [['worker', '--broker-url', 'amqp://u:secret@host'], '--broker-url'],

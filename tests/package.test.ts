@@ -53,6 +53,16 @@ test('it serves the models that come along, and predicts', async () => {
   expect(await service.kill('SIGTERM')).toBe(0);
 });
 
+test('its models can be inspected and checked', async () => {
+  const file = join('node_modules', 'foretell', 'models', 'digits', '1', 'model.onnx');
+  const inspected = await npx(['models', 'inspect', file]);
+  expect(inspected).toMatchObject({ code: 0, stdout: expect.stringContaining('type DigitsPrediction {') });
+  expect(await npx(['models', 'check'])).toMatchObject({
+    code: 0,
+    stdout: 'digits 1: can be served\niris 1: can be served\nspam 1: can be served\n',
+  });
+});
+
 test('on an older Node it says in one line which one it needs', async () => {
   const older = `data:text/javascript,Object.defineProperty(process, 'versions', { value: { node: '20.20.2' } })`;
   const foretell: [string, ...string[]] = [process.execPath, '--import', older, installed.bin];

@@ -30,6 +30,29 @@ export function signatureOf(
   };
 }
 
+/** Why no batch dimension is recognised, where none is. */
+export function batchObstacle(inputs: readonly OnnxTensor[], outputs: readonly OnnxTensor[]): string | undefined {
+  if (inputs.length === 0) return 'it has no inputs';
+  const tensors = [
+    ...inputs.map((tensor) => ({ ...tensor, called: `input "${tensor.name}"` })),
+    ...outputs.map((tensor) => ({ ...tensor, called: `output "${tensor.name}"` })),
+  ];
+  for (const { called, dimensions } of tensors) {
+    if (dimensions === null) return `the rank of ${called} is unknown`;
+    if (dimensions.length === 0) return `${called} is a scalar`;
+    if (symbolOf(dimensions[0]) === undefined) return `dimension 0 of ${called} is always ${dimensions[0]}`;
+  }
+  const [first, ...others] = tensors.map(({ called, dimensions }) => ({ called, symbol: symbolOf(dimensions?.[0]) }));
+  const other = others.find(({ symbol }) => symbol !== first?.symbol);
+  const advice = '"batched": true in model.json would say that it is the batch';
+  if (first && other) {
+    return `dimension 0 is "${first.symbol}" in ${first.called} and "${other.symbol}" in ${other.called}; ${advice}`;
+  }
+  return BATCH_SYMBOL.test(first?.symbol ?? '')
+    ? undefined
+    : `dimension 0 is called "${first?.symbol}", which names no batch; ${advice}`;
+}
+
 /** The symbol of a dimension that may vary, `''` if it has none; `undefined` for a fixed or missing one. */
 function symbolOf(dimension: number | string | undefined): string | undefined {
   if (typeof dimension === 'string') return dimension;

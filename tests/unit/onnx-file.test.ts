@@ -4,7 +4,7 @@ import { expect, onTestFinished, test } from 'vitest';
 import { createLog } from '../../src/log.ts';
 import { createInferencePool } from '../../workers/inference/inference-pool.ts';
 import { digestOf, sizeOf } from '../../workers/inference/model-file.ts';
-import { declaredValues, externalFiles } from '../../workers/inference/onnx-file.ts';
+import { declaredValues, externalFiles, factsOf } from '../../workers/inference/onnx-file.ts';
 import { modelsDir } from '../support/models-dir.ts';
 import { floats, onnxModel, value } from '../support/onnx.ts';
 import { contents, tensor } from '../support/tensors.ts';
@@ -62,4 +62,21 @@ test('files beside the model that hold its weights are found, and count in its s
   const model = { file, digest: await digestOf(file) };
   const { outputs } = await pool.run(model, [tensor('x', 'FP32', [1, 1, 1, 1], [1, 4])], { timeoutMs: 60_000 });
   expect(contents(outputs)).toEqual({ y: { shape: [1, 4], elements: [2, 3, 4, 5] } });
+});
+
+test('sets of operators and the version of the format are read; who wrote it only where it says so', async () => {
+  const y = value('y', 'FP32', [1]);
+  const file = await written(
+    onnxModel({
+      inputs: [value('x', 'FP32', [1])],
+      outputs: [y],
+      nodes: [{ op: 'Identity', inputs: ['x'], outputs: ['y'] }],
+    }),
+  );
+  const opsets = [
+    { domain: '', version: 17 },
+    { domain: 'com.microsoft', version: 1 },
+  ];
+  expect(factsOf(file)).toEqual({ irVersion: 8, producer: '', opsets });
+  expect(factsOf('models/iris/1/model.onnx')).toMatchObject({ producer: 'foretell' });
 });

@@ -1,5 +1,6 @@
+import fc from 'fast-check';
 import { expect, test } from 'vitest';
-import { type OnnxTensor, signatureOf } from '../../src/models/signature.ts';
+import { batchObstacle, type OnnxTensor, signatureOf } from '../../src/models/signature.ts';
 
 const float = (name: string, dimensions: OnnxTensor['dimensions']): OnnxTensor => ({
   name,
@@ -67,4 +68,29 @@ test('the manifest decides where the symbols do not tell', () => {
 
 test('a model without inputs cannot be batched', () => {
   expect(isBatched([], [['batch', 3]], true)).toBe(false);
+});
+
+test.each<[OnnxTensor['dimensions'][], OnnxTensor['dimensions'][], string]>([
+  [[], [['batch']], 'it has no inputs'],
+  [[[]], [['batch']], 'input "in0" is a scalar'],
+  [[['batch']], [null], 'the rank of output "out0" is unknown'],
+  [[['batch']], [['batch'], [1, 3]], 'dimension 0 of output "out1" is always 1'],
+  [[['batch']], [['n']], 'dimension 0 is "batch" in input "in0" and "n" in output "out0"'],
+  [[['rows']], [['rows']], 'dimension 0 is called "rows", which names no batch'],
+])('inputs %j and outputs %j are not batched, and it is said why', (inputs, outputs, why) => {
+  const tensors = (prefix: string, all: OnnxTensor['dimensions'][]) => all.map((dims, i) => float(prefix + i, dims));
+  expect(batchObstacle(tensors('in', inputs), tensors('out', outputs))).toContain(why);
+});
+
+test('there is an obstacle exactly where no batch is recognised', () => {
+  const dimension = fc.constantFrom<(number | string)[]>('batch', 'n', '', 'rows', -1, 1, 4);
+  const dimensions = fc.oneof(fc.constant(null), fc.array(dimension, { maxLength: 2 }));
+  const tensors = (prefix: string) =>
+    fc.array(dimensions, { maxLength: 2 }).map((all) => all.map((dims, i) => float(`${prefix}${i}`, dims)));
+  fc.assert(
+    fc.property(tensors('in'), tensors('out'), (inputs, outputs) => {
+      expect(batchObstacle(inputs, outputs) === undefined).toBe(signatureOf(inputs, outputs).batched);
+    }),
+    { numRuns: 2_000 },
+  );
 });

@@ -44,7 +44,38 @@ export function externalFiles(file: string): string[] {
   });
 }
 
+/** What an ONNX file says of itself. */
+export interface OnnxFacts {
+  irVersion: number | undefined;
+  /** The program that wrote it, with its version; `''` where it does not say. */
+  producer: string;
+  /** Sets of operators, by domain: `''` are ONNX's own. */
+  opsets: { domain: string; version: number }[];
+}
+
+/** The head of an ONNX file. Throws likewise. */
+export function factsOf(file: string): OnnxFacts {
+  return readModel(file, (read, model) => {
+    const texts = (message: Field, ...numbers: number[]) =>
+      fieldsOf(read, message, ...numbers).map((text) => textIn(read, text));
+    return {
+      irVersion: fieldsOf(read, model, IR_VERSION)[0]?.value,
+      producer: texts(model, PRODUCER, PRODUCER_VERSION).join(' '),
+      opsets: fieldsOf(read, model, OPSET).map((opset) => ({
+        domain: texts(opset, OPSET_DOMAIN)[0] ?? '',
+        version: fieldsOf(read, opset, OPSET_VERSION)[0]?.value ?? 0,
+      })),
+    };
+  });
+}
+
+const IR_VERSION = 1;
+const PRODUCER = 2;
+const PRODUCER_VERSION = 3;
 const GRAPH = 7;
+const OPSET = 8;
+const OPSET_DOMAIN = 1;
+const OPSET_VERSION = 2;
 const GRAPH_INITIALIZER = 5;
 const TENSOR_EXTERNAL_DATA = 13;
 const ENTRY_KEY = 1;
@@ -59,20 +90,25 @@ const TENSOR_SHAPE = 2;
 
 type Read = (position: number, length: number) => Buffer;
 
-function readGraph<T>(file: string, use: (read: Read, graph: Field) => T): T {
+function readModel<T>(file: string, use: (read: Read, model: Field) => T): T {
   const descriptor = openSync(file, 'r');
   try {
     const read = (position: number, length: number) => {
       const buffer = Buffer.alloc(length);
       return buffer.subarray(0, readSync(descriptor, buffer, 0, length, position));
     };
-    const whole = { number: 0, value: 0, start: 0, end: Number.POSITIVE_INFINITY };
-    // A file without a graph has none of what is asked for.
-    const [graph = { ...whole, end: 0 }] = fieldsOf(read, whole, GRAPH);
-    return use(read, graph);
+    return use(read, { number: 0, value: 0, start: 0, end: Number.POSITIVE_INFINITY });
   } finally {
     closeSync(descriptor);
   }
+}
+
+function readGraph<T>(file: string, use: (read: Read, graph: Field) => T): T {
+  return readModel(file, (read, model) => {
+    // A file without a graph has none of what is asked for.
+    const [graph = { ...model, end: 0 }] = fieldsOf(read, model, GRAPH);
+    return use(read, graph);
+  });
 }
 
 function textIn(read: Read, { start, end }: Field): string {
@@ -120,7 +156,7 @@ function fieldAt(read: Read, position: number): Field | undefined {
     case 5:
       return { number, value: 0, start, end: start + 4 };
     default:
-      throw new Error(`expected a protocol buffers field at byte ${position}`);
+      throw new Error(`expected ONNX, a protocol buffers field, at byte ${position}`);
   }
 }
 

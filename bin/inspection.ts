@@ -1,0 +1,86 @@
+import { copyFile } from 'node:fs/promises';
+import { basename, dirname, join, resolve } from 'node:path';
+import { messageOf } from '../src/errors.ts';
+import { createLog } from '../src/log.ts';
+import type { OnnxSignature } from '../workers/inference/inference-messages.ts';
+import { createInferencePool, type InferencePool } from '../workers/inference/inference-pool.ts';
+import { digestOf, sizeOf } from '../workers/inference/model-file.ts';
+import { externalFiles, factsOf, type OnnxFacts } from '../workers/inference/onnx-file.ts';
+import { ModelFault } from '../workers/repository/model-fault.ts';
+import { type LoadedModel, loadModel } from '../workers/repository/model-loading.ts';
+
+/** An ONNX file as it would be served. */
+export interface Inspection {
+  model: LoadedModel;
+  onnx: OnnxSignature;
+  facts: OnnxFacts;
+  /** Files beside it that hold its weights. */
+  weights: string[];
+  /** Of the file, and of those that hold its weights. */
+  bytes: number;
+}
+
+/** What a file would be served as. */
+export interface Identity {
+  name: string;
+  version: string;
+  manifestFile: string;
+}
+
+/** Nobody reads it: what is wrong is said by the command itself. */
+const log = createLog('silent', 'models');
+
+/** Lends inference processes for as long as `use` takes. */
+export async function withPool<T>(
+  slots: number,
+  use: (pool: InferencePool, silent: typeof log) => Promise<T>,
+): Promise<T> {
+  const pool = createInferencePool({ slots, log });
+  try {
+    return await use(pool, log);
+  } finally {
+    await pool.close();
+  }
+}
+
+/**
+ * Copies a file, and those of its weights, to an empty directory as a version's files lie there, and has the copy inspected.
+ * Throws, with the path and what is wrong there, where it could not be served.
+ */
+export async function inspect(file: string, identity: Identity, directory: string): Promise<Inspection> {
+  const copy = join(directory, 'model.onnx');
+  try {
+    const weights = weightsOf(file);
+    await copyFile(file, copy);
+    for (const name of weights) await copyFile(join(dirname(file), name), join(directory, name));
+    return await withPool(1, async (pool) => {
+      const digest = await digestOf(copy);
+      const onnx = await pool.inspect({ file: copy, digest });
+      const content = { stamp: '', copy: directory, digest, besides: undefined, signature: onnx };
+      const model = await loadModel({ ...identity, directory, stamp: '', manifestStamp: '' }, content, pool);
+      return { model, onnx, facts: factsOf(copy), weights, bytes: await sizeOf(copy) };
+    });
+  } catch (error) {
+    // The fault of a manifest names the manifest, and people know the file by the path that they gave.
+    if (error instanceof ModelFault) throw error;
+    const message = messageOf(error).replaceAll(copy, file).replaceAll(directory, dirname(file));
+    throw new Error(`${file}: ${message}`);
+  }
+}
+
+function weightsOf(file: string): string[] {
+  const weights = externalFiles(file);
+  const elsewhere = weights.find((name) => name !== basename(name));
+  if (elsewhere === undefined) return weights;
+  throw new Error(`its weights are in "${elsewhere}"; expected files beside it, where those of a version are`);
+}
+
+/** What the place of a file says: `NAME/VERSION/model.onnx` as in a directory of models, else its own name. */
+export function identityOf(file: string): Identity {
+  const directory = dirname(file);
+  const [home, version] = [dirname(resolve(directory)), basename(resolve(directory))];
+  if (basename(file) === 'model.onnx' && /^\d+$/.test(version)) {
+    return { name: basename(home), version, manifestFile: join(directory, '..', 'model.json') };
+  }
+  return { name: basename(file).replace(/\.onnx$/i, ''), version: '1', manifestFile: join(directory, 'model.json') };
+}

@@ -1,0 +1,83 @@
+import { mkdir, mkdtemp, readdir, rename, rm } from 'node:fs/promises';
+import { basename, join } from 'node:path';
+import { readModelsDir } from '../src/config.ts';
+import { readModelTree } from '../workers/repository/model-tree.ts';
+import { type Command, type Given, UsageError } from './command.ts';
+import { identityOf, inspect } from './inspection.ts';
+
+const VERSION = /^(0|[1-9]\d{0,14})$/;
+
+export const modelsAddCommand: Command = {
+  name: 'models add',
+  operand: 'FILE',
+  purpose:
+    'Copies an ONNX file, and the files of weights beside it, into the directory of models, once it is shown to be servable',
+  options: {
+    name: { value: 'NAME', purpose: "the model's name; default: the file's, or NAME of NAME/VERSION/model.onnx" },
+    version: { value: 'N', purpose: 'a whole number; default: one more than the greatest there is, 1 for a new model' },
+  },
+  settings: ['MODELS_DIR'],
+  notes: 'A worker that serves the directory takes it up by itself. What is there is never overwritten.',
+  async run(given) {
+    const modelsDir = readModelsDir(given.settings, false);
+    const { operand: file = '' } = given;
+    const name = nameOf(file, given);
+    const taken = await versionsOf(join(modelsDir, name));
+    const free = String(Math.max(0, ...taken) + 1);
+    const version = given.values['version'] ?? free;
+    if (!VERSION.test(version)) throw new UsageError(`--version: expected a whole number, got "${version}"`);
+    const place = join(modelsDir, name, version);
+    if (taken.includes(Number(version))) throw new Error(`${place} is there already; version ${free} is free`);
+    await add(file, { modelsDir, name, version });
+    process.stdout.write(`${join(place, 'model.onnx')}: version ${version} of model "${name}"\n`);
+    return 0;
+  },
+};
+
+function nameOf(file: string, { values }: Given): string {
+  const name = values['name'] ?? identityOf(file).name;
+  if (name !== basename(name) || name === '' || name.startsWith('.')) {
+    throw new UsageError(`--name: expected a name without slashes that does not begin with a dot, got "${name}"`);
+  }
+  return name;
+}
+
+async function versionsOf(directory: string): Promise<number[]> {
+  const entries = await readdir(directory).catch((error: NodeJS.ErrnoException) => {
+    if (error.code === 'ENOENT') return [];
+    throw error;
+  });
+  return entries.filter((entry) => VERSION.test(entry)).map(Number);
+}
+
+/**
+ * Copies to a directory that no worker looks at, shows there that it can be served, and moves it in by one step, so that no worker
+ * ever sees half of it.
+ */
+async function add(file: string, to: { modelsDir: string; name: string; version: string }): Promise<void> {
+  const { modelsDir, name, version } = to;
+  await mkdir(modelsDir, { recursive: true });
+  const staging = await mkdtemp(join(modelsDir, '.adding-'));
+  const directory = join(staging, name, version);
+  try {
+    await mkdir(directory, { recursive: true });
+    const { faults } = await readModelTree(staging, undefined);
+    for (const { message } of faults) throw new Error(message.replaceAll(staging, modelsDir));
+    await inspect(file, { name, version, manifestFile: join(modelsDir, name, 'model.json') }, directory);
+    await moveIn(join(staging, name), to);
+  } finally {
+    await rm(staging, { recursive: true, force: true });
+  }
+}
+
+/** A new model comes with its first version: a directory without any would be a fault. */
+async function moveIn(staged: string, { modelsDir, name, version }: Parameters<typeof add>[1]): Promise<void> {
+  const home = join(modelsDir, name);
+  try {
+    await rename(staged, home);
+  } catch (error) {
+    const { code } = Object(error) as NodeJS.ErrnoException;
+    if (code !== 'ENOTEMPTY' && code !== 'EEXIST') throw error;
+    await rename(join(staged, version), join(home, version));
+  }
+}

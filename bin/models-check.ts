@@ -1,0 +1,31 @@
+import { availableParallelism } from 'node:os';
+import { readModelsDir } from '../src/config.ts';
+import { messageOf } from '../src/errors.ts';
+import { openModelRepository } from '../workers/repository/model-repository.ts';
+import type { Command } from './command.ts';
+import { withPool } from './inspection.ts';
+
+export const modelsCheckCommand: Command = {
+  name: 'models check',
+  purpose: 'Reads every manifest and every file in the directory of models, and prints each fault with its path',
+  settings: ['MODELS_DIR'],
+  notes: 'Exit code: 0 where everything can be served, 1 where anything cannot.',
+  async run({ settings }) {
+    const modelsDir = readModelsDir(settings, true);
+    const { models, faults } = await withPool(availableParallelism(), async (pool, log) => {
+      const repository = await openModelRepository({ modelsDir, pool, log });
+      await repository.close();
+      return { models: repository.models(), faults: repository.faults().map(({ message }) => message) };
+    });
+    const { schemaText } = await import('../src/graphql/schema.ts');
+    try {
+      schemaText(models.map(({ served }) => served));
+    } catch (error) {
+      faults.push(`${modelsDir}: no GraphQL schema can be made of these models together: ${messageOf(error)}`);
+    }
+    for (const { served } of models) process.stdout.write(`${served.name} ${served.version}: can be served\n`);
+    for (const fault of faults) process.stderr.write(`foretell: ${fault}\n`);
+    if (models.length + faults.length === 0) process.stdout.write(`${modelsDir}: no models\n`);
+    return faults.length > 0 ? 1 : 0;
+  },
+};

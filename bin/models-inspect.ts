@@ -1,0 +1,59 @@
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { batchObstacle, type OnnxTensor } from '../src/models/signature.ts';
+import { type Command, table } from './command.ts';
+import { type Inspection, identityOf, inspect } from './inspection.ts';
+
+export const modelsInspectCommand: Command = {
+  name: 'models inspect',
+  operand: 'FILE',
+  purpose: 'What an ONNX file takes and gives, whether tasks can share a run of it, and the GraphQL types it would get',
+  notes: `A model.json counts, too: beside the file, or where it would be if the file is NAME/VERSION/model.onnx.`,
+  async run({ operand: file = '' }) {
+    const directory = await mkdtemp(join(tmpdir(), 'foretell-inspect-'));
+    const inspection = await inspect(file, identityOf(file), directory).finally(() =>
+      rm(directory, { recursive: true }),
+    );
+    // Loaded here: no other command has a use for the GraphQL library, a worker's process least of all.
+    const { modelText } = await import('../src/graphql/model-text.ts');
+    process.stdout.write(describe(file, inspection, modelText(inspection.model.served)));
+    return 0;
+  },
+};
+
+/** What there is to say of a file, for people. */
+function describe(file: string, inspection: Inspection, types: string | undefined): string {
+  const { model, onnx, facts, weights, bytes } = inspection;
+  const { served } = model;
+  const opsets = facts.opsets.map(({ domain, version }) => `${domain || 'ai.onnx'} ${version}`).join(', ');
+  const rows: [string, string][] = [
+    ['name', served.name],
+    ['size', `${bytes} bytes${weights.length > 0 ? `, with ${weights.join(', ')}` : ''}`],
+    ['sha-256', served.digest],
+    ['opset', `${opsets}; IR version ${facts.irVersion ?? 'unknown'}`],
+    ...(facts.producer ? [['producer', facts.producer] as [string, string]] : []),
+    ...onnx.inputs.map((tensor): [string, string] => ['input', tensorText(tensor)]),
+    ...onnx.outputs.map((tensor): [string, string] => ['output', tensorText(tensor)]),
+    ['batched', batchText(inspection)],
+  ];
+  return `${file}\n\n${table(rows)}\n\n${types ?? `No typed input, since ${typedObstacle(onnx.inputs)}: it is called by its tensors.`}\n`;
+}
+
+function tensorText({ name, datatype, dimensions }: OnnxTensor): string {
+  const shape = dimensions?.map((dimension) => (dimension === '' || Number(dimension) < 0 ? '?' : dimension));
+  return `${name} ${datatype} ${shape ? `[${shape.join(', ')}]` : 'of any rank'}`;
+}
+
+function batchText({ model: { served, manifest }, onnx }: Inspection): string {
+  const obstacle = batchObstacle(onnx.inputs, onnx.outputs);
+  if (served.signature.batched) {
+    return `yes, up to ${served.maxBatch} tasks share a run${obstacle ? ', since model.json says so' : ''}`;
+  }
+  return `no: ${obstacle ?? (manifest.batched === false ? 'model.json says so' : 'not recognised')}`;
+}
+
+function typedObstacle(inputs: readonly OnnxTensor[]): string {
+  const unknown = inputs.find(({ dimensions }) => dimensions === null);
+  return unknown ? `the rank of input "${unknown.name}" is unknown` : 'it has no inputs';
+}

@@ -1,0 +1,210 @@
+import { existsSync } from 'node:fs';
+import { mkdir, readdir, readFile, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { describe, expect, test } from 'vitest';
+import { modelsDir } from './support/models-dir.ts';
+import { floats, onnxModel, value } from './support/onnx.ts';
+import { identity } from './support/onnx-models.ts';
+import { runForetell } from './support/processes.ts';
+import { temporaryDirectory } from './support/temporary-directory.ts';
+
+/** A folder with these files in it, where commands are run. */
+async function folder(files: Record<string, Buffer | string>) {
+  const cwd = await temporaryDirectory();
+  for (const [name, content] of Object.entries(files)) await writeFile(join(cwd, name), content);
+  const run = (args: string[], settings = {}) => runForetell(['models', ...args], settings, { cwd });
+  return { cwd, run };
+}
+
+/** `y = x · scale`, with the scale in a file of its own. */
+function scaling(location: string): Buffer {
+  return onnxModel({
+    inputs: [value('x', 'FP32', ['batch', 4])],
+    outputs: [value('y', 'FP32', ['batch', 4])],
+    nodes: [{ op: 'Mul', inputs: ['x', 'scale'], outputs: ['y'] }],
+    initializers: [{ ...floats('scale', [1, 2, 3, 4]), location }],
+  });
+}
+
+const SCALE = Buffer.from(Float32Array.of(1, 2, 3, 4).buffer);
+
+describe('foretell models inspect', () => {
+  test('says what the model takes and gives, its size and opset, and the GraphQL types that it gets', async () => {
+    const { run } = await folder({});
+    const { code, stdout, stderr } = await run(['inspect', join(process.cwd(), 'models/iris/1/model.onnx')]);
+    expect({ code, stderr }).toEqual({ code: 0, stderr: '' });
+    const size = (await readFile('models/iris/1/model.onnx')).length;
+    for (const line of [
+      /^ {2}name +iris$/m,
+      new RegExp(`^ {2}size +${size} bytes$`, 'm'),
+      /^ {2}opset +ai\.onnx 15; IR version 8$/m,
+      /^ {2}input +features FP32 \[batch, 4\]$/m,
+      /^ {2}output +label INT64 \[batch\]$/m,
+      /^ {2}batched +yes, up to 256 tasks share a run$/m,
+      /^ {2}sepalLengthCm: Float!$/m,
+      /^ {2}probabilities: IrisProbabilities!$/m,
+    ])
+      expect(stdout).toMatch(line);
+    const schema = await readFile('schema.graphql', 'utf8');
+    const [input = 'none'] = /^input IrisInput \{.*?\}/ms.exec(stdout) ?? [];
+    expect(schema).toContain(input);
+  });
+
+  test('says why tasks cannot share a run', async () => {
+    const { run } = await folder({ 'my-model.onnx': identity('FP32', ['rows', 4]) });
+    const { code, stdout } = await run(['inspect', 'my-model.onnx']);
+    expect(code).toBe(0);
+    expect(stdout).toMatch(/^ {2}name +my-model$/m);
+    expect(stdout).toContain('  batched  no: dimension 0 is called "rows", which names no batch');
+    expect(stdout).toContain('input My_modelInput {');
+  });
+
+  test('takes a model.json beside the file, and names the fault of one that does not fit', async () => {
+    const onnx = identity('FP32', ['rows', 4]);
+    const named = await folder({ 'm.onnx': onnx, 'model.json': '{ "batched": true, "maxBatch": 7 }' });
+    expect((await named.run(['inspect', 'm.onnx'])).stdout).toContain(
+      'yes, up to 7 tasks share a run, since model.json says so',
+    );
+    const wrong = await folder({ 'm.onnx': onnx, 'model.json': '{ "inputs": { "z": {} } }' });
+    expect(await wrong.run(['inspect', 'm.onnx'])).toEqual({
+      code: 1,
+      stdout: '',
+      stderr: expect.stringMatching(/^foretell: model\.json: inputs\.z: the model has no such tensor; [^\n]+\n$/),
+    });
+  });
+
+  test('says why a model has no typed input', async () => {
+    const { run } = await folder({
+      'any.onnx': onnxModel({
+        inputs: [value('x', 'FP32', null)],
+        outputs: [value('y', 'FP32', null)],
+        nodes: [{ op: 'Identity', inputs: ['x'], outputs: ['y'] }],
+      }),
+    });
+    const { stdout } = await run(['inspect', 'any.onnx']);
+    expect(stdout).toContain('No typed input, since the rank of input "x" is unknown: it is called by its tensors.');
+  });
+
+  test('counts the files of weights, and says in one line where one is missing or the file is no model', async () => {
+    const { cwd, run } = await folder({ 'm.onnx': scaling('scale.bin'), 'no.onnx': 'no' });
+    for (const [file, fault] of [
+      ['m.onnx', 'scale.bin'],
+      ['no.onnx', 'no.onnx: expected ONNX'],
+      ['nowhere.onnx', 'nowhere.onnx'],
+    ] as const) {
+      const { code, stderr } = await run(['inspect', file]);
+      expect(code).toBe(1);
+      expect(stderr).toMatch(/^foretell: [^\n]+\n$/);
+      expect(stderr).toContain(fault);
+    }
+    await writeFile(join(cwd, 'scale.bin'), SCALE);
+    const size = scaling('scale.bin').length + SCALE.length;
+    expect((await run(['inspect', 'm.onnx'])).stdout).toContain(`${size} bytes, with scale.bin`);
+  });
+});
+
+describe('foretell models add', () => {
+  test('puts the file where it is served, under its own name, each time as the next version', async () => {
+    const onnx = identity('FP32');
+    const { cwd, run } = await folder({ 'echo.onnx': onnx });
+    for (const version of ['1', '2']) {
+      expect(await run(['add', 'echo.onnx'])).toEqual({
+        code: 0,
+        stdout: `models/echo/${version}/model.onnx: version ${version} of model "echo"\n`,
+        stderr: '',
+      });
+      expect(await readFile(join(cwd, 'models', 'echo', version, 'model.onnx'))).toEqual(onnx);
+    }
+    expect(await readdir(join(cwd, 'models'))).toEqual(['echo']);
+    expect(await run(['check'])).toMatchObject({ code: 0, stdout: expect.stringContaining('echo 2: can be served') });
+  });
+
+  test('takes name, version and directory as options, and the files of weights along', async () => {
+    const { cwd, run } = await folder({ 'm.onnx': scaling('scale.bin'), 'scale.bin': SCALE });
+    const options = ['--name', 'Scale.v2', '--version', '7', '--models-dir', 'elsewhere'];
+    expect(await run(['add', 'm.onnx', ...options])).toMatchObject({ code: 0, stderr: '' });
+    const added = join(cwd, 'elsewhere', 'Scale.v2', '7');
+    expect((await readdir(added)).sort()).toEqual(['model.onnx', 'scale.bin']);
+    expect(await run(['check'], { MODELS_DIR: 'elsewhere' })).toMatchObject({ code: 0, stderr: '' });
+  });
+
+  test('never overwrites a version, and says which one is free', async () => {
+    const { cwd, run } = await folder({ 'echo.onnx': identity('FP32'), 'other.onnx': identity('FP64') });
+    await run(['add', 'echo.onnx', '--version', '3']);
+    const before = await readFile(join(cwd, 'models/echo/3/model.onnx'));
+    const { code, stderr } = await run(['add', 'other.onnx', '--name', 'echo', '--version', '3']);
+    expect({ code, stderr }).toEqual({
+      code: 1,
+      stderr: 'foretell: models/echo/3 is there already; version 4 is free\n',
+    });
+    expect(await readFile(join(cwd, 'models/echo/3/model.onnx'))).toEqual(before);
+  });
+
+  test('refuses what could not be served, and leaves nothing behind', async () => {
+    const { cwd, run } = await folder({
+      'no.onnx': 'no',
+      'm.onnx': scaling('scale.bin'),
+      'deep.onnx': scaling('deep/scale.bin'),
+      'echo.onnx': identity('FP32'),
+    });
+    const faults: [string[], number, string][] = [
+      [['no.onnx'], 1, 'no.onnx: '],
+      [['m.onnx'], 1, 'scale.bin'],
+      [['deep.onnx'], 1, 'deep.onnx: its weights are in "deep/scale.bin"; expected files beside it'],
+      [['nowhere.onnx'], 1, 'nowhere.onnx'],
+      [['echo.onnx', '--name', 'tensors'], 1, 'models/tensors: a model cannot be named "tensors"'],
+      [['echo.onnx', '--name', '../echo'], 2, '--name: expected a name without slashes'],
+      [['echo.onnx', '--version', '1.5'], 2, '--version: expected a whole number, got "1.5"'],
+      [[], 2, 'expected FILE'],
+    ];
+    for (const [args, code, line] of faults) {
+      const ended = await run(['add', ...args]);
+      expect({ code: ended.code, stdout: ended.stdout }).toEqual({ code, stdout: '' });
+      expect(ended.stderr).toMatch(/^foretell: [^\n]+\n$/);
+      expect(ended.stderr).toContain(line);
+    }
+    expect(existsSync(join(cwd, 'models')) ? await readdir(join(cwd, 'models')) : []).toEqual([]);
+  });
+
+  test('a version that the manifest of its model does not fit is refused with the path of the manifest', async () => {
+    const { cwd, run } = await folder({ 'echo.onnx': identity('FP32', ['batch', 3]) });
+    await mkdir(join(cwd, 'models', 'echo'), { recursive: true });
+    await writeFile(join(cwd, 'models/echo/model.json'), '{ "inputs": { "x": { "fields": ["a", "b"] } } }');
+    const { code, stderr } = await run(['add', 'echo.onnx']);
+    expect(code).toBe(1);
+    expect(stderr).toMatch(/^foretell: models\/echo\/model\.json: inputs\.x\.fields: 2 names do not fit [^\n]+\n$/);
+    expect(await readdir(join(cwd, 'models', 'echo'))).toEqual(['model.json']);
+  });
+});
+
+describe('foretell models check', () => {
+  test('names what can be served, and each fault with its path', async () => {
+    const directory = await modelsDir({
+      good: { onnx: identity('FP32') },
+      broken: { onnx: { 1: Buffer.from('no'), 2: identity('FP32') } },
+      mistaken: { onnx: identity('FP32'), manifest: { maxBatch: 0 } },
+    });
+    const { code, stdout, stderr } = await runForetell(['models', 'check', '--models-dir', directory]);
+    expect({ code, stdout }).toEqual({ code: 1, stdout: 'broken 2: can be served\ngood 1: can be served\n' });
+    const lines = stderr.trimEnd().split('\n').sort();
+    expect(lines).toEqual([
+      expect.stringContaining(
+        `foretell: ${join(directory, 'broken', '1', 'model.onnx')}: the model could not be loaded`,
+      ),
+      expect.stringContaining(`foretell: ${join(directory, 'mistaken', 'model.json')}: maxBatch: `),
+    ]);
+  });
+
+  test('without a folder of models it looks at those that come along; one that is named has to be there', async () => {
+    const { run } = await folder({});
+    const { code, stdout } = await run(['check']);
+    expect({ code, stdout }).toEqual({
+      code: 0,
+      stdout: 'digits 1: can be served\niris 1: can be served\nspam 1: can be served\n',
+    });
+    expect(await run(['check'], { MODELS_DIR: 'nowhere' })).toMatchObject({
+      code: 1,
+      stderr: expect.stringMatching(/^foretell: nowhere: .*no such file or directory[^\n]*\n$/),
+    });
+  });
+});
