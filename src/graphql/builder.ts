@@ -1,4 +1,5 @@
 import SchemaBuilder from '@pothos/core';
+import { UploadedFile } from '../media/media.ts';
 import type { ModelRegistry } from '../models/registry.ts';
 import type { Predictions } from '../predictions/predictions.ts';
 import type { LargeTexts } from './large-texts.ts';
@@ -13,8 +14,8 @@ export interface GraphQLContext {
   gone: AbortSignal;
   /** Aborts when the server closes. */
   closing: AbortSignal;
-  /** Counts the bytes of results that the answer is to hold; throws where they are too many. */
-  load: { hold(bytes: number, path: (string | number)[]): void };
+  /** Counts the bytes of results that the answer is to hold, of files' tensors, and of files unpacked; throws where they are too many. */
+  load: Record<'hold' | 'holdTensor' | 'unpack', (bytes: number, path: (string | number)[]) => void>;
   /** What the client calls its own span, as W3C Trace Context writes it. */
   traceparent: string | undefined;
   /** Ids and predictions that this operation may still name, over all its fields. */
@@ -28,7 +29,7 @@ export function createBuilder() {
   const builder = new SchemaBuilder<{
     Context: GraphQLContext;
     DefaultFieldNullability: false;
-    Scalars: { DateTime: { Input: number; Output: number } };
+    Scalars: { DateTime: { Input: number; Output: number }; Image: { Input: unknown; Output: never } };
   }>({ defaultFieldNullability: false });
 
   builder.scalarType('DateTime', {
@@ -38,6 +39,15 @@ export function createBuilder() {
       const at = typeof value === 'string' ? Date.parse(value) : Number.NaN;
       if (Number.isNaN(at)) throw new TypeError('DateTime: expected a string as RFC 3339 writes it');
       return at;
+    },
+  });
+  builder.scalarType('Image', {
+    description: 'A picture, JPEG, PNG, WebP or GIF: a data URL, data:image/png;base64,…',
+    serialize: (value) => value,
+    // What is in it is read with the model's own options, where there is a path to say what is wrong.
+    parseValue: (value) => {
+      if (typeof value === 'string' || value instanceof UploadedFile) return value;
+      throw new TypeError('expected an Image: a data URL');
     },
   });
   return builder;

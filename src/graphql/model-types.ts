@@ -32,7 +32,19 @@ export interface ModelTypes {
 
 /** Names the schema has of its own; a model called `prediction` must not claim `PredictionInput`. */
 const RESERVED_TYPES = [
-  ...['Query', 'Mutation', 'Subscription', 'DateTime', 'String', 'Int', 'Float', 'Boolean', 'ID', 'Prediction'],
+  ...[
+    'Query',
+    'Mutation',
+    'Subscription',
+    'DateTime',
+    'Image',
+    'String',
+    'Int',
+    'Float',
+    'Boolean',
+    'ID',
+    'Prediction',
+  ],
   ...['PredictionInput', 'SubmitOptions', 'Priority', 'Task', 'TaskState', 'TaskError', 'Model'],
   ...['Tensor', 'TensorSpec', 'TensorInput', 'TensorData', 'TensorDatatype', 'TensorsInput', 'TensorsPrediction'],
 ];
@@ -74,15 +86,22 @@ function addInput(builder: Builder, claim: Claim, model: ServedModel, door: Type
     const element = field.elements && addElementsInput(builder, claim(`${capitalise(field.name)}Input`), field);
     return { field, element };
   });
+  // Of several tensors each has its own two ways, and of these the reader wants one.
+  const isOneOf = sole?.file !== undefined && door.inputs.length === 1;
   return builder.inputType(name, {
     ...(model.description !== undefined && { description: model.description }),
+    isOneOf,
     fields: (t) => {
       const typeOf = ({ field, element }: (typeof rows)[number]) => {
         let type: InputTypeParam<Types> = element ?? SCALARS[field.kind];
         for (let depth = listDepth(field); depth > 0; depth--) type = t.listRef(type);
-        return t.field({ type, required: true, description: describe(field) });
+        return t.field({ type, required: !field.file, description: describe(field) });
       };
-      return Object.fromEntries(rows.map((row) => [row.field.name, typeOf(row)]));
+      const files = rows.flatMap(({ field: { name, file } }) => {
+        if (!file) return [];
+        return [[file.name, t.field({ type: file.reader.kind, description: `In place of ${name}.` })]] as const;
+      });
+      return Object.fromEntries([...rows.map((row) => [row.field.name, typeOf(row)] as const), ...files]);
     },
   });
 }

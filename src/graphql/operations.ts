@@ -1,4 +1,5 @@
 import { AppError, InputError } from '../errors.ts';
+import type { AllowanceAt } from '../models/file-inputs.ts';
 import { defaultVersions, faultsOf, findModel, unservedModel, unservedModels } from '../models/registry.ts';
 import type { Hold } from '../predictions/results.ts';
 import type { Task } from '../task.ts';
@@ -80,7 +81,7 @@ function addQueries(builder: Builder, { tasks }: Refs): void {
 function addMutations(builder: Builder, { tasks: { task }, predictionInput, models }: Refs): void {
   const options = addSubmitOptions(builder);
 
-  const submit = (
+  const submit = async (
     inputs: PredictionInput[],
     paths: (string | number)[][],
     { version, ...terms }: SubmitTerms,
@@ -88,7 +89,8 @@ function addMutations(builder: Builder, { tasks: { task }, predictionInput, mode
   ) => {
     const { registry, predictions, owner, gone, closing, traceparent } = context;
     const hold = holdFor('options', context);
-    const requests = readPredictionInputs(inputs, paths, version, registry, models);
+    const allowance = allowanceOf(context);
+    const requests = await readPredictionInputs(inputs, paths, { version, registry, models, allowance });
     const signal = AbortSignal.any([gone, closing]);
     return predictions.submit(requests, { ...terms, owner, hold, traceparent, signal });
   };
@@ -169,6 +171,14 @@ function addSubscriptions(builder: Builder, { tasks: { task } }: Refs): void {
 /** Asks for the memory that results take; the argument is what asked for too many. */
 function holdFor(argument: string, { load }: GraphQLContext): Hold {
   return (bytes) => load.hold(bytes, [argument]);
+}
+
+/** What reading the files of this request may take; the file's path is what is refused. */
+function allowanceOf({ load }: GraphQLContext): AllowanceAt {
+  return (path) => ({
+    hold: (bytes) => load.holdTensor(bytes, path),
+    unpack: (bytes) => load.unpack(bytes, path),
+  });
 }
 
 /** The list, if the operation may still name so many. */

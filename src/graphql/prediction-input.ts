@@ -1,4 +1,5 @@
 import { InputError } from '../errors.ts';
+import { type AllowanceAt, readFileInputs } from '../models/file-inputs.ts';
 import { InputIssues, type Path } from '../models/input-issues.ts';
 import { faultsOf, findModel, type ModelRegistry } from '../models/registry.ts';
 import type { ServedModel } from '../models/served-model.ts';
@@ -29,22 +30,33 @@ export function addPredictionInput(builder: Builder, models: readonly ModelTypes
   });
 }
 
+interface InputContext {
+  version: string | null | undefined;
+  /** Asked for what is known at this moment. */
+  registry: ModelRegistry;
+  /** What the schema was built from. */
+  models: readonly ModelTypes[];
+  /** What reading files may take. */
+  allowance: AllowanceAt;
+}
+
 /**
  * Checks every input against its model and only then gives any back, so that nothing is queued beside a wrong one.
  * Throws UNKNOWN_MODEL or INVALID_INPUT, with the path of each fault.
  * @param paths where each input stands in the arguments
- * @param registry asked for what is known at this moment; `models` is what the schema was built from
  */
-export function readPredictionInputs(
+export async function readPredictionInputs(
   inputs: readonly PredictionInput[],
   paths: readonly Path[],
-  version: string | null | undefined,
-  registry: ModelRegistry,
-  models: readonly ModelTypes[],
-): PredictionRequest[] {
+  { version, registry, models, allowance }: InputContext,
+): Promise<PredictionRequest[]> {
   const issues = new InputIssues();
-  const requests = inputs.map((input, i): PredictionRequest => {
-    const path = paths[i] ?? [];
+  const requests: PredictionRequest[] = [];
+  for (const [i, input] of inputs.entries()) requests.push(await read(input, paths[i] ?? []));
+  issues.refuse();
+  return requests;
+
+  async function read(input: PredictionInput, path: Path): Promise<PredictionRequest> {
     if (input.tensors) {
       const model = requireModel(registry, input.tensors.model, version, [...path, 'tensors', 'model']);
       const at = [...path, 'tensors', 'inputs'];
@@ -59,11 +71,10 @@ export function readPredictionInputs(
       issues.add([...path, field], `version ${model.version} has no typed input; expected tensors`);
       return { model, door: 'typed', inputs: [], path };
     }
-    const tensors = readTypedInput(door, model.signature.batched, input[field], [...path, field], issues);
-    return { model, door: 'typed', inputs: tensors, path };
-  });
-  issues.refuse();
-  return requests;
+    const at = [...path, field];
+    const value = await readFileInputs(door, input[field], at, allowance, issues);
+    return { model, door: 'typed', inputs: readTypedInput(door, model.signature.batched, value, at, issues), path };
+  }
 }
 
 function requireModel(

@@ -16,6 +16,12 @@ const HELD_BYTES_MAX = 256 * 1024 * 1024;
  */
 const ANSWER_BYTES_MAX = 64 * 1024 * 1024;
 
+/** Tensors that one request's files may become: a picture of a few bytes is a tensor as large as the model takes. */
+const FILE_TENSORS_BYTES_MAX = 128 * 1024 * 1024;
+
+/** What one request's files may be while they are unpacked, one after the other: some seconds of a core. */
+const UNPACKED_BYTES_MAX = 1024 * 1024 * 1024;
+
 /** What requests may hold of this process's memory. */
 export interface Load {
   /** Counts a request in, with its body; it is counted out when its response closes. `undefined` where there is no room. */
@@ -29,6 +35,10 @@ export interface RequestLoad {
    * may hold, RATE_LIMITED if they are more than this process may.
    */
   hold(bytes: number, path: (string | number)[]): void;
+  /** Counts a tensor in that a file becomes. Throws INVALID_INPUT if a request's are too many, RATE_LIMITED if this process's are. */
+  holdTensor(bytes: number, path: (string | number)[]): void;
+  /** Counts what a file is while it is unpacked. Throws INVALID_INPUT if a request's are too much; also where nobody waits any more. */
+  unpack(bytes: number, path: (string | number)[]): void;
 }
 
 export interface LoadLimits {
@@ -45,29 +55,46 @@ export function createLoad({ bodyLimitBytes, openMax = OPEN_MAX, heldBytesMax = 
   const bytesMax = Math.max(heldBytesMax, bodyLimitBytes);
   let open = 0;
   let heldBytes = 0;
+  const take = (bytes: number) => {
+    if (heldBytes + bytes > bytesMax) {
+      throw new Overloaded('this process holds as many bytes of requests and results as it may; try again later');
+    }
+    heldBytes += bytes;
+  };
 
   return {
     admit(request, response) {
       const bodyBytes = bodyBytesOf(request, bodyLimitBytes);
       if (open >= openMax || heldBytes + bodyBytes > bytesMax) return undefined;
       let answerBytes = 0;
+      let tensorBytes = 0;
+      let unpackedBytes = 0;
       open += 1;
       heldBytes += bodyBytes;
       response.once('close', () => {
         open -= 1;
         // Until now: the inputs are arguments of an operation that may wait for its tasks.
-        heldBytes -= bodyBytes + answerBytes;
+        heldBytes -= bodyBytes + answerBytes + tensorBytes;
       });
       return {
         hold(bytes, path) {
           // Whoever was to be answered has gone, and so has what was held for them.
           if (response.closed) return;
-          if (answerBytes > 0 && answerBytes + bytes > ANSWER_BYTES_MAX) throw tooMuch(path);
-          if (heldBytes + bytes > bytesMax) {
-            throw new Overloaded('this process holds as many bytes of requests and results as it may; try again later');
-          }
+          if (answerBytes > 0 && answerBytes + bytes > ANSWER_BYTES_MAX)
+            throw tooMany(path, 'results', ANSWER_BYTES_MAX);
+          take(bytes);
           answerBytes += bytes;
-          heldBytes += bytes;
+        },
+        holdTensor(bytes, path) {
+          if (response.closed) throw nobodyThere();
+          if (tensorBytes + bytes > FILE_TENSORS_BYTES_MAX) throw tooMany(path, 'tensors', FILE_TENSORS_BYTES_MAX);
+          take(bytes);
+          tensorBytes += bytes;
+        },
+        unpack(bytes, path) {
+          if (response.closed) throw nobodyThere();
+          if (unpackedBytes + bytes > UNPACKED_BYTES_MAX) throw tooMany(path, 'unpacked files', UNPACKED_BYTES_MAX);
+          unpackedBytes += bytes;
         },
       };
     },
@@ -80,7 +107,12 @@ function bodyBytesOf({ headers }: IncomingMessage, bodyLimitBytes: number): numb
   return Math.min(Number(headers['content-length'] ?? 0), bodyLimitBytes);
 }
 
-function tooMuch(path: (string | number)[]): InputError {
-  const message = `expected results of at most ${ANSWER_BYTES_MAX} bytes altogether; ask for fewer in one operation`;
+/** The client has gone: what it sent is not worth another second. */
+function nobodyThere(): Overloaded {
+  return new Overloaded('whoever was to be answered has gone');
+}
+
+function tooMany(path: (string | number)[], what: string, bytesMax: number): InputError {
+  const message = `expected ${what} of at most ${bytesMax} bytes altogether; name fewer in one operation`;
   return new InputError('INVALID_INPUT', [{ path, message }]);
 }

@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { mediaOptions, mediaReader } from '../media/kinds.ts';
 import { describeShape, STORAGE, type TensorSpec } from '../tensor.ts';
 import type { Signature, TensorNames } from './served-model.ts';
 
@@ -29,6 +30,7 @@ const tensorNames = z.strictObject({
     .min(1)
     .optional()
     .describe('strings for the integers 0, 1, …: the tensor becomes strings (outputs only)'),
+  ...mediaOptions,
 });
 
 /** Each is run in every inference process, one after another. */
@@ -117,13 +119,14 @@ function namesFaults(
   specs: readonly TensorSpec[],
   batched: boolean,
 ): string[] {
-  return Object.entries(names).flatMap(([tensor, { fields, labels }]) => {
+  return Object.entries(names).flatMap(([tensor, { fields, labels, ...media }]) => {
     const path = `${side}.${tensor}`;
     const spec = specs.find(({ name }) => name === tensor);
     if (!spec)
       return [`${path}: the model has no such tensor; expected one of ${specs.map(({ name }) => name).join(', ')}`];
     const faults: string[] = [];
-    const shape = batched ? (spec.shape?.slice(1) ?? []) : (spec.shape ?? []);
+    const row = batched ? (spec.shape?.slice(1) ?? null) : spec.shape;
+    const shape = row ?? [];
     if (fields && (shape.length !== 1 || shape[0] !== fields.length)) {
       faults.push(`${path}.fields: ${fields.length} names do not fit shape ${describeShape(spec.shape)}`);
     }
@@ -132,6 +135,10 @@ function namesFaults(
         `${path}.labels: expected an output of an integer datatype, got ${side === 'inputs' ? 'an input' : spec.datatype}`,
       );
     }
+    const reader = mediaReader(media, { shape: row, datatype: spec.datatype });
+    if (reader && side === 'outputs') return [...faults, `${path}: an output is not read from a file`];
+    if (reader && fields) faults.push(`${path}.fields: an input that is read from a file has no named elements`);
+    if (Array.isArray(reader)) faults.push(...reader.map((fault) => `${path}.${fault.path}: ${fault.message}`));
     return faults;
   });
 }

@@ -1,5 +1,6 @@
 import { createHash } from 'node:crypto';
 import { z } from 'zod';
+import { type MediaOptions, mediaOptions } from '../media/kinds.ts';
 import { DATATYPES, type TensorSpec } from '../tensor.ts';
 
 /** What an ONNX file takes and gives, as its inference process read it. */
@@ -10,8 +11,8 @@ export interface Signature {
   batched: boolean;
 }
 
-/** How people name what is in a tensor. */
-export interface TensorNames {
+/** How people say what is in a tensor. */
+export interface TensorNames extends MediaOptions {
   /** Names of the elements of the last dimension: the tensor becomes an object with these fields. */
   fields?: string[] | undefined;
   /** Strings for the integers 0, 1, …: the tensor becomes strings. */
@@ -28,7 +29,7 @@ export interface ServedModel {
   /** The same over the files that lie beside it, weights for example; absent where there are none. */
   besides?: string | undefined;
   signature: Signature;
-  /** How people name the tensors, by tensor name. */
+  /** How people say what is in the tensors, by tensor name. */
   names: { inputs: Record<string, TensorNames>; outputs: Record<string, TensorNames> };
   /** The most tasks that share a run; 1 where `signature.batched` is false. */
   maxBatch: number;
@@ -45,7 +46,11 @@ const tensorSpec = z.strictObject({
   datatype: z.enum(DATATYPES),
   shape: z.array(z.int().nonnegative().nullable()).nullable(),
 });
-const tensorNames = z.strictObject({ fields: z.array(z.string()).optional(), labels: z.array(z.string()).optional() });
+const tensorNames = z.strictObject({
+  fields: z.array(z.string()).optional(),
+  labels: z.array(z.string()).optional(),
+  ...mediaOptions,
+});
 
 /** What comes from the registry comes from another process, perhaps of another release: parsed, not believed. */
 export const servedModelSchema: z.ZodType<ServedModel> = z.strictObject({

@@ -1,5 +1,7 @@
+import { mediaReader } from '../media/kinds.ts';
+import type { MediaReader } from '../media/media.ts';
 import { type ElementKind, STORAGE, type TensorSpec } from '../tensor.ts';
-import { graphqlNames } from './graphql-name.ts';
+import { GraphQLNames, graphqlNames } from './graphql-name.ts';
 import type { ServedModel, TensorNames } from './served-model.ts';
 
 /** One tensor as the typed door shows it. */
@@ -14,6 +16,8 @@ export interface TypedField {
   elements?: string[];
   /** Strings for the integers 0, 1, … */
   labels?: string[];
+  /** The field that takes a file instead, and what reads it. */
+  file?: { name: string; reader: MediaReader };
 }
 
 /** How a model's tensors are said in GraphQL: fields with the model's own names, one row at a time. */
@@ -41,10 +45,25 @@ export function typedDoorOf(model: ServedModel): TypedDoor | undefined {
 }
 
 function buildTypedDoor({ signature, names }: ServedModel): TypedDoor | undefined {
-  const inputs = fieldsOf(signature.inputs, names.inputs, signature.batched, 'inputs');
+  const inputs = withFiles(fieldsOf(signature.inputs, names.inputs, signature.batched, 'inputs'), names.inputs);
   const outputs = fieldsOf(signature.outputs, names.outputs, signature.batched, 'outputs');
   if (inputs.length === 0 || inputs.some(({ shape }) => shape === null)) return undefined;
   return { inputs, outputs, flatInput: isFlat(inputs), flatOutput: isFlat(outputs) };
+}
+
+/** Beside the field of each tensor that is read from a file, a field for the file. */
+function withFiles(fields: TypedField[], names: ServedModel['names']['inputs']): TypedField[] {
+  const taken = new GraphQLNames(fields.map(({ name }) => name));
+  return fields.map((field) => {
+    const reader = mediaReader(names[field.spec.name] ?? {}, { shape: field.shape, datatype: field.spec.datatype });
+    // A worker announces only what fits; what comes from elsewhere is read as numbers alone.
+    if (!reader || Array.isArray(reader) || field.elements) return field;
+    const { kind } = reader;
+    const wanted = fields.length === 1 ? kind.toLowerCase() : field.name + kind;
+    // A sole tensor that is called `image` itself.
+    const other = wanted === field.name ? `${wanted}File` : wanted;
+    return { ...field, file: { name: taken.claim(`${field.spec.name}/${kind}`, other), reader } };
+  });
 }
 
 function isFlat(fields: TypedField[]): boolean {

@@ -1,5 +1,6 @@
 import type { Tensor } from '../tensor.ts';
 import { type Element, elementReader, pack } from '../tensor-values.ts';
+import { FileTensor } from './file-inputs.ts';
 import { type InputIssues, isRecord, kindOf, type Path } from './input-issues.ts';
 import type { TypedDoor, TypedField } from './typed-door.ts';
 
@@ -17,9 +18,16 @@ export function readTypedInput(
 ): Tensor[] {
   const [sole] = door.inputs;
   if (door.flatInput && sole) return [readField(sole, batched, input, path, issues)];
-  const known = door.inputs.map(({ name }) => name);
+  const known = door.inputs.flatMap(({ name, file }) => (file ? [name, file.name] : [name]));
   const record = readObject(input, known, path, issues);
-  return door.inputs.map((field) => readField(field, batched, record[field.name], [...path, field.name], issues));
+  return door.inputs.map((field) => {
+    const { name, file } = field;
+    if (!file) return readField(field, batched, record[name], [...path, name], issues);
+    const given = [name, file.name].filter((key) => record[key] != null);
+    if (given.length !== 1) issues.add(path, `expected exactly one of ${name}, ${file.name}, got ${given.length}`);
+    else if (given[0] === name) return readField(field, batched, record[name], [...path, name], issues);
+    return readFile(field, batched, record[file.name], [...path, file.name], issues);
+  });
 }
 
 /** An object with exactly these keys; what else it has is a fault each. What it lacks is left to the reader of each value. */
@@ -43,6 +51,14 @@ function readField(field: TypedField, batched: boolean, value: unknown, path: Pa
     shape: batched ? [1, ...shape] : shape,
     data: issues.found ? [] : pack(field.spec.datatype, elements),
   };
+}
+
+/** What `readFileInputs` has made of a file. */
+function readFile({ spec }: TypedField, batched: boolean, value: unknown, path: Path, issues: InputIssues): Tensor {
+  const tensor = value instanceof FileTensor ? value : undefined;
+  if (!tensor && !issues.found) issues.add(path, `expected a file, got ${kindOf(value)}`);
+  const { shape = [], data = [] } = tensor ?? {};
+  return { name: spec.name, datatype: spec.datatype, shape: batched ? [1, ...shape] : shape, data };
 }
 
 /** Walks nested lists down to the elements; the path is one stack, copied only where there is a fault to name. */

@@ -13,6 +13,7 @@ const DOORS: Record<string, RegExp> = {
   'graphql-yoga': /^src\/graphql\//,
   '@graphql-yoga/render-graphiql': /^src\/graphql\//,
   '@pothos/core': /^src\/graphql\//,
+  sharp: /^src\/media\/image-decoder\.ts$/,
   pino: /^src\/log\.ts$/,
   'prom-client': /^src\/telemetry\/metrics\.ts$/,
   ...Object.fromEntries(
@@ -21,7 +22,7 @@ const DOORS: Record<string, RegExp> = {
       /^src\/telemetry\/tracing-otlp\.ts$/,
     ]),
   ),
-  zod: /^(src\/(config|settings|submission|tensor-frame)\.ts|src\/(models|broker|store)\/|workers\/|bin\/)/,
+  zod: /^(src\/(config|settings|submission|tensor-frame)\.ts|src\/(media|models|broker|store)\/|workers\/|bin\/)/,
 };
 
 /**
@@ -31,6 +32,7 @@ const DOORS: Record<string, RegExp> = {
 const FLOORS: readonly (readonly RegExp[])[] = [
   [/^src\/(tensor|errors|task)\.ts$/],
   [/^src\/(submission|tensor-values|tensor-frame)\.ts$/],
+  [/^src\/media\//],
   [/^src\/models\//],
   [/^src\/(log|lifecycle|api-keys|settings|package|config)\.ts$/],
   [/^src\/telemetry\//],

@@ -86,6 +86,22 @@ test('results count until the answer is out, for the process and for the answer'
   expect(codeOf(() => other.load?.hold(60 * MIB, ['ids']))).toBeUndefined();
 });
 
+test('tensors that files become count until the answer is out, what is unpacked counts for the request', async () => {
+  const send = await open({ heldBytesMax: 200 * MIB });
+  const [one, other] = [await send(), await send()];
+  one.load?.holdTensor(100 * MIB, ['input']);
+  expect(codeOf(() => one.load?.holdTensor(50 * MIB, ['input']))).toBe('INVALID_INPUT');
+  expect(codeOf(() => other.load?.holdTensor(120 * MIB, ['input']))).toBe('RATE_LIMITED');
+  for (let i = 0; i < 8; i += 1) one.load?.unpack(128 * MIB, ['input']);
+  expect(codeOf(() => one.load?.unpack(1, ['input']))).toBe('INVALID_INPUT');
+  other.load?.unpack(1024 * MIB, ['input']);
+  await end(one.response);
+  expect(codeOf(() => other.load?.holdTensor(120 * MIB, ['input']))).toBeUndefined();
+  // Nothing more is read for a client that has gone.
+  expect(codeOf(() => one.load?.unpack(0, ['input']))).toBe('RATE_LIMITED');
+  expect(codeOf(() => one.load?.holdTensor(0, ['input']))).toBe('RATE_LIMITED');
+});
+
 function codeOf(call: () => void): string | undefined {
   try {
     call();

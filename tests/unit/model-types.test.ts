@@ -56,6 +56,24 @@ describe('the types of a model', () => {
     expect(fieldsOf([model], 'MPrediction')).toEqual({ c_d: 'Float!', e: 'Float!' });
   });
 
+  test('have a field for the file of a tensor that is read from one, with a name of its own', () => {
+    const picture = (...tensors: string[]) => {
+      const inputs = tensors.map((tensor) => spec(tensor, 'FP32', [3, 8, 8]));
+      const names = { inputs: Object.fromEntries(tensors.map((tensor) => [tensor, { image: {} }])), outputs: {} };
+      return echo('m', { signature: { inputs, outputs: [spec('y', 'FP32', [1])], batched: false }, names });
+    };
+    const rows = '[[[Float!]!]!]';
+    expect(fieldsOf([picture('x')], 'MInput')).toEqual({ x: rows, image: 'Image' });
+    expect(fieldsOf([picture('image')], 'MInput')).toEqual({ image: rows, imageFile: 'Image' });
+    expect(fieldsOf([picture('a', 'b')], 'MInput')).toEqual({ a: rows, aImage: 'Image', b: rows, bImage: 'Image' });
+    const fields = Object.keys(fieldsOf([picture('a', 'aImage')], 'MInput'));
+    expect(fields.toSorted()).toEqual(['a', 'aImage', 'aImageImage', expect.stringMatching(/^aImage_\w{6}$/)]);
+    const types = ([['x'], ['a', 'b']] as const).map((tensors) =>
+      buildApi([picture(...tensors)]).schema.getType('MInput'),
+    );
+    expect(types.map((type) => (type as GraphQLInputObjectType).isOneOf)).toEqual([true, false]);
+  });
+
   test('are none where GraphQL cannot say its inputs; the generic door is there', () => {
     const noInput = echo('none', { signature: { inputs: [], outputs: [spec('y', 'FP32', [1])], batched: false } });
     const noRank = echo('free', { signature: { inputs: [spec('x', 'FP32', null)], outputs: [], batched: false } });

@@ -1,5 +1,6 @@
 import { readFileSync } from 'node:fs';
 import { expect, test } from 'vitest';
+import { imageOptions } from '../../src/media/image-options.ts';
 import { manifestSchema } from '../../src/models/manifest.ts';
 import { describeSettings } from '../../src/settings.ts';
 
@@ -14,5 +15,6 @@ test('the README lists every setting with its default, as --help does', () => {
 });
 
 test('the README names every key of a manifest', () => {
-  for (const key of Object.keys(manifestSchema.shape)) expect(readme).toMatch(new RegExp(`\`[^\`]*\\b${key}\\b`));
+  const keys = [...Object.keys(manifestSchema.shape), ...Object.keys(imageOptions.shape)];
+  for (const key of keys) expect(readme).toMatch(new RegExp(`\`[^\`]*\\b${key}\\b`));
 });

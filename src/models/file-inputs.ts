@@ -1,0 +1,48 @@
+import { fileBytes } from '../media/file-bytes.ts';
+import { type MediaAllowance, MediaFault } from '../media/media.ts';
+import { type InputIssues, isRecord, type Path } from './input-issues.ts';
+import type { TypedDoor } from './typed-door.ts';
+
+/** What a file became: a tensor's data and its shape, without the batch. No JSON can pretend to be one. */
+export class FileTensor {
+  readonly shape: number[];
+  /** None where the file could not be read; its fault is told already. */
+  readonly data: Uint8Array | undefined;
+
+  constructor(shape: number[], data: Uint8Array | undefined) {
+    this.shape = shape;
+    this.data = data;
+  }
+}
+
+/** Counts what reading the file at this path takes; throws where it is too much. */
+export type AllowanceAt = (path: Path) => MediaAllowance;
+
+/**
+ * The input with each file in it replaced by its tensor, for the one reader that checks everything. One after the other, so that a request
+ * with a thousand pictures does not keep others waiting for their one. Faults go to `issues`.
+ */
+export async function readFileInputs(
+  door: TypedDoor,
+  input: unknown,
+  path: Path,
+  allowance: AllowanceAt,
+  issues: InputIssues,
+): Promise<unknown> {
+  if (!isRecord(input)) return input;
+  const tensors: Record<string, FileTensor> = {};
+  for (const { file } of door.inputs) {
+    const value = file && input[file.name];
+    if (!file || value == null || issues.full) continue;
+    const { name, reader } = file;
+    try {
+      const data = await reader.read(fileBytes(value), allowance([...path, name]));
+      tensors[name] = new FileTensor(reader.shape, data);
+    } catch (error) {
+      if (!(error instanceof MediaFault)) throw error;
+      issues.add([...path, name], error.message);
+      tensors[name] = new FileTensor(reader.shape, undefined);
+    }
+  }
+  return { ...input, ...tensors };
+}
