@@ -42,12 +42,13 @@ export function createBuilder() {
     },
   });
   builder.scalarType('Image', {
-    description: 'A picture, JPEG, PNG, WebP or GIF: a data URL, data:image/png;base64,…',
+    description:
+      'A picture, JPEG, PNG, WebP or GIF: a data URL, data:image/png;base64,…, or a file of a multipart request.',
     serialize: (value) => value,
     // What is in it is read with the model's own options, where there is a path to say what is wrong.
     parseValue: (value) => {
       if (typeof value === 'string' || value instanceof UploadedFile) return value;
-      throw new TypeError('expected an Image: a data URL');
+      throw new TypeError('expected an Image: a data URL or a file of a multipart request');
     },
   });
   return builder;

@@ -57,7 +57,7 @@ function isResult(result: unknown): result is ExecutionResult {
   return typeof result === 'object' && result !== null && ('errors' in result || 'data' in result);
 }
 
-function toGraphQLError(issues: InputIssues): GraphQLError {
+export function toGraphQLError(issues: InputIssues): GraphQLError {
   const { message, extensions } = issues.toError();
   return new GraphQLError(message, { extensions });
 }

@@ -10,6 +10,7 @@ import { LargeTexts, useLargeTexts } from './large-texts.ts';
 import { useLimits } from './limits.ts';
 import { NAMED_MAX } from './operations.ts';
 import { type Api, buildApi } from './schema.ts';
+import { useUploads } from './uploads.ts';
 
 export const GRAPHQL_PATH = '/graphql';
 
@@ -63,12 +64,19 @@ export function createGraphQLServer({ predictions, registry, settings, log }: Op
     renderGraphiQL: renderPage,
     cors: corsOrigins.length > 0 && { origin: [...corsOrigins], methods: ['GET', 'POST'], credentials: false },
     maxRequestBodySize: bodyLimitBytes,
+    // Yoga's own reader of files has no bounds.
     multipart: false,
     batching: false,
     // What a client did wrong is answered to the client; what we did wrong is logged where it is masked.
     logging: false,
     maskedErrors: { maskError: createMaskError(log), isDev: false },
-    plugins: [useLimits({ introspection }), useVariableIssues(), useErrorCodes(), useLargeTexts()],
+    plugins: [
+      useUploads({ bodyLimitBytes }),
+      useLimits({ introspection }),
+      useVariableIssues(),
+      useErrorCodes(),
+      useLargeTexts(),
+    ],
   });
 
   return { handle: (request, response, context) => yoga(request, response, context), api: () => api, close: unwatch };

@@ -45,7 +45,7 @@ export function findVariableIssues(
 }
 
 /** Where a variable is used first: `$flower` in `input: { iris: $flower }` is at `input.iris`. */
-function argumentPath(document: DocumentNode, { variable }: VariableDefinitionNode): Path {
+export function argumentPath(document: DocumentNode, { variable }: VariableDefinitionNode): Path {
   let found: Path | undefined;
   visit(document, {
     VariableDefinition: () => false,

@@ -1,10 +1,14 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { ANONYMOUS, type ApiKeys } from '../api-keys.ts';
 import { type Config, isLoopback } from '../config.ts';
+import { MULTIPART } from '../graphql/multipart.ts';
 import { GRAPHQL_PATH, type GraphQLServer } from '../graphql/server.ts';
 import type { ModelRegistry } from '../models/registry.ts';
 import { type Route, refuse } from './http-server.ts';
 import type { Load } from './load.ts';
+
+/** Each has a browser ask first where a page of another origin sets it; the third is what Apollo's clients send. */
+const PREFLIGHT_HEADERS = ['authorization', 'graphql-require-preflight', 'apollo-require-preflight'];
 
 /** Seconds after which one that was refused for want of room may find some. */
 const RETRY_AFTER_S = 1;
@@ -31,8 +35,9 @@ export function graphqlRoute(options: {
     if (hostname === undefined) return deny(400, 'BAD_USER_INPUT', 'expected a host name as Host');
     if (owner === undefined) return denyKey(response, deny);
     if (!apiKeys.required && !allowUnauthenticated && !isLoopback(hostname)) return denyName(deny);
-    if (request.method === 'POST' && !isJson(request)) {
-      return deny(415, 'BAD_USER_INPUT', 'expected the content type application/json');
+    if (request.method === 'POST' && !isJson(request) && !isUpload(request)) {
+      const files = 'or, with files, multipart/form-data and a header GraphQL-Require-Preflight';
+      return deny(415, 'BAD_USER_INPUT', `expected the content type application/json; ${files}`);
     }
     if (!registry.isReady()) return deny(503, 'STORE_UNAVAILABLE', 'the models have not been read yet');
     const load = limits.admit(request, response);
@@ -70,6 +75,12 @@ function hostnameOf({ headers }: IncomingMessage): string | undefined {
  */
 function isJson(request: IncomingMessage): boolean {
   return /^application\/json\s*(;|$)/.test(request.headers['content-type'] ?? '');
+}
+
+/** Files come as a form does. A header that no form can set tells them apart: a page of elsewhere would have to ask first. */
+function isUpload({ headers }: IncomingMessage): boolean {
+  const isForm = MULTIPART.test(headers['content-type'] ?? '');
+  return isForm && PREFLIGHT_HEADERS.some((name) => headers[name] !== undefined);
 }
 
 /** A page that may call the API may also read why it was refused; what is not refused has these headers from Yoga. */

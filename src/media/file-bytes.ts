@@ -17,4 +17,4 @@ export function fileBytes(value: unknown): Uint8Array {
   return bytes;
 }
 
-const EXPECTED = 'expected a data URL such as data:image/png;base64,…';
+const EXPECTED = 'expected a data URL such as data:image/png;base64,…, or a file of a multipart request';

@@ -9,7 +9,7 @@ export interface MediaOptions {
 }
 
 export const mediaOptions = {
-  image: imageOptions.optional().describe('how a picture becomes the tensor: a data URL (inputs only)'),
+  image: imageOptions.optional().describe('how a picture becomes the tensor: an upload or a data URL (inputs only)'),
 };
 
 /** The reader for an input; its faults where the options do not fit the tensor; `undefined` for an input that takes no file. */
