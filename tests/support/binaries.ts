@@ -11,8 +11,26 @@ let installing: Promise<unknown> = Promise.resolve();
  * The absolute path of a server that tests start for themselves. Where it is missing it is installed (root on Debian or
  * Ubuntu), elsewhere the error says what to type.
  */
-export async function requireBinary(name: string, debianPackage: string): Promise<string> {
-  const found = await findBinary(name);
+export function requireBinary(name: string, debianPackage: string): Promise<string> {
+  return requirePackage(name, debianPackage, () => findBinary(name));
+}
+
+/** The same of a path that a package brings. */
+export function requireFiles(path: string, debianPackage: string): Promise<string> {
+  return requirePackage(path, debianPackage, () =>
+    access(path).then(
+      () => path,
+      () => undefined,
+    ),
+  );
+}
+
+async function requirePackage(
+  name: string,
+  debianPackage: string,
+  find: () => Promise<string | undefined>,
+): Promise<string> {
+  const found = await find();
   if (found) return found;
   const command = `apt-get update && apt-get install -y --no-install-recommends ${debianPackage}`;
   if (process.getuid?.() !== 0 || !(await findBinary('apt-get'))) {
@@ -22,7 +40,7 @@ export async function requireBinary(name: string, debianPackage: string): Promis
   const installed = installing.then(() => install(name, command));
   installing = installed.catch(() => undefined);
   await installed;
-  const path = await findBinary(name);
+  const path = await find();
   if (!path) throw new Error(`${name} is still missing after: ${command}`);
   return path;
 }
