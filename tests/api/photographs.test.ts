@@ -36,7 +36,7 @@ describe('a photograph of a digit', () => {
   test('is read, on a page of any size, off the middle, askew, in shadow, with noise, as a JPEG', async () => {
     const random = createRandom(4);
     const pictures: { label: string; file: Buffer }[] = [];
-    const some = digits.filter((_, i) => i % 2 === 0);
+    const some = digits.filter((_, i) => i % 5 === 0);
     for (const digit of some) {
       pictures.push({ label: digit.label, file: await photograph(digit, anyPhotograph(random), random) });
     }
@@ -57,7 +57,7 @@ describe('a photograph of a digit', () => {
           .toBuffer();
       },
     ];
-    const some = digits.filter((_, i) => i % 5 === 0);
+    const some = digits.filter((_, i) => i % 10 === 0);
     for (const draw of make) {
       const pictures = await Promise.all(some.map(async (digit) => ({ label: digit.label, file: await draw(digit) })));
       expect(await right(pictures)).toBeGreaterThanOrEqual(0.9 * some.length);
