@@ -42,7 +42,8 @@ describe('of 40 slow tasks two workers', () => {
     await expect.poll(() => one.worker.observed.heldDeliveries()).toBe(TASKS);
     const other = await one.startAnother();
     await allEnded(one, submissions);
-    expect(Math.min(one.worker.stats().tasks, other.stats().tasks)).toBeGreaterThanOrEqual(TASKS / 8);
+    // Of what the first gives back once it knows how slow they are; it would keep them all.
+    expect(Math.min(one.worker.stats().tasks, other.stats().tasks)).toBeGreaterThanOrEqual(TASKS / 20);
     expect(one.worker.stats().tasks + other.stats().tasks).toBe(TASKS);
   });
 });
