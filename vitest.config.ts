@@ -1,6 +1,10 @@
 import { randomInt } from 'node:crypto';
+import { join } from 'node:path';
 import { defineConfig } from 'vitest/config';
 import { FaultReporter } from './tests/support/fault-reporter.ts';
+
+// Hundreds of processes, of the runner's and of Foretell's, would each strip the types of the same files: half of what they take to start.
+process.env['NODE_COMPILE_CACHE'] ??= join(import.meta.dirname, '.vitest', 'compile-cache');
 
 export default defineConfig({
   test: {

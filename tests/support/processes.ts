@@ -162,7 +162,8 @@ export async function cpuTicks(pid: number): Promise<number | undefined> {
 
 function spawnForetell(args: string[], settings: Settings, { foretell, ...place }: Place) {
   const [program, ...before] = foretell ?? [process.execPath, ENTRY];
-  return spawnTracked(program, [...before, ...args], { PATH: process.env['PATH'], ...settings }, place);
+  const { PATH, NODE_COMPILE_CACHE } = process.env;
+  return spawnTracked(program, [...before, ...args], { PATH, NODE_COMPILE_CACHE, ...settings }, place);
 }
 
 function spawnTracked(program: string, args: string[], env: NodeJS.ProcessEnv, place: Omit<Place, 'foretell'> = {}) {
