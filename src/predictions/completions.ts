@@ -78,8 +78,10 @@ export class Completions extends TaskStream<Task | AppError> {
     for (const id of ids) this.#due.delete(id);
     const tasks = await this.#store.get(ids).catch(ifUnavailable(undefined));
     if (!tasks) return [];
-    return ids.flatMap((id, i) => {
-      const task = tasks[i];
+    // Large results are fewer at a time.
+    for (const id of ids.slice(tasks.length)) this.#due.add(id);
+    return tasks.flatMap((task, i) => {
+      const id = ids[i] ?? '';
       if (task && isTerminal(task.state)) this.#settle(id);
       else if (!task) this.#missing(id);
       return task && isTerminal(task.state) ? [task] : [];

@@ -2,8 +2,8 @@ import type { TaskStore } from '../store/store.ts';
 import type { Task } from '../task.ts';
 import { byteLength } from '../tensor.ts';
 
-/** Tasks read at a time, each with up to 64 MiB of outputs: what is in memory before it can be said to be too much. */
-export const READ_MAX = 8;
+/** Tasks read at a time, as far as their results are small. */
+export const READ_MAX = 100;
 
 /** Told how many bytes of outputs of each task were read for an answer; throws where that is more than it may hold. */
 export type Hold = (bytes: number) => void;
@@ -16,8 +16,8 @@ export async function readTasks(
   hold?: Hold,
 ): Promise<(Task | undefined)[]> {
   const tasks: (Task | undefined)[] = [];
-  for (let i = 0; i < ids.length; i += READ_MAX) {
-    const read = await store.get(ids.slice(i, i + READ_MAX));
+  while (tasks.length < ids.length) {
+    const read = await store.get(ids.slice(tasks.length, tasks.length + READ_MAX));
     const own = read.map((task) => (task?.owner === owner ? task : undefined));
     for (const task of own) hold?.(outputBytes(task));
     tasks.push(...own);

@@ -16,7 +16,7 @@ import {
   type TaskRecord,
   taskOf,
 } from './record.ts';
-import type { TaskStore } from './store.ts';
+import { READ_BYTES_MAX, type TaskStore } from './store.ts';
 
 /** The most that finished tasks may take; beyond it the oldest of them go before their time. */
 export const RESULT_BYTES_MAX = 512 * 2 ** 20;
@@ -84,7 +84,14 @@ export function createMemoryStore(options: MemoryStoreOptions): TaskStore & { pa
     },
     async get(ids) {
       checkIds(ids);
-      return ids.map(find).map((record) => record && taskOf(record));
+      const records = ids.map(find);
+      let bytes = 0;
+      const isTooMuch = (record: TaskRecord | undefined, i: number) => {
+        bytes += record?.end?.length ?? 0;
+        return i > 0 && bytes > READ_BYTES_MAX;
+      };
+      const end = records.findIndex(isTooMuch);
+      return records.slice(0, end < 0 ? undefined : end).map((record) => record && taskOf(record));
     },
     async heads(ids) {
       checkIds(ids);

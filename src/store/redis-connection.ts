@@ -183,7 +183,8 @@ function createDeadline(commandMs: number, onPassed: () => void) {
   return { passed: promise, clear: () => clearTimeout(timer) };
 }
 
-function faultOf(error: unknown): unknown {
+/** What a command's failure is to whoever asked: an outage, or a bug of ours. */
+export function faultOf(error: unknown): Error {
   if (error instanceof StoreUnavailable) return error;
   if (!isReplyError(error)) return new StoreUnavailable('the connection to Redis was lost', error);
   const outage = OUTAGE.exec(error.message);

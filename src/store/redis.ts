@@ -1,7 +1,8 @@
 import { z } from 'zod';
 import type { Log } from '../log.ts';
 import { submissionSchema } from '../submission.ts';
-import { TASK_STATES, type TaskEvent } from '../task.ts';
+import { TASK_STATES, type Task, type TaskEvent } from '../task.ts';
+import { gathering } from './gathering.ts';
 import { createListeners } from './listeners.ts';
 import {
   checkIds,
@@ -13,15 +14,17 @@ import {
   type TaskRecord,
   taskOf,
 } from './record.ts';
-import { inputsKeyOf, keyOf } from './redis-keys.ts';
+import { faultOf, type RedisConnection } from './redis-connection.ts';
 import type { RedisLink } from './redis-link.ts';
-import { defineTransition, FIELDS, transitionArgs } from './redis-transition.ts';
-import type { TaskStore } from './store.ts';
-
-const CHANNEL = 'foretell:tasks';
+import { defineReads, type Row, readHeads, readTask, readTasks } from './redis-reads.ts';
+import { applyTransitions, CHANNEL, defineTransitions, type Transition } from './redis-transition.ts';
+import { READ_BYTES_MAX, type TaskHead, type TaskStore } from './store.ts';
 
 /** A result that is larger goes by the connection for large values: small commands do not wait behind it. */
 const LARGE_BYTES = 256 * 1024;
+
+/** Tasks of one call: Redis does nothing else for as long, a millisecond or two. */
+const TASKS_MAX = 100;
 
 export interface RedisStoreOptions {
   link: RedisLink;
@@ -34,29 +37,36 @@ export interface RedisStoreOptions {
 export function createRedisStore({ link, resultTtlMs, log }: RedisStoreOptions): TaskStore {
   const { commands, large, events } = link;
   const listeners = createListeners(log);
-  for (const { redis } of [commands, large]) defineTransition(redis);
+  for (const { redis } of [commands, large]) defineTransitions(redis);
+  defineReads(commands.redis);
   events.listen(CHANNEL, {
     onMessage: (text) => {
-      const event = parseEvent(text);
-      if (event) listeners.dispatch(event);
-      else log.debug({ channel: CHANNEL, length: text.length }, 'foreign message on a redis channel');
+      const told = parseEvents(text);
+      for (const event of told ?? []) listeners.dispatch(event);
+      if (!told) log.debug({ channel: CHANNEL, length: text.length }, 'foreign message on a redis channel');
     },
     onSubscribed: listeners.rereadAll,
   });
 
-  const apply = async (id: string, effect: Effect): Promise<number | undefined> => {
-    const args = transitionArgs(id, effect, CHANNEL);
-    const connection = (effect.end?.length ?? 0) > LARGE_BYTES ? large : commands;
-    const attempts = await connection.run((redis) => redis.foretellTransition(keyOf(id), inputsKeyOf(id), ...args));
-    return attempts ?? undefined;
+  const applyOn = async (connection: RedisConnection, transitions: readonly Transition[]) => {
+    const answers = await connection.run((redis) => applyTransitions(redis, transitions));
+    return answers.map((answer) => (answer instanceof Error ? faultOf(answer) : (answer ?? undefined)));
   };
+  const applySmall = gathering<Transition, number | undefined>({
+    ask: (transitions) => applyOn(commands, transitions),
+    max: TASKS_MAX,
+  });
+  const applyLarge = gathering<Transition, number | undefined>({
+    ask: (transitions) => applyOn(large, transitions),
+    max: 1,
+  });
+  const apply = (id: string, effect: Effect) =>
+    ((effect.end?.length ?? 0) > LARGE_BYTES ? applyLarge : applySmall)({ id, effect });
 
-  /** Reads some of each task's fields; a field that is not there is an empty one. */
-  const read = async (ids: readonly string[], fields: readonly string[]): Promise<Buffer[][]> => {
-    checkIds(ids);
-    const rows = await commands.run((redis) => Promise.all(ids.map((id) => redis.hmgetBuffer(keyOf(id), ...fields))));
-    return rows.map((row) => row.map((value) => value ?? Buffer.alloc(0)));
-  };
+  const headOfTask = gathering<string, TaskHead | undefined>({
+    ask: async (ids) => (await commands.run((redis) => readHeads(redis, ids))).map(headIn),
+    max: TASKS_MAX,
+  });
 
   return {
     isReady: () => commands.isReady() && events.isReady(),
@@ -64,16 +74,23 @@ export function createRedisStore({ link, resultTtlMs, log }: RedisStoreOptions):
       await Promise.all(submissions.map((submission) => apply(submission.id, creationOf(submission))));
     },
     async get(ids) {
-      return (await read(ids, FIELDS)).map((row) => {
-        const record = recordOf(row);
-        return record && taskOf(record);
-      });
+      checkIds(ids);
+      const tasks: (Task | undefined)[] = [];
+      for (let bytes = 0; tasks.length < ids.length; ) {
+        const rest = ids.slice(tasks.length);
+        const [first = ''] = rest;
+        const small = await commands.run((redis) => readTasks(redis, rest, LARGE_BYTES));
+        if (!small && tasks.length > 0) break;
+        const rows = small ?? [await large.run((redis) => readTask(redis, first))];
+        tasks.push(...rows.map(taskIn));
+        bytes += rows.reduce((sum, row) => sum + (row.at(-1)?.length ?? 0), 0);
+        if (bytes > READ_BYTES_MAX) break;
+      }
+      return tasks;
     },
     async heads(ids) {
-      return (await read(ids, FIELDS.slice(0, 3))).map((row) => {
-        const record = recordOf(row);
-        return record && headOf(record);
-      });
+      checkIds(ids);
+      return Promise.all(ids.map(headOfTask));
     },
     transition: (id, change) => apply(id, effectOf(change, resultTtlMs)),
     watch: listeners.watch,
@@ -84,8 +101,17 @@ export function createRedisStore({ link, resultTtlMs, log }: RedisStoreOptions):
   };
 }
 
-function recordOf(row: readonly Buffer[]): TaskRecord | undefined {
-  const [state, submission, attempts, revision, startedAt, completedAt, end] = row;
+function taskIn(row: Row): Task | undefined {
+  const record = recordIn(row);
+  return record && taskOf(record);
+}
+
+function headIn(row: Row): TaskHead | undefined {
+  const record = recordIn(row);
+  return record && headOf(record);
+}
+
+function recordIn([state, submission, attempts, revision, startedAt, completedAt, end]: Row): TaskRecord | undefined {
   if (!state?.length) return undefined;
   return {
     state: recordStateSchema.parse(state.toString()),
@@ -98,21 +124,23 @@ function recordOf(row: readonly Buffer[]): TaskRecord | undefined {
   };
 }
 
-function numberOf(field: Buffer | undefined): number | undefined {
+function numberOf(field: Buffer | null | undefined): number | undefined {
   return field?.length ? Number(field) : undefined;
 }
 
-const eventSchema: z.ZodType<TaskEvent> = z.object({
-  id: z.string(),
-  state: z.enum(TASK_STATES),
-  attempts: z.int().nonnegative(),
-  revision: z.int().nonnegative(),
-  at: z.number(),
-});
+const eventsSchema: z.ZodType<TaskEvent[]> = z.array(
+  z.object({
+    id: z.string(),
+    state: z.enum(TASK_STATES),
+    attempts: z.int().nonnegative(),
+    revision: z.int().nonnegative(),
+    at: z.number(),
+  }),
+);
 
-function parseEvent(text: string): TaskEvent | undefined {
+function parseEvents(text: string): TaskEvent[] | undefined {
   try {
-    return eventSchema.parse(JSON.parse(text));
+    return eventsSchema.parse(JSON.parse(text));
   } catch {
     return undefined;
   }

@@ -3,6 +3,9 @@ import type { Change, RecordState, Submission, Task, TaskEvent } from '../task.t
 /** Told of each change of a task; `'reread'` when events may have been missed (a reconnect, or simply now and then). */
 export type TaskListener = (event: TaskEvent | 'reread') => void;
 
+/** Results that one call reads, unless it is a single one: what is in memory before anybody can say that it is too much. */
+export const READ_BYTES_MAX = 8 * 1024 * 1024;
+
 /**
  * Where tasks are kept. Every method rejects with `StoreUnavailable` when the store cannot be reached in time.
  * Both implementations pass `tests/contract/store.ts`.
@@ -12,7 +15,10 @@ export interface TaskStore {
   isReady(): boolean;
   /** Writes records in state QUEUED. Announces nothing: nobody can know the ids yet. Leaves a record that exists as it is. */
   create(submissions: readonly Submission[]): Promise<void>;
-  /** The tasks, in the order asked; `undefined` for one that is unknown, expired or withdrawn. At most 1,000 ids. */
+  /**
+   * The tasks, in the order asked, from the first on; `undefined` for one that is unknown, expired or withdrawn. Fewer than were
+   * asked, but at least one, where results altogether are larger than `READ_BYTES_MAX`. At most 1,000 ids.
+   */
   get(ids: readonly string[]): Promise<(Task | undefined)[]>;
   /** Like `get`, without results: cheap however large the outputs are. */
   heads(ids: readonly string[]): Promise<(TaskHead | undefined)[]>;
