@@ -10,8 +10,8 @@ export interface GraphQLContext {
   owner: string;
   predictions: Predictions;
   registry: ModelRegistry;
-  /** Aborts when whoever asked is gone, or has the whole answer. */
-  gone: AbortSignal;
+  /** A signal that aborts when whoever asked is gone, or has the whole answer; made by the first who asks for it. */
+  gone: () => AbortSignal;
   /** Aborts when the server closes. */
   closing: AbortSignal;
   /** Counts the bytes of results that the answer is to hold, of files' tensors, and of files unpacked; throws where they are too many. */

@@ -38,14 +38,18 @@ function isCallers({ originalError, path, extensions }: GraphQLError): boolean {
 }
 
 /** Errors that GraphQL raises when it coerces variables take the form that ours have. */
+export function withVariableIssues(args: ExecutionArgs, result: ExecutionResult): ExecutionResult {
+  if (result.data != null || !result.errors) return result;
+  // Only what happens before execution has no path.
+  if (result.errors.some(({ path }) => path !== undefined)) return result;
+  const issues = new InputIssues();
+  findVariableIssues(args, issues);
+  return issues.found ? { errors: [toGraphQLError(issues)] } : result;
+}
+
 export function useVariableIssues(): Plugin {
   const rewrite = (args: ExecutionArgs, result: unknown, setResult: (result: ExecutionResult) => void) => {
-    if (isAsyncIterable(result) || !isResult(result) || result.data != null || !result.errors) return;
-    // Only what happens before execution has no path.
-    if (result.errors.some(({ path }) => path !== undefined)) return;
-    const issues = new InputIssues();
-    findVariableIssues(args, issues);
-    if (issues.found) setResult({ errors: [toGraphQLError(issues)] });
+    if (!isAsyncIterable(result) && isResult(result)) setResult(withVariableIssues(args, result));
   };
   return {
     onExecute: ({ args }) => ({ onExecuteDone: ({ result, setResult }) => rewrite(args, result, setResult) }),
@@ -67,7 +71,7 @@ export function useErrorCodes(): Plugin {
   return {
     onResultProcess({ result }) {
       for (const one of Array.isArray(result) ? result : [result]) {
-        if (isResult(one)) for (const { extensions } of one.errors ?? []) settleCode(extensions);
+        if (isResult(one)) settleCodes(one);
       }
     },
   };
@@ -77,6 +81,10 @@ const KNOWN_CODES = new Set<unknown>([
   ...ERROR_CODES,
   ...['GRAPHQL_PARSE_FAILED', 'GRAPHQL_VALIDATION_FAILED', 'BAD_USER_INPUT', 'INTERNAL_SERVER_ERROR'],
 ]);
+
+export function settleCodes({ errors = [] }: ExecutionResult): void {
+  for (const { extensions } of errors) settleCode(extensions);
+}
 
 function settleCode(extensions: GraphQLErrorExtensions): void {
   if (!KNOWN_CODES.has(extensions['code'])) extensions['code'] = 'BAD_USER_INPUT';

@@ -35,12 +35,19 @@ export class LargeTexts {
   }
 }
 
-/** Has Yoga write answers, and the events of a stream, with what their marks stand for. */
+/** A result that is written with what its marks stand for. */
+export interface WrittenResult extends ExecutionResult {
+  stringify?: (answer: unknown) => string;
+}
+
+export function withLargeTexts(result: ExecutionResult, largeTexts: LargeTexts): WrittenResult {
+  return Object.assign(result, { stringify: (answer: unknown) => largeTexts.stringify(answer) });
+}
+
+/** Has Yoga write answers, and the events of a stream, so. */
 export function useLargeTexts(): Plugin<WithLargeTexts> {
-  const write = (result: unknown, { largeTexts }: WithLargeTexts): void => {
-    if (isAsyncIterable(result)) return;
-    const answer = result as ExecutionResult & { stringify?: (answer: unknown) => string };
-    answer.stringify = (sanitized) => largeTexts.stringify(sanitized);
+  const write = (result: ExecutionResult | AsyncIterable<unknown>, { largeTexts }: WithLargeTexts): void => {
+    if (!isAsyncIterable(result)) withLargeTexts(result, largeTexts);
   };
   return {
     onExecute: ({ args }) => ({ onExecuteDone: ({ result }) => write(result, args.contextValue) }),

@@ -3,11 +3,15 @@ import {
   type DocumentNode,
   type FragmentDefinitionNode,
   GraphQLError,
+  type GraphQLSchema,
   Kind,
   NoSchemaIntrospectionCustomRule,
+  type ParseOptions,
   parse,
   type SelectionSetNode,
+  specifiedRules,
   type ValidationContext,
+  type ValidationRule,
   validate,
 } from 'graphql';
 import type { Plugin } from 'graphql-yoga';
@@ -25,27 +29,41 @@ const DIRECTIVES_MAX = 50;
  * Bounds what one operation may ask, before anything is executed: tokens while parsing, the rest while validating
  * (a check per resolved field would answer 20,000 aliases with 20,000 errors).
  */
-export function useLimits({ introspection }: { introspection: boolean }): Plugin {
+export interface Limits {
+  /** Throws a `GraphQLError` where a document is none, or too long. */
+  parse(source: string, options?: ParseOptions): DocumentNode;
+  validate(schema: GraphQLSchema, document: DocumentNode, rules?: readonly ValidationRule[]): readonly GraphQLError[];
+}
+
+export function createLimits({ introspection }: { introspection: boolean }): Limits {
+  const own = [depthLimit, aliasLimit, directiveLimit, ...(introspection ? [] : [NoSchemaIntrospectionCustomRule])];
   return {
-    onParse: ({ params, setParseFn }) => {
-      if (String(params.source).length > DOCUMENT_LENGTH_MAX) throw tooLong();
-      setParseFn((source: string) => parse(source, { ...params.options, maxTokens: TOKENS_MAX }));
+    parse(source, options) {
+      checkLength(source);
+      return parse(source, { ...options, maxTokens: TOKENS_MAX });
     },
-    onValidate: ({ addValidationRule, setValidationFn }) => {
-      addValidationRule(depthLimit);
-      addValidationRule(aliasLimit);
-      addValidationRule(directiveLimit);
-      if (introspection) return;
-      addValidationRule(NoSchemaIntrospectionCustomRule);
-      // "Did you mean …?" would tell the schema to whoever guesses.
-      setValidationFn((schema, document, rules) => validate(schema, document, rules, { hideSuggestions: true }));
-    },
+    // "Did you mean …?" would tell the schema to whoever guesses.
+    validate: (schema, document, rules = specifiedRules) =>
+      validate(schema, document, [...rules, ...own], { hideSuggestions: !introspection }),
   };
 }
 
-function tooLong(): GraphQLError {
+/** Has Yoga keep to them. */
+export function useLimits(limits: Limits): Plugin {
+  return {
+    onParse: ({ params, setParseFn }) => {
+      // Here as well: Yoga keeps, by their whole text, the documents that could not be parsed.
+      checkLength(String(params.source));
+      setParseFn((source: string) => limits.parse(source, params.options));
+    },
+    onValidate: ({ setValidationFn }) => setValidationFn(limits.validate),
+  };
+}
+
+function checkLength(source: string): void {
+  if (source.length <= DOCUMENT_LENGTH_MAX) return;
   const message = `the operation has more than ${DOCUMENT_LENGTH_MAX} characters; data belongs in variables`;
-  return new GraphQLError(message, { extensions: { code: 'GRAPHQL_PARSE_FAILED', http: { spec: true, status: 400 } } });
+  throw new GraphQLError(message, { extensions: { code: 'GRAPHQL_PARSE_FAILED', http: { spec: true, status: 400 } } });
 }
 
 function refuse(context: ValidationContext, what: string, max: number): void {

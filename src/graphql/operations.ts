@@ -91,7 +91,7 @@ function addMutations(builder: Builder, { tasks: { task }, predictionInput, mode
     const hold = holdFor('options', context);
     const allowance = allowanceOf(context);
     const requests = await readPredictionInputs(inputs, paths, { version, registry, models, allowance });
-    const signal = AbortSignal.any([gone, closing]);
+    const signal = terms.waitMs > 0 ? AbortSignal.any([gone(), closing]) : undefined;
     return predictions.submit(requests, { ...terms, owner, hold, traceparent, signal });
   };
 
@@ -145,7 +145,7 @@ function addSubscriptions(builder: Builder, { tasks: { task } }: Refs): void {
         description:
           'Emits the task once, when it reaches a terminal state (at once if it already has), then completes. An id that result would not find: one UNKNOWN_TASK error, then complete.',
         args: { id: t.arg.id({ required: true }) },
-        subscribe: (_root, { id }, { predictions, owner, gone }) => predictions.completions([id], owner, gone),
+        subscribe: (_root, { id }, { predictions, owner, gone }) => predictions.completions([id], owner, gone()),
         resolve,
       }),
       tasksCompleted: t.field({
@@ -154,14 +154,14 @@ function addSubscriptions(builder: Builder, { tasks: { task } }: Refs): void {
           'Emits each of the tasks as it completes, then completes. At most 1,000 ids; if any is unknown, one UNKNOWN_TASK error that lists them, then complete.',
         args: { ids: t.arg.idList({ required: true }) },
         subscribe: (_root, { ids }, context) =>
-          context.predictions.completions(atMost(ids, 'ids', context), context.owner, context.gone),
+          context.predictions.completions(atMost(ids, 'ids', context), context.owner, context.gone()),
         resolve,
       }),
       taskUpdated: t.field({
         type: task,
         description: 'Emits the current state, then every change, and completes after a terminal one.',
         args: { id: t.arg.id({ required: true }) },
-        subscribe: (_root, { id }, { predictions, owner, gone }) => predictions.updates(id, owner, gone),
+        subscribe: (_root, { id }, { predictions, owner, gone }) => predictions.updates(id, owner, gone()),
         resolve,
       }),
     }),

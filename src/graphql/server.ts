@@ -4,11 +4,14 @@ import type { Log } from '../log.ts';
 import type { ModelRegistry } from '../models/registry.ts';
 import type { Predictions } from '../predictions/predictions.ts';
 import type { GraphQLContext } from './builder.ts';
+import { createDirectAnswers } from './direct-answers.ts';
 import { createMaskError, useErrorCodes, useVariableIssues } from './errors.ts';
 import { graphiqlOptions, renderPage } from './graphiql.ts';
+import { createKnownOperations } from './known-operations.ts';
 import { LargeTexts, useLargeTexts } from './large-texts.ts';
-import { useLimits } from './limits.ts';
+import { createLimits, useLimits } from './limits.ts';
 import { NAMED_MAX } from './operations.ts';
+import { plainRequest } from './plain-request.ts';
 import { type Api, buildApi } from './schema.ts';
 import { useUploads } from './uploads.ts';
 
@@ -55,9 +58,12 @@ export function createGraphQLServer({ predictions, registry, settings, log }: Op
   const unwatch = registry.watch(rebuild);
 
   const { corsOrigins, introspection, bodyLimitBytes } = settings;
+  const limits = createLimits({ introspection });
+  const maskError = createMaskError(log);
+  const context = () => ({ predictions, registry, budget: { left: NAMED_MAX }, largeTexts: new LargeTexts() });
   const yoga = createYoga<RequestContext, Omit<GraphQLContext, keyof RequestContext>>({
     schema: () => api.schema,
-    context: () => ({ predictions, registry, budget: { left: NAMED_MAX }, largeTexts: new LargeTexts() }),
+    context,
     graphqlEndpoint: GRAPHQL_PATH,
     landingPage: false,
     graphiql: (request) => settings.graphiql && graphiqlOptions(api, new URL(request.url)),
@@ -69,15 +75,26 @@ export function createGraphQLServer({ predictions, registry, settings, log }: Op
     batching: false,
     // What a client did wrong is answered to the client; what we did wrong is logged where it is masked.
     logging: false,
-    maskedErrors: { maskError: createMaskError(log), isDev: false },
-    plugins: [
-      useUploads({ bodyLimitBytes }),
-      useLimits({ introspection }),
-      useVariableIssues(),
-      useErrorCodes(),
-      useLargeTexts(),
-    ],
+    maskedErrors: { maskError, isDev: false },
+    plugins: [useUploads({ bodyLimitBytes }), useLimits(limits), useVariableIssues(), useErrorCodes(), useLargeTexts()],
   });
 
-  return { handle: (request, response, context) => yoga(request, response, context), api: () => api, close: unwatch };
+  const direct = createDirectAnswers<RequestContext>({
+    api: () => api,
+    operations: createKnownOperations(limits),
+    contextOf: (given) => ({ ...given, ...context() }),
+    maskError,
+    fetchAPI: yoga.fetchAPI,
+    otherwise: yoga,
+  });
+  const plainOptions = { path: GRAPHQL_PATH, bodyLimitBytes, cors: corsOrigins.length > 0 };
+
+  return {
+    handle(request, response, given) {
+      const plain = plainRequest(request, plainOptions);
+      return plain ? direct(request, response, given, plain) : yoga(request, response, given);
+    },
+    api: () => api,
+    close: unwatch,
+  };
 }

@@ -45,11 +45,26 @@ export function graphqlRoute(options: {
     // nginx would otherwise gather the events of a stream before it passes them on.
     response.setHeader('X-Accel-Buffering', 'no');
     const traceparent = request.headers['traceparent']?.toString();
-    // Not the signal that Yoga makes of the request: of one that was cut before its answer had begun, Yoga hears nothing.
-    const gone = new AbortController();
-    response.once('close', () => gone.abort());
-    void graphql.handle(request, response, { owner, gone: gone.signal, closing, load, traceparent });
+    void graphql.handle(request, response, { owner, gone: goneOf(response), closing, load, traceparent });
     return true;
+  };
+}
+
+const GONE = new Error('whoever asked is gone');
+
+/**
+ * Not the signal that Yoga makes of the request: of one that was cut before its answer had begun, Yoga hears nothing. Most requests wait for
+ * nothing that could end, and need none.
+ */
+function goneOf(response: ServerResponse): () => AbortSignal {
+  let gone: AbortController | undefined;
+  return () => {
+    if (gone) return gone.signal;
+    gone = new AbortController();
+    const leave = () => gone?.abort(GONE);
+    if (response.closed) leave();
+    else response.once('close', leave);
+    return gone.signal;
   };
 }
 

@@ -1,0 +1,113 @@
+import type { IncomingMessage, ServerResponse } from 'node:http';
+import { type ExecutionArgs, type ExecutionResult, execute, GraphQLError, subscribe } from 'graphql';
+import { type FetchAPI, isAsyncIterable, processRegularResult } from 'graphql-yoga';
+import { messageOf } from '../errors.ts';
+import type { GraphQLContext } from './builder.ts';
+import { settleCodes, withVariableIssues } from './errors.ts';
+import { sendEvents } from './event-stream.ts';
+import type { KnownOperations } from './known-operations.ts';
+import { type PlainRequest, paramsOf, readBody, unread } from './plain-request.ts';
+import type { Api } from './schema.ts';
+
+interface Options<Given> {
+  api: () => Api;
+  operations: KnownOperations;
+  contextOf: (given: Given) => GraphQLContext;
+  maskError: (error: unknown, message: string) => Error;
+  fetchAPI: FetchAPI;
+  /** Answers whatever is not answered here. */
+  otherwise: (request: IncomingMessage, response: ServerResponse, given: Given) => unknown;
+}
+
+interface Args extends ExecutionArgs {
+  contextValue: GraphQLContext;
+}
+
+/**
+ * Answers what clients send all the time, a POST of one operation that is in order, without the fetch API that Yoga works on: its requests,
+ * responses, streams and signals, made in JavaScript, took half of an API's time. All that is unusual or has a fault is handed on to
+ * Yoga as it came, so that one place words it; what both do, parsing, validation, execution, errors, is the same functions.
+ */
+export function createDirectAnswers<Given>(options: Options<Given>) {
+  const { api, operations, contextOf, otherwise } = options;
+
+  return async (request: IncomingMessage, response: ServerResponse, given: Given, plain: PlainRequest) => {
+    const body = await readBody(request);
+    if (!body) return;
+    const params = paramsOf(body);
+    const { schema } = api();
+    const operation = params && operations.find(params.query, params.operationName, schema);
+    const { answerType } = plain;
+    if (!operation || operation.isSubscription !== (answerType === 'text/event-stream')) {
+      await otherwise(unread(request, body), response, given);
+      return;
+    }
+    const { query: _, ...asked } = params;
+    const args: Args = { schema, document: operation.document, contextValue: contextOf(given), ...asked };
+    if (operation.isSubscription) {
+      const results = await Promise.resolve(subscribe(args)).catch(thrown);
+      await sendEvents(response, eventsOf(results, args, options));
+      return;
+    }
+    const answer = async (result: ExecutionResult) =>
+      send(response, answerOf(result, args, answerType, options), answerType);
+    try {
+      await answer(await execute(args));
+    } catch (error) {
+      await answer(thrown(error));
+    }
+  };
+}
+
+/** What is thrown is an answer, too, and masked as all others. */
+function thrown(error: unknown): ExecutionResult {
+  return { errors: [new GraphQLError(messageOf(error), { originalError: error instanceof Error ? error : null })] };
+}
+
+/** The JSON of an answer without errors, or what Yoga makes of one with errors: their status, and what of them is shown. */
+function answerOf<Given>(
+  result: ExecutionResult,
+  args: Args,
+  type: string,
+  { maskError, fetchAPI }: Options<Given>,
+): string | Response {
+  const { largeTexts } = args.contextValue;
+  const stringify = (answer: unknown) => largeTexts.stringify(answer);
+  if (!result.errors) return stringify(result);
+  const told = withVariableIssues(args, result);
+  const errors = (told.errors ?? []).map((error) => maskError(error, 'Unexpected error.') as GraphQLError);
+  const masked = { ...told, errors, stringify };
+  settleCodes(masked);
+  return processRegularResult(masked, fetchAPI, type);
+}
+
+async function send(response: ServerResponse, answer: string | Response, type: string): Promise<void> {
+  if (typeof answer === 'string') {
+    response.setHeader('content-type', `${type}; charset=utf-8`);
+    response.end(answer);
+    return;
+  }
+  response.statusCode = answer.status;
+  for (const [name, value] of answer.headers) response.setHeader(name, value);
+  response.end(await answer.text());
+}
+
+async function* eventsOf<Given>(
+  results: AsyncIterable<ExecutionResult> | ExecutionResult,
+  args: Args,
+  options: Options<Given>,
+): AsyncIterable<string> {
+  const textOf = (result: ExecutionResult) => {
+    const answer = answerOf(result, args, 'application/json', options);
+    return typeof answer === 'string' ? answer : answer.text();
+  };
+  if (!isAsyncIterable(results)) {
+    yield textOf(results);
+    return;
+  }
+  try {
+    for await (const result of results) yield textOf(result);
+  } catch (error) {
+    yield textOf(thrown(error));
+  }
+}

@@ -1,0 +1,46 @@
+import { once } from 'node:events';
+import type { ServerResponse } from 'node:http';
+
+/** Less than the idle time of usual proxies, and as often as Yoga does. */
+const PING_MS = 12_000;
+
+/** A comment, which says that the stream is there. Sent first as well: some browsers call a stream open only with its first byte. */
+const PING = ':\n\n';
+
+/**
+ * Sends results as server-sent events, as graphql-sse's "distinct connections" has them: a `next` each, then `complete`. A client that
+ * reads slowly has the next result wait. Written by hand, because a stream of Yoga's takes four times the memory.
+ */
+export async function sendEvents(response: ServerResponse, texts: AsyncIterable<string>): Promise<void> {
+  response.setHeader('content-type', 'text/event-stream');
+  response.setHeader('connection', 'keep-alive');
+  response.setHeader('cache-control', 'no-cache');
+  response.setHeader('content-encoding', 'none');
+  response.write(PING);
+  const pings = setInterval(() => {
+    if (!response.writableNeedDrain) response.write(PING);
+  }, PING_MS);
+  try {
+    for await (const text of texts) {
+      gather(response);
+      if (!response.write(`event: next\ndata: ${text}\n\n`)) await drained(response);
+    }
+    response.end('event: complete\ndata:\n\n');
+  } finally {
+    clearInterval(pings);
+  }
+}
+
+/** The last result and the end of the stream follow each other in a moment, and go out together. */
+function gather({ socket }: ServerResponse): void {
+  socket?.cork();
+  setImmediate(() => socket?.uncork());
+}
+
+async function drained(response: ServerResponse): Promise<void> {
+  if (response.destroyed) return;
+  const over = new AbortController();
+  const { signal } = over;
+  await Promise.race([once(response, 'drain', { signal }), once(response, 'close', { signal })]).catch(() => undefined);
+  over.abort();
+}

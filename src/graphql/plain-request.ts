@@ -1,0 +1,92 @@
+import { IncomingMessage } from 'node:http';
+
+/** What a plain request's answer is sent as, by the `Accept` that it came with; any other is Yoga's to weigh. */
+const ANSWERED_AS = new Map<string | undefined, AnswerType>([
+  [undefined, 'application/json'],
+  ['*/*', 'application/json'],
+  ['application/json', 'application/json'],
+  ['application/graphql-response+json', 'application/graphql-response+json'],
+  ['text/event-stream', 'text/event-stream'],
+]);
+
+export type AnswerType = 'application/json' | 'application/graphql-response+json' | 'text/event-stream';
+
+/** A POST of JSON that says how long it is, and of which nothing else has to be weighed. */
+export interface PlainRequest {
+  answerType: AnswerType;
+  /** Of the body. */
+  bytes: number;
+}
+
+/** What an operation comes as. */
+export interface OperationParams {
+  query: string;
+  operationName: string | undefined;
+  variableValues: Record<string, unknown> | undefined;
+}
+
+/** `undefined` for a request that is not plain. Its content type was looked at before. */
+export function plainRequest(
+  { method, url, headers }: IncomingMessage,
+  { path, bodyLimitBytes, cors }: { path: string; bodyLimitBytes: number; cors: boolean },
+): PlainRequest | undefined {
+  const bytes = Number(headers['content-length']);
+  const isPlain =
+    method === 'POST' &&
+    url === path &&
+    /^application\/json\b/.test(headers['content-type'] ?? '') &&
+    headers['content-encoding'] === undefined &&
+    // Of no length known, or too long.
+    bytes <= bodyLimitBytes &&
+    !(cors && headers.origin !== undefined);
+  const answerType = ANSWERED_AS.get(headers.accept);
+  return isPlain && answerType ? { answerType, bytes } : undefined;
+}
+
+/** The whole body; `undefined` where the client is gone before its end. */
+export function readBody(request: IncomingMessage): Promise<Buffer | undefined> {
+  return new Promise((resolve) => {
+    const chunks: Buffer[] = [];
+    request.on('data', (chunk: Buffer) => chunks.push(chunk));
+    request.once('end', () => resolve(chunks.length === 1 ? chunks[0] : Buffer.concat(chunks)));
+    request.once('close', () => resolve(undefined));
+    request.once('error', () => resolve(undefined));
+  });
+}
+
+/** The operation in a body; `undefined` where anything about it is unusual. */
+export function paramsOf(body: Buffer): OperationParams | undefined {
+  const params = parseJson(body);
+  if (!isObject(params)) return undefined;
+  const { query, operationName, variables, ...others } = params;
+  const isUsual =
+    typeof query === 'string' &&
+    (operationName == null || typeof operationName === 'string') &&
+    (variables == null || isObject(variables)) &&
+    Object.keys(others).length === 0;
+  if (!isUsual) return undefined;
+  return { query, operationName: operationName ?? undefined, variableValues: variables ?? undefined };
+}
+
+/** A request whose body was read, as it was before. */
+export function unread(request: IncomingMessage, body: Buffer): IncomingMessage {
+  const again = new IncomingMessage(request.socket);
+  const { method, url, headers, rawHeaders, httpVersion } = request;
+  // Complete, or its end would be taken for the client's.
+  Object.assign(again, { method, url, headers, rawHeaders, httpVersion, complete: true });
+  again.push(body);
+  again.push(null);
+  return again;
+}
+
+function parseJson(body: Buffer): unknown {
+  try {
+    return JSON.parse(body.toString());
+  } catch {
+    return undefined;
+  }
+}
+
+function isObject(value: unknown): value is Record<string, unknown> {
+  return typeof value === 'object' && value !== null && !Array.isArray(value);
+}
