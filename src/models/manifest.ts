@@ -126,8 +126,7 @@ function namesFaults(
       return [`${path}: the model has no such tensor; expected one of ${specs.map(({ name }) => name).join(', ')}`];
     const faults: string[] = [];
     const row = batched ? (spec.shape?.slice(1) ?? null) : spec.shape;
-    const shape = row ?? [];
-    if (fields && (shape.length !== 1 || shape[0] !== fields.length)) {
+    if (fields && row?.at(-1) !== fields.length) {
       faults.push(`${path}.fields: ${fields.length} names do not fit shape ${describeShape(spec.shape)}`);
     }
     if (labels && (side === 'inputs' || !STORAGE[spec.datatype].range)) {

@@ -24,7 +24,7 @@ export interface TypedField {
 export interface TypedDoor {
   inputs: TypedField[];
   outputs: TypedField[];
-  /** The sole input has named elements: they are the input's fields themselves, without a level for the tensor. */
+  /** The sole input is one row of named elements: they are the input's fields themselves, without a level for the tensor. */
   flatInput: boolean;
   flatOutput: boolean;
 }
@@ -67,7 +67,8 @@ function withFiles(fields: TypedField[], names: ServedModel['names']['inputs']):
 }
 
 function isFlat(fields: TypedField[]): boolean {
-  return fields.length === 1 && fields[0]?.elements !== undefined;
+  const [sole] = fields;
+  return fields.length === 1 && sole?.elements !== undefined && sole.shape?.length === 1;
 }
 
 function fieldsOf(

@@ -3,7 +3,7 @@ import { assertValidSchema, type GraphQLInputObjectType, type GraphQLUnionType }
 import { describe, expect, test } from 'vitest';
 import { buildApi, schemaText } from '../../src/graphql/schema.ts';
 import type { ServedModel } from '../../src/models/served-model.ts';
-import { DATATYPES } from '../../src/tensor.ts';
+import { DATATYPES, type TensorSpec } from '../../src/tensor.ts';
 import { IRIS, servedModel, spec } from '../support/models.ts';
 
 const echo = (name: string, more: Partial<ServedModel> = {}) =>
@@ -54,6 +54,20 @@ describe('the types of a model', () => {
     });
     expect(fieldsOf([model], 'MInput')).toEqual({ a: 'Float!', b: 'Float!' });
     expect(fieldsOf([model], 'MPrediction')).toEqual({ c_d: 'Float!', e: 'Float!' });
+  });
+
+  test('are lists of objects where the elements of a last dimension have names', () => {
+    const boxes = { fields: ['top', 'left'] };
+    const names = { inputs: { x: boxes }, outputs: { y: boxes } };
+    const model = (shape: TensorSpec['shape']) =>
+      echo('m', {
+        signature: { inputs: [spec('x', 'FP32', shape)], outputs: [spec('y', 'INT8', shape)], batched: false },
+        names,
+      });
+    expect(fieldsOf([model([null, 2])], 'MInput')).toEqual({ x: '[MXInput!]!' });
+    expect(fieldsOf([model([null, 2])], 'MPrediction')).toEqual({ y: '[MY!]!' });
+    expect(fieldsOf([model([3, null, 2])], 'MPrediction')).toEqual({ y: '[[MY!]!]!' });
+    expect(fieldsOf([model([3, null, 2])], 'MY')).toEqual({ top: 'Int!', left: 'Int!' });
   });
 
   test('have a field for the file of a tensor that is read from one, with a name of its own', () => {
@@ -139,7 +153,7 @@ describe('names that collide', () => {
           const specs = (list: typeof inputs) =>
             list.map((one) => spec(one.name, one.datatype, Array(one.rank + 1).fill(fields.length)));
           const named = (list: typeof inputs) =>
-            Object.fromEntries(list.filter(({ rank }) => rank === 0).map((one) => [one.name, { fields }]));
+            Object.fromEntries(list.filter(({ rank }) => rank < 2).map((one) => [one.name, { fields }]));
           const signature = { inputs: specs(inputs), outputs: specs(outputs), batched: false };
           return servedModel(called, signature, { names: { inputs: named(inputs), outputs: named(outputs) } });
         });

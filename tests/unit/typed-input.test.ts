@@ -33,6 +33,11 @@ const GRID = servedModel('grid', {
   outputs: [spec('y', 'FP32', [null])],
   batched: true,
 });
+const POINTS = servedModel(
+  'points',
+  { inputs: [spec('points', 'FP32', [null, null, 2])], outputs: [spec('y', 'FP32', [null])], batched: true },
+  { names: { inputs: { points: { fields: ['x', 'y'] } }, outputs: {} } },
+);
 const FREE = servedModel('free', {
   inputs: [spec('ids', 'INT64', [null, null])],
   outputs: [spec('y', 'FP32', [null])],
@@ -74,6 +79,22 @@ describe('a typed input', () => {
       ['input.ids.1', 'expected a list of 2 like the rows before it, got a list of 1'],
     ]);
     expect(faults(FREE, { ids: [['1', '2'], 3] })[0]?.[0]).toBe('input.ids.1');
+  });
+
+  test('of rows with named elements is a list of objects, of any length', () => {
+    const [tensor] = read(POINTS, {
+      points: [
+        { x: 1, y: 2 },
+        { y: 4, x: 3 },
+        { x: 5, y: 6 },
+      ],
+    });
+    expect(tensor).toMatchObject({ shape: [1, 3, 2] });
+    expect(tensor && elementsOf(tensor)).toEqual([1, 2, 3, 4, 5, 6]);
+    expect(read(POINTS, { points: [] })[0]?.shape).toEqual([1, 0, 2]);
+    expect(faults(POINTS, { points: [{ x: 1, y: 2 }, { x: 3 }] })).toEqual([
+      ['input.points.1.y', 'expected a finite number that FP32 can hold, got nothing'],
+    ]);
   });
 
   test('of 64-bit integers is read without loss, and refused beyond them', () => {
