@@ -1,9 +1,10 @@
 import { mkdir, mkdtemp, readdir, rename, rm } from 'node:fs/promises';
 import { basename, join } from 'node:path';
 import { readModelsDir } from '../src/config.ts';
+import { leftOutText } from '../workers/inference/left-out.ts';
 import { readModelTree } from '../workers/repository/model-tree.ts';
 import { type Command, type Given, UsageError } from './command.ts';
-import { identityOf, inspect } from './inspection.ts';
+import { type Inspection, identityOf, inspect } from './inspection.ts';
 
 const VERSION = /^(0|[1-9]\d{0,14})$/;
 
@@ -28,8 +29,9 @@ export const modelsAddCommand: Command = {
     if (!VERSION.test(version)) throw new UsageError(`--version: expected a whole number, got "${version}"`);
     const place = join(modelsDir, name, version);
     if (taken.includes(Number(version))) throw new Error(`${place} is there already; version ${free} is free`);
-    await add(file, { modelsDir, name, version });
+    const { model } = await add(file, { modelsDir, name, version });
     process.stdout.write(`${join(place, 'model.onnx')}: version ${version} of model "${name}"\n`);
+    for (const output of model.leftOut) process.stdout.write(`Note: ${leftOutText(output)}.\n`);
     return 0;
   },
 };
@@ -54,7 +56,7 @@ async function versionsOf(directory: string): Promise<number[]> {
  * Copies to a directory that no worker looks at, shows there that it can be served, and moves it in by one step, so that no worker
  * ever sees half of it.
  */
-async function add(file: string, to: { modelsDir: string; name: string; version: string }): Promise<void> {
+async function add(file: string, to: { modelsDir: string; name: string; version: string }): Promise<Inspection> {
   const { modelsDir, name, version } = to;
   await mkdir(modelsDir, { recursive: true });
   const staging = await mkdtemp(join(modelsDir, '.adding-'));
@@ -63,8 +65,10 @@ async function add(file: string, to: { modelsDir: string; name: string; version:
     await mkdir(directory, { recursive: true });
     const { faults } = await readModelTree(staging, undefined);
     for (const { message } of faults) throw new Error(message.replaceAll(staging, modelsDir));
-    await inspect(file, { name, version, manifestFile: join(modelsDir, name, 'model.json') }, directory);
+    const identity = { name, version, manifestFile: join(modelsDir, name, 'model.json') };
+    const inspection = await inspect(file, identity, directory);
     await moveIn(join(staging, name), to);
+    return inspection;
   } finally {
     await rm(staging, { recursive: true, force: true });
   }

@@ -1,6 +1,7 @@
 import { availableParallelism } from 'node:os';
 import { readModelsDir } from '../src/config.ts';
 import { messageOf } from '../src/errors.ts';
+import { leftOutText } from '../workers/inference/left-out.ts';
 import { openModelRepository } from '../workers/repository/model-repository.ts';
 import type { Command } from './command.ts';
 import { withPool } from './inspection.ts';
@@ -23,7 +24,10 @@ export const modelsCheckCommand: Command = {
     } catch (error) {
       faults.push(`${modelsDir}: no GraphQL schema can be made of these models together: ${messageOf(error)}`);
     }
-    for (const { served } of models) process.stdout.write(`${served.name} ${served.version}: can be served\n`);
+    for (const { served, leftOut } of models) {
+      const notes = ['can be served', ...leftOut.map(leftOutText)];
+      for (const note of notes) process.stdout.write(`${served.name} ${served.version}: ${note}\n`);
+    }
     for (const fault of faults) process.stderr.write(`foretell: ${fault}\n`);
     if (models.length + faults.length === 0) process.stdout.write(`${modelsDir}: no models\n`);
     return faults.length > 0 ? 1 : 0;

@@ -2,6 +2,7 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { batchObstacle, type OnnxTensor } from '../src/models/signature.ts';
+import { leftOutText } from '../workers/inference/left-out.ts';
 import { type Command, table } from './command.ts';
 import { type Inspection, identityOf, inspect } from './inspection.ts';
 
@@ -37,7 +38,8 @@ function describe(file: string, inspection: Inspection, types: string | undefine
     ...onnx.outputs.map((tensor): [string, string] => ['output', tensorText(tensor)]),
     ['batched', batchText(inspection)],
   ];
-  return `${file}\n\n${table(rows)}\n\n${types ?? `No typed input, since ${typedObstacle(onnx.inputs)}: it is called by its tensors.`}\n`;
+  const notes = model.leftOut.map((output) => `Note: ${leftOutText(output)}.\n\n`).join('');
+  return `${file}\n\n${table(rows)}\n\n${notes}${types ?? `No typed input, since ${typedObstacle(onnx.inputs)}: it is called by its tensors.`}\n`;
 }
 
 function tensorText({ name, datatype, dimensions }: OnnxTensor): string {

@@ -26,6 +26,10 @@ function scaling(location: string): Buffer {
   });
 }
 
+const ZIP_MAP_NOTE =
+  'output "output_probability" is left out: it is a sequence of maps, and only tensors can be read; ' +
+  "skl2onnx gives a tensor instead with options={'zipmap': False}";
+
 const SCALE = Buffer.from(Float32Array.of(1, 2, 3, 4).buffer);
 
 describe('foretell models inspect', () => {
@@ -71,6 +75,13 @@ describe('foretell models inspect', () => {
       stdout: '',
       stderr: expect.stringMatching(/^foretell: model\.json: inputs\.z: the model has no such tensor; [^\n]+\n$/),
     });
+  });
+
+  test('says which output is left out, and what to do about it', async () => {
+    const { run } = await folder({});
+    const { code, stdout } = await run(['inspect', join(process.cwd(), 'examples/models/wine/1/model.onnx')]);
+    expect(code).toBe(0);
+    expect(stdout).toContain(`\nNote: ${ZIP_MAP_NOTE}.\n\ninput PredictionInput`);
   });
 
   test('says why a model has no typed input', async () => {
@@ -193,6 +204,20 @@ describe('foretell models check', () => {
       ),
       expect.stringContaining(`foretell: ${join(directory, 'mistaken', 'model.json')}: maxBatch: `),
     ]);
+  });
+
+  test('notes the outputs that are left out, which is no fault', async () => {
+    const onnx = await readFile('examples/models/wine/1/model.onnx');
+    const { cwd, run } = await folder({ 'wine.onnx': onnx });
+    expect(await run(['add', 'wine.onnx'])).toMatchObject({
+      stderr: '',
+      stdout: expect.stringContaining(`Note: ${ZIP_MAP_NOTE}.\n`),
+    });
+    expect(await run(['check', '--models-dir', join(cwd, 'models')])).toEqual({
+      code: 0,
+      stdout: `wine 1: can be served\nwine 1: ${ZIP_MAP_NOTE}\n`,
+      stderr: '',
+    });
   });
 
   test('without a folder of models it looks at those that come along; one that is named has to be there', async () => {

@@ -6,7 +6,7 @@ import type { Element } from '../../src/tensor-values.ts';
 import { createInferencePool, type InferencePool } from '../../workers/inference/inference-pool.ts';
 import { digestOf } from '../../workers/inference/model-file.ts';
 import { modelFile } from '../support/models-dir.ts';
-import { onnxModel, value } from '../support/onnx.ts';
+import { type OnnxValue, onnxModel, value } from '../support/onnx.ts';
 import { add, identity, squares, unary } from '../support/onnx-models.ts';
 import { contents, tensor } from '../support/tensors.ts';
 
@@ -87,20 +87,26 @@ describe('run', () => {
     expect(own.restarts()).toBe(0);
   });
 
-  test('an output that is no tensor is left out', async () => {
-    const model = await modelFile(
+  test('an output that is no tensor is left out, and named; a model without another is refused', async () => {
+    const list = { ...value('list', 'FP32', ['n']), sequence: true };
+    const withOutputs = (...outputs: OnnxValue[]) =>
       onnxModel({
         inputs: [value('x', 'FP32', ['n'])],
-        outputs: [{ ...value('list', 'FP32', ['n']), sequence: true }, value('y', 'FP32', ['n'])],
+        outputs,
         nodes: [
           { op: 'SequenceConstruct', inputs: ['x'], outputs: ['list'] },
           { op: 'Identity', inputs: ['x'], outputs: ['y'] },
         ],
-      }),
-    );
-    expect((await pool.inspect(model)).outputs.map(({ name }) => name)).toEqual(['y']);
+      });
+    const model = await modelFile(withOutputs(list, value('y', 'FP32', ['n'])));
+    const signature = await pool.inspect(model);
+    expect(signature.outputs.map(({ name }) => name)).toEqual(['y']);
+    expect(signature.leftOut).toEqual([{ name: 'list', kind: 'sequence of tensors' }]);
     const { outputs } = await pool.run(model, [tensor('x', 'FP32', [1])], SOON);
     expect(outputs.map(({ name }) => name)).toEqual(['y']);
+    await expect(pool.inspect(await modelFile(withOutputs(list)))).rejects.toThrow(
+      /^expected an output that is a tensor of .*; output "list" is left out: it is a sequence of tensors/,
+    );
   });
 
   test('those that find no process idle wait their turn', async () => {
@@ -129,6 +135,7 @@ describe('inspect', () => {
         { name: 'c', datatype: 'INT64', dimensions: [] },
       ],
       outputs: [{ name: 'y', datatype: 'FP32', dimensions: ['batch', 4] }],
+      leftOut: [],
     });
   });
 

@@ -61,6 +61,22 @@ test('models and versions that are added are served, and those removed are not',
   await expect.poll(changes).toBeGreaterThan(2);
 });
 
+test('an output that is left out is said once in the log, with the way to have it; it is no fault', async () => {
+  const onnx = await readFile('examples/models/wine/1/model.onnx');
+  const { log, served, faults, version, write } = await follow({ wine: { onnx } });
+  expect([served(), faults()]).toEqual([['wine 1'], []]);
+  await write('wine', { onnx, manifest: { description: 'Cultivars.' } });
+  await expect.poll(() => version('wine').served.description).toBe('Cultivars.');
+  const note =
+    'output "output_probability" is left out: it is a sequence of maps, and only tensors can be read; ' +
+    "skl2onnx gives a tensor instead with options={'zipmap': False}";
+  const fields = { model: 'wine', version: '1', note };
+  expect(log.lines('warn')).toEqual([{ level: 'warn', message: 'output left out', fields }]);
+  // Who gives it names is told why it is not there.
+  await write('wine', { onnx, manifest: { outputs: { output_probability: { fields: ['a', 'b', 'c'] } } } });
+  await expect.poll(() => faults().join()).toContain(`no such tensor; expected one of output_label; ${note}`);
+});
+
 test.each(['in place', 'by a rename'])(
   'a file that is replaced %s is served anew, and the one before is kept for its tasks',
   async (how) => {

@@ -25,11 +25,17 @@ test('inputs and outputs are found behind nodes and weights of any size', async 
     }),
   );
   expect(Object.fromEntries(declaredValues(file))).toEqual({
-    x: { elementType: 1, hasShape: true },
-    any: { elementType: 8, hasShape: false },
-    half: { elementType: 16, hasShape: true },
-    list: { elementType: undefined, hasShape: false },
+    x: { kind: 'tensor', elementType: 1, hasShape: true },
+    any: { kind: 'tensor', elementType: 8, hasShape: false },
+    half: { kind: 'tensor', elementType: 16, hasShape: true },
+    list: { kind: 'sequence of tensors', elementType: undefined, hasShape: false },
   });
+  const declared = declaredValues('examples/models/wine/1/model.onnx');
+  expect([...declared].map(([name, { kind }]) => [name, kind])).toEqual([
+    ['X', 'tensor'],
+    ['output_label', 'tensor'],
+    ['output_probability', 'sequence of maps'],
+  ]);
 });
 
 test('an empty file declares nothing, and what is no ONNX is refused', async () => {

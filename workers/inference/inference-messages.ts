@@ -1,6 +1,7 @@
 import type { ExecutionProvider } from '../../src/models/manifest.ts';
 import type { OnnxTensor } from '../../src/models/signature.ts';
 import type { Tensor } from '../../src/tensor.ts';
+import type { LeftOut } from './left-out.ts';
 import type { SessionsReport } from './sessions.ts';
 
 /** A model file as it was when it was announced. */
@@ -25,6 +26,8 @@ export interface WarmUp {
 export interface OnnxSignature {
   inputs: OnnxTensor[];
   outputs: OnnxTensor[];
+  /** Outputs that are not served. */
+  leftOut: LeftOut[];
 }
 
 /** What a worker asks of an inference process, one thing at a time. */

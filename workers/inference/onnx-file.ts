@@ -2,6 +2,8 @@ import { closeSync, openSync, readSync } from 'node:fs';
 
 /** An input or output as the file declares it, where ONNX Runtime tells less. */
 export interface DeclaredValue {
+  /** `tensor`, `map`, `sequence of maps` and so on. */
+  kind: string;
   /** ONNX's number for the datatype of the elements; `undefined` for what is no tensor. */
   elementType: number | undefined;
   /** Whether the rank is told: ONNX Runtime gives `[]` for a scalar and for a tensor of any rank alike. */
@@ -85,8 +87,19 @@ const GRAPH_OUTPUT = 12;
 const VALUE_NAME = 1;
 const VALUE_TYPE = 2;
 const TYPE_TENSOR = 1;
+const TYPE_SEQUENCE = 4;
+const SEQUENCE_ELEMENT = 1;
 const TENSOR_ELEMENT_TYPE = 1;
 const TENSOR_SHAPE = 2;
+
+/** What a value may be, by the field of its type. */
+const KINDS = new Map([
+  [TYPE_TENSOR, 'tensor'],
+  [TYPE_SEQUENCE, 'sequence'],
+  [5, 'map'],
+  [8, 'sparse tensor'],
+  [9, 'optional value'],
+]);
 
 type Read = (position: number, length: number) => Buffer;
 
@@ -116,10 +129,23 @@ function textIn(read: Read, { start, end }: Field): string {
 }
 
 function declaredValue(read: Read, value: Field): DeclaredValue {
-  const tensors = fieldsOf(read, value, VALUE_TYPE).flatMap((type) => fieldsOf(read, type, TYPE_TENSOR));
+  const types = fieldsOf(read, value, VALUE_TYPE);
+  const kinds = kindsOf(read, types);
+  const tensors = kinds.filter(({ number }) => number === TYPE_TENSOR);
   const [elementType] = tensors.flatMap((tensor) => fieldsOf(read, tensor, TENSOR_ELEMENT_TYPE));
   const shapes = tensors.flatMap((tensor) => fieldsOf(read, tensor, TENSOR_SHAPE));
-  return { elementType: elementType?.value, hasShape: shapes.length > 0 };
+  const sequences = kinds.filter(({ number }) => number === TYPE_SEQUENCE);
+  const elements = sequences.flatMap((sequence) => fieldsOf(read, sequence, SEQUENCE_ELEMENT));
+  const [kind = 'value', each] = [...kinds, ...kindsOf(read, elements)].map(({ number }) => KINDS.get(number));
+  return {
+    kind: each === undefined ? kind : `${kind} of ${each}s`,
+    elementType: elementType?.value,
+    hasShape: shapes.length > 0,
+  };
+}
+
+function kindsOf(read: Read, types: readonly Field[]): Field[] {
+  return types.flatMap((type) => fieldsOf(read, type, ...KINDS.keys()));
 }
 
 /** The fields of a message that have one of these numbers. */

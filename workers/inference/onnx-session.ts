@@ -6,13 +6,14 @@ import type { OnnxTensor } from '../../src/models/signature.ts';
 import { bytesOf, DATATYPES, type Datatype, type Tensor, viewAs } from '../../src/tensor.ts';
 import { type ProviderChoice, Providers } from './execution-providers.ts';
 import type { OnnxSignature } from './inference-messages.ts';
+import { type LeftOut, leftOutText } from './left-out.ts';
 import { declaredValues } from './onnx-file.ts';
 
 /** A model that is loaded. */
 export interface OnnxSession {
   /** Throws where an input, or every output, is none that Foretell serves. */
   signature(): OnnxSignature;
-  /** Outputs that are no tensors are left out: they could not be read. `runMs` is what ONNX Runtime took. */
+  /** Without the outputs that are left out: they could not be read. `runMs` is what ONNX Runtime took. */
   run(inputs: readonly Tensor[]): Promise<{ outputs: Tensor[]; runMs: number }>;
   /** Frees its memory. */
   release(): Promise<void>;
@@ -131,8 +132,15 @@ function signatureOf(session: ort.InferenceSession, file: string): OnnxSignature
     throw new Error(`input "${input.name}" is ${found}; expected a tensor of ${SERVED}`);
   }
   const outputs = tensorsIn(session.outputMetadata);
-  if (outputs.length === 0) throw new Error(`expected an output that is a tensor of ${SERVED}`);
-  return { inputs: tensorsIn(session.inputMetadata).map(withRank), outputs: outputs.map(withRank) };
+  const leftOut = session.outputMetadata.flatMap((output): LeftOut[] => {
+    if (outputs.some(({ name }) => name === output.name)) return [];
+    const kind = output.isTensor ? `tensor of ${output.type}` : (declared.get(output.name)?.kind ?? 'value');
+    return [{ name: output.name, kind }];
+  });
+  if (outputs.length === 0) {
+    throw new Error([`expected an output that is a tensor of ${SERVED}`, ...leftOut.map(leftOutText)].join('; '));
+  }
+  return { inputs: tensorsIn(session.inputMetadata).map(withRank), outputs: outputs.map(withRank), leftOut };
 }
 
 function tensorsIn(metadata: readonly ort.InferenceSession.ValueMetadata[]): OnnxTensor[] {

@@ -2,6 +2,7 @@ import { dirname, join } from 'node:path';
 import type { Log } from '../../src/log.ts';
 import { compareModels, defaultVersions } from '../../src/models/registry.ts';
 import type { ModelReference } from '../../src/task.ts';
+import { leftOutText } from '../inference/left-out.ts';
 import { ModelFault } from './model-fault.ts';
 import { type LoadedModel, loadContent, loadModel, type ModelContent, type ModelPool } from './model-loading.ts';
 import { type ModelTree, readModelTree, stampOfFilesIn, type VersionFiles } from './model-tree.ts';
@@ -135,7 +136,11 @@ export class FollowedDirectory {
       this.#coolDown(entry?.model);
       this.#retired.delete(model.fingerprint);
       if (entry?.model && entry.model.fingerprint !== model.fingerprint) this.#retire(entry.model);
-      if (this.#tree) log.info({ model: files.name, version: files.version, digest: content.digest }, 'model taken');
+      const { name, version } = files;
+      if (this.#tree) log.info({ model: name, version, digest: content.digest }, 'model taken');
+      // Said once: not again for another manifest.
+      const outputs = entry?.model?.served.digest === content.digest ? [] : model.leftOut;
+      for (const output of outputs) log.warn({ model: name, version, note: leftOutText(output) }, 'output left out');
     } catch (error) {
       if (!(error instanceof ModelFault)) throw error;
       const isServed = entry?.model !== undefined;

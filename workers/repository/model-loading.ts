@@ -9,6 +9,7 @@ import { signatureOf } from '../../src/models/signature.ts';
 import { readWarmUp } from '../../src/models/warm-up.ts';
 import type { OnnxSignature, WarmUp } from '../inference/inference-messages.ts';
 import type { InferencePool } from '../inference/inference-pool.ts';
+import { type LeftOut, leftOutText } from '../inference/left-out.ts';
 import { digestOf } from '../inference/model-file.ts';
 import { ModelFault } from './model-fault.ts';
 import type { VersionFiles } from './model-tree.ts';
@@ -21,6 +22,8 @@ export interface LoadedModel {
   /** The worker's own copy of `model.onnx`. */
   file: string;
   manifest: Manifest;
+  /** Outputs of the file that are not served. */
+  leftOut: readonly LeftOut[];
   /** What each inference process does with it before it takes work, where the manifest says so. */
   warmUp?: WarmUp | undefined;
 }
@@ -76,12 +79,14 @@ export async function loadModel(files: VersionFiles, content: ModelContent, pool
   const { name, version, manifestFile } = files;
   const manifest = await readManifest(files);
   const { digest, besides, copy } = content;
+  const { leftOut } = content.signature;
   const signature = signatureOf(content.signature.inputs, content.signature.outputs, manifest.batched);
   const faults = manifestFaults(manifest, signature);
   const faulty = (fault: string): never => {
     throw new ModelFault(files, manifestFile, `${fault} (version ${version})`);
   };
-  if (faults.length > 0) faulty(faults.join('; '));
+  // What a name may have been meant for.
+  if (faults.length > 0) faulty([...faults, ...leftOut.map(leftOutText)].join('; '));
   const file = join(copy, FILE);
   const { executionProviders } = manifest;
   // The content was inspected on the CPU, which is always there.
@@ -106,7 +111,7 @@ export async function loadModel(files: VersionFiles, content: ModelContent, pool
   const modelFile = { file, digest, executionProviders };
   const warmUp = inputs.length > 0 ? { model: modelFile, inputs, timeoutMs: manifest.timeoutMs } : undefined;
   if (warmUp) await pool.warmUp(warmUp).catch((error: unknown) => faulty(messageOf(error)));
-  return { served, fingerprint: fingerprintOf(served), file, manifest, warmUp };
+  return { served, fingerprint: fingerprintOf(served), file, manifest, leftOut, warmUp };
 }
 
 /** Throws a `ModelFault` of the model, whatever its version. */
