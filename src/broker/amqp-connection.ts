@@ -3,6 +3,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { type ChannelModel, connect, type SocketOptions } from 'amqplib';
 import type { Log } from '../log.ts';
 import type { BrokerObserver } from './broker.ts';
+import { gatherWrites } from './gathered-writes.ts';
 
 /** One connection from its handshake to its end. Whatever part of it fails, all of it is given up: no half-dead states. */
 export interface Link {
@@ -157,6 +158,7 @@ async function openLink(address: string, purpose: string, closing: AbortSignal):
   const model = await connect(withHeartbeat(address), socketOptions).finally(() => {
     closing.removeEventListener('abort', giveUp);
   });
+  gatherWrites(model);
   const gone = new AbortController();
   const drop = (reason: Error) => gone.abort(reason);
   let isBlocked = false;

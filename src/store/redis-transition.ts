@@ -25,28 +25,25 @@ local events = {}
 local function transition(key, inputs, first, last)
   local allowed, ttl, submission, attemptsBefore, attemptsMax, claim, undone, ends, event = unpack(ARGV, first, first + 8)
 
-  local kept = redis.call('HMGET', key, 'state', 'attempts', 'claim')
-  local state = kept[1] or 'ABSENT'
-  local attempts = tonumber(kept[2] or 0)
-  local again = state == 'RUNNING' and claim ~= '' and claim == kept[3]
+  local kept = redis.call('HMGET', key, 'state', 'attempts', 'claim', 'revision')
+  local state, attempts, lastClaim = kept[1] or 'ABSENT', tonumber(kept[2] or 0), kept[3] or ''
+  local again = state == 'RUNNING' and claim ~= '' and claim == lastClaim
   if not again and not string.find(allowed, ' ' .. state .. ' ', 1, true) then return false end
   if attemptsMax ~= '' and attempts > tonumber(attemptsMax) then return false end
-  if state == 'RUNNING' and undone ~= '' and undone ~= kept[3] then return false end
+  if state == 'RUNNING' and undone ~= '' and undone ~= lastClaim then return false end
 
-  if undone ~= '' and undone == kept[3] then
-    attempts = attempts - 1
-    redis.call('HDEL', key, 'claim')
-  end
+  if undone ~= '' and undone == lastClaim then attempts, lastClaim = attempts - 1, '' end
   attempts = math.max(attempts, tonumber(attemptsBefore))
-  if claim ~= '' and claim ~= kept[3] then
-    attempts = attempts + 1
-    redis.call('HSET', key, 'claim', claim)
+  if claim ~= '' and claim ~= lastClaim then attempts, lastClaim = attempts + 1, claim end
+  local revision = (kept[4] or 0) + 1
+  local fields = { 'attempts', attempts, 'revision', revision, 'claim', lastClaim, unpack(ARGV, first + 9, last) }
+  if state == 'ABSENT' and submission ~= '' then
+    fields[#fields + 1] = 'submission'
+    fields[#fields + 1] = submission
   end
-  redis.call('HSET', key, 'attempts', attempts, unpack(ARGV, first + 9, last))
-  local revision = redis.call('HINCRBY', key, 'revision', 1)
-  if submission ~= '' then redis.call('HSETNX', key, 'submission', submission) end
+  redis.call('HSET', key, unpack(fields))
   redis.call('PEXPIRE', key, ttl)
-  if ends ~= '' then redis.call('UNLINK', inputs) else redis.call('PEXPIRE', inputs, ttl) end
+  if ends ~= '' then redis.call('UNLINK', inputs) elseif state ~= 'ABSENT' then redis.call('PEXPIRE', inputs, ttl) end
   if event ~= '' then events[#events + 1] = event .. attempts .. ',"revision":' .. revision .. '}' end
   return attempts
 end
