@@ -111,7 +111,7 @@ async function fetch(
   delivery: Delivery,
   { payloads, patient, closing }: IntakeOptions,
 ): Promise<Tensor[] | RunError> {
-  const payload = await patient.ask(() => payloads.get(id), AbortSignal.any([delivery.signal, closing]));
+  const payload = await patient.ask(() => payloads.get(id), delivery.signal, closing);
   if (payload?.byteLength === bytes) return decodeFrame(payload).tensors;
   const found = payload ? `${payload.byteLength} bytes` : 'nothing';
   return new RunError(

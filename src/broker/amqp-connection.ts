@@ -2,8 +2,8 @@ import { EventEmitter, once } from 'node:events';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { type ChannelModel, connect, type SocketOptions } from 'amqplib';
 import type { Log } from '../log.ts';
+import { gatherWrites } from './amqp-writes.ts';
 import type { BrokerObserver } from './broker.ts';
-import { gatherWrites } from './gathered-writes.ts';
 
 /** One connection from its handshake to its end. Whatever part of it fails, all of it is given up: no half-dead states. */
 export interface Link {

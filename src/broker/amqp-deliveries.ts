@@ -1,6 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Channel, ConsumeMessage } from 'amqplib';
 import type { Log } from '../log.ts';
+import { createAcks } from './amqp-acks.ts';
 import { readMessage } from './amqp-properties.ts';
 import type { Publisher } from './amqp-publisher.ts';
 import type { BrokerObserver, Delivery, Verdict } from './broker.ts';
@@ -34,6 +35,8 @@ export interface Deliveries {
 export function createDeliveries(options: DeliveriesOptions): Deliveries {
   const { queue, handler, channel, lost, log } = options;
   const inHand = new Map<Promise<void>, AbortController>();
+  // amqplib throws on a channel that is closing; its deliveries go out again.
+  const acks = createAcks(channel, (err) => log.debug({ queue, err }, 'verdict came too late'));
   lost.addEventListener('abort', () => {
     for (const ours of inHand.values()) ours.abort(lost.reason);
   });
@@ -57,14 +60,9 @@ export function createDeliveries(options: DeliveriesOptions): Deliveries {
   }
 
   function settle(message: ConsumeMessage, verdict: 'ack' | 'dead-letter' | 'requeue'): void {
-    try {
-      if (verdict === 'ack') channel.ack(message);
-      // RabbitMQ moves it: kept here until the dead letters' queue has confirmed it, as after too many redeliveries.
-      else channel.nack(message, false, verdict === 'requeue');
-    } catch (error) {
-      // amqplib throws on a channel that is closing; its deliveries go out again.
-      log.debug({ queue, err: error }, 'verdict came too late');
-    }
+    if (verdict === 'ack') acks.ack(message);
+    // RabbitMQ moves it: kept here until the dead letters' queue has confirmed it, as after too many redeliveries.
+    else acks.nack(message, verdict === 'requeue');
   }
 
   return {
@@ -78,6 +76,7 @@ export function createDeliveries(options: DeliveriesOptions): Deliveries {
     },
     settled: async () => {
       while (inHand.size > 0) await Promise.all(inHand.keys());
+      acks.flush();
     },
   };
 }

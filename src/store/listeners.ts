@@ -11,6 +11,8 @@ const REREADS_PER_MS = 10;
 /** Who waits for which task in this process. */
 export interface Listeners {
   watch(id: string, listener: TaskListener): () => void;
+  /** Whether anybody waits for it. */
+  has(id: unknown): boolean;
   /** Listeners registered at present. */
   count(): number;
   dispatch(event: TaskEvent): void;
@@ -26,7 +28,7 @@ interface Entry {
 }
 
 export function createListeners(log: Log): Listeners {
-  const entriesOf = new Map<string, Set<Entry>>();
+  const entriesOf = new Map<unknown, Set<Entry>>();
   let count = 0;
 
   function tell(entry: Entry, event: TaskEvent | 'reread'): void {
@@ -60,6 +62,7 @@ export function createListeners(log: Log): Listeners {
         if (entries.size === 0 && entriesOf.get(id) === entries) entriesOf.delete(id);
       };
     },
+    has: (id) => entriesOf.has(id),
     count: () => count,
     dispatch(event) {
       // A copy: listeners end themselves while they are told.

@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import type { Log } from '../log.ts';
+import { isRecord } from '../models/input-issues.ts';
 import { submissionSchema } from '../submission.ts';
 import { TASK_STATES, type Task, type TaskEvent } from '../task.ts';
 import { gathering } from './gathering.ts';
@@ -41,7 +42,7 @@ export function createRedisStore({ link, resultTtlMs, log }: RedisStoreOptions):
   defineReads(commands.redis);
   events.listen(CHANNEL, {
     onMessage: (text) => {
-      const told = parseEvents(text);
+      const told = parseEvents(text, listeners.has);
       for (const event of told ?? []) listeners.dispatch(event);
       if (!told) log.debug({ channel: CHANNEL, length: text.length }, 'foreign message on a redis channel');
     },
@@ -138,9 +139,12 @@ const eventsSchema: z.ZodType<TaskEvent[]> = z.array(
   }),
 );
 
-function parseEvents(text: string): TaskEvent[] | undefined {
+/** Events of the tasks that somebody waits for; each process hears of all. `undefined` for a message that is none of ours. */
+function parseEvents(text: string, isWanted: (id: unknown) => boolean): TaskEvent[] | undefined {
   try {
-    return eventsSchema.parse(JSON.parse(text));
+    const events: unknown = JSON.parse(text);
+    const isForNobody = (event: unknown) => isRecord(event) && !isWanted(event['id']);
+    return eventsSchema.parse(Array.isArray(events) ? events.filter((event) => !isForNobody(event)) : events);
   } catch {
     return undefined;
   }

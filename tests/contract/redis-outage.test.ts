@@ -45,6 +45,7 @@ test('while Redis is away commands reject in time; after its return they work, a
 
   await redis.kill();
   await isReady(store).toBe(false);
+  await expect.poll(() => count(log, 'redis connection lost', 'commands')).toBe(1);
   const commands = [store.get([submission.id]), store.heads([submission.id]), store.create([newSubmission()])];
   for (const outcome of await Promise.all(commands.map(outcomeOf))) expect(outcome).toBeInstanceOf(StoreUnavailable);
   // By now it has been away for long: nothing waits any more.

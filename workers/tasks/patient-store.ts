@@ -10,10 +10,10 @@ const RETRY_DELAY_MS_MAX = 2_000;
 /** A store outage is nobody's attempt: whoever has something to read or to write waits with it until the store is back. */
 export interface PatientStore {
   /**
-   * Asks the store, again and again while it is away; rejects with `StoreUnavailable` only after `signal` has aborted. What is
+   * Asks the store, again and again while it is away; rejects with `StoreUnavailable` only after one of the signals has aborted. What is
    * asked must be such that it may be carried out twice: an answer may be lost.
    */
-  ask<T>(question: (store: TaskStore) => Promise<T>, signal: AbortSignal): Promise<T>;
+  ask<T>(question: (store: TaskStore) => Promise<T>, ...signals: AbortSignal[]): Promise<T>;
   /** Whether somebody is waiting for the store: new work is better not begun. */
   isAway(): boolean;
 }
@@ -26,11 +26,12 @@ export function createPatientStore(options: {
   log: Log;
 }): PatientStore {
   const { store, over, onBack, log } = options;
+  const unlessOver = createUnlessAborted(over);
   let away = false;
   let waiting = 0;
 
   async function attempt<T>(question: (store: TaskStore) => Promise<T>): Promise<T> {
-    const answer = await unlessAborted(question(store), over);
+    const answer = await unlessOver(question(store));
     if (away) {
       log.info({ waiting }, 'store available again');
       goOn();
@@ -57,7 +58,7 @@ export function createPatientStore(options: {
 
   return {
     isAway: () => away,
-    async ask(question, signal) {
+    async ask(question, ...signals) {
       try {
         return await attempt(question);
       } catch (error) {
@@ -67,7 +68,7 @@ export function createPatientStore(options: {
       away = true;
       waiting += 1;
       try {
-        return await retry(question, AbortSignal.any([signal, over]));
+        return await retry(question, AbortSignal.any([...signals, over]));
       } finally {
         waiting -= 1;
         // Nobody is left who would notice that the store is back: the next task has to find out.
@@ -79,10 +80,27 @@ export function createPatientStore(options: {
 
 /** Rejects with `StoreUnavailable` once the signal aborts, if there is no answer by then. */
 export function unlessAborted<T>(answer: Promise<T>, over: AbortSignal): Promise<T> {
-  return new Promise((resolve, reject) => {
-    const onOver = () => reject(new StoreUnavailable('the worker no longer waits for the store'));
-    if (over.aborted) onOver();
-    over.addEventListener('abort', onOver, { once: true });
-    answer.then(resolve, reject).finally(() => over.removeEventListener('abort', onOver));
-  });
+  return createUnlessAborted(over)(answer);
+}
+
+/** The same for many answers, with one listener: a signal goes through all that it has for each that is added. */
+function createUnlessAborted(over: AbortSignal): <T>(answer: Promise<T>) => Promise<T> {
+  const waiting = new Set<(error: unknown) => void>();
+  const refusal = () => new StoreUnavailable('the worker no longer waits for the store');
+  const refuseAll = () => {
+    for (const reject of waiting) reject(refusal());
+  };
+  over.addEventListener('abort', refuseAll, { once: true });
+  return (answer) =>
+    new Promise((resolve, reject) => {
+      if (over.aborted) reject(refusal());
+      waiting.add(reject);
+      const settle = <V>(how: (value: V) => void) => {
+        return (value: V) => {
+          waiting.delete(reject);
+          how(value);
+        };
+      };
+      answer.then(settle(resolve), settle(reject));
+    });
 }

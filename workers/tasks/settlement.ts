@@ -103,13 +103,12 @@ export async function askFor<T>(
   patient: PatientStore,
   task: HeldTask,
   question: (store: TaskStore) => Promise<T>,
-  ended?: AbortSignal,
+  ...ended: AbortSignal[]
 ): Promise<T> {
   for (;;) {
     const { delivery } = task;
-    const signal = ended ? AbortSignal.any([delivery.signal, ended]) : delivery.signal;
     try {
-      return await patient.ask(question, signal);
+      return await patient.ask(question, delivery.signal, ...ended);
     } catch (error) {
       // Given up because that delivery was lost; but the task has come again, and is waited with as before.
       const hasComeAgain = task.delivery !== delivery && !task.delivery.signal.aborted;
