@@ -41,18 +41,32 @@ export class Completions extends TaskStream<Task | AppError> {
     TaskStream.makeRoom(store, ids.length);
     const stream = new Completions(store, ids);
     try {
-      const heads = await store.heads(ids);
-      const unknown = ids.filter((_, i) => heads[i]?.owner !== owner);
-      if (unknown.length > 0) throw unknownTask(unknown);
-      for (const [i, id] of ids.entries()) {
-        const head = heads[i];
-        if (head && isTerminal(head.state)) stream.#markEnded(id);
-      }
+      if (ids.length === 1) await stream.#openOne(ids[0] ?? '', owner);
+      else await stream.#openAll(ids, owner);
       return stream;
     } catch (error) {
       await stream.return();
       throw error;
     }
+  }
+
+  async #openAll(ids: readonly string[], owner: string): Promise<void> {
+    const heads = await this.#store.heads(ids);
+    const unknown = ids.filter((_, i) => heads[i]?.owner !== owner);
+    if (unknown.length > 0) throw unknownTask(unknown);
+    for (const [i, id] of ids.entries()) {
+      const head = heads[i];
+      if (head && isTerminal(head.state)) this.#markEnded(id);
+    }
+  }
+
+  /** One alone is read with its result, which is often there by then. */
+  async #openOne(id: string, owner: string): Promise<void> {
+    const [task] = await this.#store.get([id]);
+    if (task?.owner !== owner) throw unknownTask([id]);
+    if (!isTerminal(task.state)) return;
+    this.#read.push(task);
+    this.#settle(id);
   }
 
   protected async take(): Promise<Task | AppError | 'wait' | undefined> {

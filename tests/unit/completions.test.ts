@@ -53,12 +53,14 @@ test('a stream that is ended while it waits ends at once, and leaves no listener
 
 test('a stream whose store fails for another reason than an outage passes it on, and leaves no listener', async () => {
   const store = openStore(60_000);
-  const submission = submissionOf();
-  await store.create([submission]);
-  await store.transition(submission.id, { to: 'CANCELLED', at: Date.now() });
+  const submissions = [submissionOf(), submissionOf()];
+  await store.create(submissions);
+  const ids = submissions.map(({ id }) => id);
+  for (const id of ids) await store.transition(id, { to: 'CANCELLED', at: Date.now() });
   const broken = { ...store, get: () => Promise.reject(new Error('a bug')) };
-  const stream = await Completions.open(broken, [submission.id], OWNER);
+  const stream = await Completions.open(broken, ids, OWNER);
   await expect(stream.next()).rejects.toThrow('a bug');
+  await expect(Completions.open(broken, ids.slice(0, 1), OWNER)).rejects.toThrow('a bug');
   expect(store.watching()).toBe(0);
 });
 
