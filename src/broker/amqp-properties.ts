@@ -18,8 +18,9 @@ const TRACEPARENT_HEADER = 'traceparent';
 export function propertiesOf(message: BrokerMessage, origin: string): Options.Publish {
   const { id, attemptsBefore, returnsBefore = 0, traceparent } = message;
   const headers = {
-    [ATTEMPTS_HEADER]: attemptsBefore,
-    [RETURNS_HEADER]: returnsBefore,
+    // One that is not there counts as none, as with most messages.
+    ...(attemptsBefore > 0 && { [ATTEMPTS_HEADER]: attemptsBefore }),
+    ...(returnsBefore > 0 && { [RETURNS_HEADER]: returnsBefore }),
     [ORIGIN_HEADER]: origin,
     ...(traceparent !== undefined && { [TRACEPARENT_HEADER]: traceparent }),
   };
