@@ -6,7 +6,7 @@ import type { GraphQLContext } from './builder.ts';
 import { settleCodes, withVariableIssues } from './errors.ts';
 import { sendEvents } from './event-stream.ts';
 import type { KnownOperations } from './known-operations.ts';
-import { type PlainRequest, paramsOf, readBody, unread } from './plain-request.ts';
+import { type AnswerType, type PlainRequest, paramsOf, readBody, unread } from './plain-request.ts';
 import type { Api } from './schema.ts';
 
 interface Options<Given> {
@@ -19,9 +19,7 @@ interface Options<Given> {
   otherwise: (request: IncomingMessage, response: ServerResponse, given: Given) => unknown;
 }
 
-interface Args extends ExecutionArgs {
-  contextValue: GraphQLContext;
-}
+type Args = ExecutionArgs & { contextValue: GraphQLContext };
 
 /**
  * Answers what clients send all the time, a POST of one operation that is in order, without the fetch API that Yoga works on: its requests,
@@ -31,32 +29,44 @@ interface Args extends ExecutionArgs {
 export function createDirectAnswers<Given>(options: Options<Given>) {
   const { api, operations, contextOf, otherwise } = options;
 
-  return async (request: IncomingMessage, response: ServerResponse, given: Given, plain: PlainRequest) => {
+  return async (request: IncomingMessage, response: ServerResponse, given: Given, { answerType }: PlainRequest) => {
     const body = await readBody(request);
-    if (!body) return;
+    if (!body) return undefined;
     const params = paramsOf(body);
     const { schema } = api();
     const operation = params && operations.find(params.query, params.operationName, schema);
-    const { answerType } = plain;
     if (!operation || operation.isSubscription !== (answerType === 'text/event-stream')) {
-      await otherwise(unread(request, body), response, given);
-      return;
+      return otherwise(unread(request, body), response, given);
     }
-    const { query: _, ...asked } = params;
-    const args: Args = { schema, document: operation.document, contextValue: contextOf(given), ...asked };
-    if (operation.isSubscription) {
-      const source = await createSourceEventStream(args).catch(thrown);
-      await sendEvents(response, eventsOf(source, args, options));
-      return;
-    }
-    const answer = async (result: ExecutionResult) =>
-      send(response, answerOf(result, args, answerType, options), answerType);
-    try {
-      await answer(await execute(args));
-    } catch (error) {
-      await answer(thrown(error));
-    }
+    const { variableValues, operationName } = params;
+    const args = {
+      schema,
+      document: operation.document,
+      contextValue: contextOf(given),
+      variableValues,
+      operationName,
+    };
+    // Not awaited here: a stream goes on for as long as its client likes, and would keep the body for as long.
+    return operation.isSubscription ? stream(response, args, options) : answer(response, args, answerType, options);
   };
+}
+
+async function answer<Given>(
+  response: ServerResponse,
+  args: Args,
+  type: AnswerType,
+  options: Options<Given>,
+): Promise<void> {
+  try {
+    await send(response, answerOf(await execute(args), args, type, options), type);
+  } catch (error) {
+    await send(response, answerOf(thrown(error), args, type, options), type);
+  }
+}
+
+async function stream<Given>(response: ServerResponse, args: Args, options: Options<Given>): Promise<void> {
+  const source = await createSourceEventStream(args).catch(thrown);
+  return sendEvents(response, eventsOf(source, args, options));
 }
 
 /** What is thrown is an answer, too, and masked as all others. */

@@ -47,10 +47,21 @@ export function plainRequest(
 export function readBody(request: IncomingMessage): Promise<Buffer | undefined> {
   return new Promise((resolve) => {
     const chunks: Buffer[] = [];
-    request.on('data', (chunk: Buffer) => chunks.push(chunk));
-    request.once('end', () => resolve(chunks.length === 1 ? chunks[0] : Buffer.concat(chunks)));
-    request.once('close', () => resolve(undefined));
-    request.once('error', () => resolve(undefined));
+    const onData = (chunk: Buffer) => chunks.push(chunk);
+    const settle = (body: Buffer | undefined) => {
+      // A request lives as long as its answer, and would keep what its listeners know of.
+      for (const [event, listener] of listeners) request.removeListener(event, listener);
+      resolve(body);
+    };
+    const onEnd = () => settle(chunks.length === 1 ? chunks[0] : Buffer.concat(chunks));
+    const onGone = () => settle(undefined);
+    const listeners = [
+      ['data', onData],
+      ['end', onEnd],
+      ['close', onGone],
+      ['error', onGone],
+    ] as const;
+    for (const [event, listener] of listeners) request.on(event, listener);
   });
 }
 
