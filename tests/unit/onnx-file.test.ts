@@ -1,4 +1,4 @@
-import { stat, writeFile } from 'node:fs/promises';
+import { stat, truncate, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { expect, onTestFinished, test } from 'vitest';
 import { createLog } from '../../src/log.ts';
@@ -44,6 +44,12 @@ test('an empty file declares nothing, and what is no ONNX is refused', async () 
     'protocol buffers',
   );
   await expect(async () => declaredValues(await written(Buffer.from([0x07])))).rejects.toThrow('at byte 0');
+});
+
+test('room that was made for a file and not written yet is refused at its first byte, however much it is', async () => {
+  const file = await written(Buffer.alloc(0));
+  await truncate(file, 3 * 1024 ** 3);
+  expect(() => externalFiles(file)).toThrow('at byte 0');
 });
 
 test('files beside the model that hold its weights are found, and count in its size, as ONNX Runtime reads them', async () => {

@@ -167,6 +167,8 @@ function fieldAt(read: Read, position: number): Field | undefined {
   if (head.length === 0) return undefined;
   const tag = varintAt(head, 0);
   const number = tag.value >>> 3;
+  // No message has such a field. A file that was made room for and not written yet is zeros, read as a billion of them, for minutes.
+  if (number === 0) throw notOnnx(position);
   const start = position + tag.end;
   switch (tag.value & 7) {
     case 0: {
@@ -182,8 +184,12 @@ function fieldAt(read: Read, position: number): Field | undefined {
     case 5:
       return { number, value: 0, start, end: start + 4 };
     default:
-      throw new Error(`expected ONNX, a protocol buffers field, at byte ${position}`);
+      throw notOnnx(position);
   }
+}
+
+function notOnnx(position: number): Error {
+  return new Error(`expected ONNX, a protocol buffers field, at byte ${position}`);
 }
 
 function varintAt(bytes: Buffer, start: number): { value: number; end: number } {
