@@ -1,5 +1,5 @@
-import { copyFile } from 'node:fs/promises';
-import { basename, dirname, join, resolve } from 'node:path';
+import { copyFile, mkdir } from 'node:fs/promises';
+import { basename, dirname, isAbsolute, join, normalize, resolve } from 'node:path';
 import { messageOf } from '../src/errors.ts';
 import { createLog } from '../src/log.ts';
 import type { OnnxSignature } from '../workers/inference/inference-messages.ts';
@@ -14,7 +14,7 @@ export interface Inspection {
   model: LoadedModel;
   onnx: OnnxSignature;
   facts: OnnxFacts;
-  /** Files beside it that hold its weights. */
+  /** Files beside or below it that hold its weights. */
   weights: string[];
   /** Of the file, and of those that hold its weights. */
   bytes: number;
@@ -52,7 +52,10 @@ export async function inspect(file: string, identity: Identity, directory: strin
   try {
     const weights = weightsOf(file);
     await copyFile(file, copy);
-    for (const name of weights) await copyFile(join(dirname(file), name), join(directory, name));
+    for (const path of weights) {
+      await mkdir(dirname(join(directory, path)), { recursive: true });
+      await copyFile(join(dirname(file), path), join(directory, path));
+    }
     return await withPool(1, async (pool) => {
       const digest = await digestOf(copy);
       const onnx = await pool.inspect({ file: copy, digest });
@@ -70,9 +73,10 @@ export async function inspect(file: string, identity: Identity, directory: strin
 
 function weightsOf(file: string): string[] {
   const weights = externalFiles(file);
-  const elsewhere = weights.find((name) => name !== basename(name));
+  const isBelow = (path: string) => !isAbsolute(path) && !/(^|[/\\])\.[^/\\]/.test(dirname(normalize(path)));
+  const elsewhere = weights.find((path) => !isBelow(path));
   if (elsewhere === undefined) return weights;
-  throw new Error(`its weights are in "${elsewhere}"; expected files beside it, where those of a version are`);
+  throw new Error(`its weights are in "${elsewhere}"; expected files beside or below it, where those of a version are`);
 }
 
 /** What the place of a file says: `NAME/VERSION/model.onnx` as in a directory of models, else its own name. */

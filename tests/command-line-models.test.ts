@@ -131,11 +131,13 @@ describe('foretell models add', () => {
   });
 
   test('takes name, version and directory as options, and the files of weights along', async () => {
-    const { cwd, run } = await folder({ 'm.onnx': scaling('scale.bin'), 'scale.bin': SCALE });
+    const { cwd, run } = await folder({ 'm.onnx': scaling('weights/scale.bin') });
+    await mkdir(join(cwd, 'weights'));
+    await writeFile(join(cwd, 'weights', 'scale.bin'), SCALE);
     const options = ['--name', 'Scale.v2', '--version', '7', '--models-dir', 'elsewhere'];
     expect(await run(['add', 'm.onnx', ...options])).toMatchObject({ code: 0, stderr: '' });
     const added = join(cwd, 'elsewhere', 'Scale.v2', '7');
-    expect((await readdir(added)).sort()).toEqual(['model.onnx', 'scale.bin']);
+    expect((await readdir(added, { recursive: true })).sort()).toEqual(['model.onnx', 'weights', 'weights/scale.bin']);
     expect(await run(['check'], { MODELS_DIR: 'elsewhere' })).toMatchObject({ code: 0, stderr: '' });
   });
 
@@ -155,13 +157,13 @@ describe('foretell models add', () => {
     const { cwd, run } = await folder({
       'no.onnx': 'no',
       'm.onnx': scaling('scale.bin'),
-      'deep.onnx': scaling('deep/scale.bin'),
+      'outside.onnx': scaling('../scale.bin'),
       'echo.onnx': identity('FP32'),
     });
     const faults: [string[], number, string][] = [
       [['no.onnx'], 1, 'no.onnx: '],
       [['m.onnx'], 1, 'scale.bin'],
-      [['deep.onnx'], 1, 'deep.onnx: its weights are in "deep/scale.bin"; expected files beside it'],
+      [['outside.onnx'], 1, 'outside.onnx: its weights are in "../scale.bin"; expected files beside or below it'],
       [['nowhere.onnx'], 1, 'nowhere.onnx'],
       [['echo.onnx', '--name', 'tensors'], 1, 'models/tensors: a model cannot be named "tensors"'],
       [['echo.onnx', '--name', '../echo'], 2, '--name: expected a name without slashes'],

@@ -1,4 +1,4 @@
-import { readFile, rename, rm, stat, writeFile } from 'node:fs/promises';
+import { mkdir, readFile, rename, rm, stat, symlink, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { afterAll, beforeAll, expect, onTestFinished, test } from 'vitest';
 import { findModel } from '../../src/models/registry.ts';
@@ -7,6 +7,7 @@ import { createInferencePool, type InferencePool } from '../../workers/inference
 import type { LoadedModel } from '../../workers/repository/model-loading.ts';
 import { openModelRepository } from '../../workers/repository/model-repository.ts';
 import { type ModelFixture, modelsDir, writeModel } from '../support/models-dir.ts';
+import { floats, onnxModel, value } from '../support/onnx.ts';
 import { add, identity, signs } from '../support/onnx-models.ts';
 import { createTestLog } from '../support/test-log.ts';
 
@@ -159,6 +160,27 @@ test('weights beside the file belong to the model: with others it is another', a
   expect(version('m').served.digest).toBe(before.served.digest);
   expect(version('m').fingerprint).not.toBe(before.fingerprint);
   expect(await readFile(join(dirname(version('m').file), 'model.onnx.data'), 'utf8')).toBe('weights');
+});
+
+test('weights in folders of a version belong to the model as well; links that lead nowhere or round are passed over', async () => {
+  const { path, version, served, faults, write } = await follow({ m: { onnx: identity('FP32') } });
+  const onnx = onnxModel({
+    inputs: [value('x', 'FP32', ['batch', 1])],
+    outputs: [value('y', 'FP32', ['batch', 1])],
+    nodes: [{ op: 'Mul', inputs: ['x', 'w'], outputs: ['y'] }],
+    initializers: [{ ...floats('w', [2]), location: 'weights/w.bin' }],
+  });
+  const weights = path('deep', '1', 'weights');
+  await mkdir(weights, { recursive: true });
+  await writeFile(join(weights, 'w.bin'), Buffer.from(Float32Array.of(2).buffer));
+  await symlink('..', join(weights, 'round'));
+  await symlink('nowhere', path('deep', '1', 'README'));
+  await write('deep', { onnx });
+  await expect.poll(served).toEqual(['deep 1', 'm 1']);
+  expect(faults()).toEqual([]);
+  const before = version('deep');
+  await writeFile(join(weights, 'w.bin'), Buffer.from(Float32Array.of(3).buffer));
+  await expect.poll(() => version('deep').fingerprint).not.toBe(before.fingerprint);
 });
 
 test('a directory of models that is away for a while withdraws nothing', async () => {

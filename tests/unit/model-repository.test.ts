@@ -1,5 +1,7 @@
+import { execFile } from 'node:child_process';
 import { mkdir, symlink, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { promisify } from 'node:util';
 import { afterAll, beforeAll, expect, onTestFinished, test } from 'vitest';
 import { createLog } from '../../src/log.ts';
 import { fingerprintOf, servedModelSchema } from '../../src/models/served-model.ts';
@@ -152,6 +154,31 @@ test('a version without its file is left out, the other versions are served', as
   expect(models.map(({ served }) => served.version)).toEqual(['3', '1']);
   expect(faults).toHaveLength(2);
   expect(faults.join()).toContain(join('m', '4', 'model.onnx'));
+});
+
+test('what is no file in the place of one is a fault at once, and its neighbours are served', async () => {
+  const directory = await modelsDir({ fifo: { onnx: identity('FP32') }, good: { onnx: identity('FP32') } });
+  const place = (...parts: string[]) => join(directory, ...parts);
+  await promisify(execFile)('mkfifo', [place('fifo', 'model.json')]);
+  for (const name of ['device', 'directory', 'pipe']) await mkdir(place(name, '1'), { recursive: true });
+  await symlink('/dev/zero', place('device', 'model.json'));
+  await writeFile(place('device', '1', 'model.onnx'), identity('FP32'));
+  await mkdir(place('directory', '1', 'model.onnx'));
+  await promisify(execFile)('mkfifo', [place('pipe', '1', 'model.onnx')]);
+  const { models, faults } = await read(directory);
+  expect(models.map(({ served }) => served.name)).toEqual(['good']);
+  expect(faults.sort()).toEqual([
+    'device/model.json: expected a file, got a pipe, a socket or a device',
+    'directory/1/model.onnx: expected a file, got a directory',
+    'fifo/model.json: expected a file, got a pipe, a socket or a device',
+    'pipe/1/model.onnx: expected a file, got a pipe, a socket or a device',
+  ]);
+});
+
+test('a manifest of more than a mebibyte is refused unread', async () => {
+  const manifest = { description: 'a'.repeat(1024 * 1024) };
+  const { faults } = await repositoryOf({ m: { onnx: identity('FP32'), manifest } });
+  expect(faults).toEqual(['m/model.json: expected at most 1048576 bytes, got 1048594']);
 });
 
 test('a directory of models that is not there is a fault', async () => {

@@ -1,5 +1,6 @@
 import { createHash } from 'node:crypto';
-import { readdir, readFile } from 'node:fs/promises';
+import { constants } from 'node:fs';
+import { open, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { z } from 'zod';
 import { messageOf } from '../../src/errors.ts';
@@ -14,6 +15,7 @@ import { digestOf } from '../inference/model-file.ts';
 import { ModelFault } from './model-fault.ts';
 import type { VersionFiles } from './model-tree.ts';
 import type { PrivateCopies } from './private-copies.ts';
+import { requireFile, versionFiles } from './version-files.ts';
 
 /** One version of a model, as a worker knows it. */
 export interface LoadedModel {
@@ -45,6 +47,8 @@ export interface ModelContent {
 }
 
 const FILE = 'model.onnx';
+/** Every API keeps what comes of it, for every announcement. */
+const MANIFEST_BYTES_MAX = 1024 * 1024;
 
 /** Copies a version's files and has them inspected. Throws a `ModelFault`. */
 export async function loadContent(
@@ -53,6 +57,7 @@ export async function loadContent(
 ): Promise<ModelContent> {
   let copy: string | undefined;
   try {
+    requireFile(await stat(join(files.directory, FILE)));
     copy = await copies.add(files.directory);
     const file = join(copy, FILE);
     const digest = await digestOf(file);
@@ -67,10 +72,10 @@ export async function loadContent(
 }
 
 async function digestBeside(directory: string): Promise<string | undefined> {
-  const names = (await readdir(directory)).filter((name) => name !== FILE).sort();
-  if (names.length === 0) return undefined;
+  const paths = (await versionFiles(directory)).map(({ path }) => path).filter((path) => path !== FILE);
+  if (paths.length === 0) return undefined;
   const hash = createHash('sha256');
-  for (const name of names) hash.update(`${name}\n${await digestOf(join(directory, name))}\n`);
+  for (const path of paths) hash.update(`${path}\n${await digestOf(join(directory, path))}\n`);
   return hash.digest('hex');
 }
 
@@ -120,7 +125,7 @@ export async function readManifest({
   manifestFile,
 }: Pick<VersionFiles, 'name' | 'manifestFile'>): Promise<Manifest> {
   const faulty = (fault: string) => new ModelFault({ name }, manifestFile, fault);
-  const text = await readFile(manifestFile, 'utf8').catch((error: NodeJS.ErrnoException) => {
+  const text = await textOf(manifestFile).catch((error: NodeJS.ErrnoException) => {
     if (error.code === 'ENOENT') return '{}';
     throw faulty(error.message);
   });
@@ -133,6 +138,21 @@ export async function readManifest({
   const parsed = manifestSchema.safeParse(said);
   if (!parsed.success) throw faulty(parsed.error.issues.map(describeIssue).join('; '));
   return parsed.data;
+}
+
+/** Whatever lies there: to open a pipe would otherwise wait for somebody to write to it. */
+async function textOf(file: string): Promise<string> {
+  const handle = await open(file, constants.O_RDONLY | constants.O_NONBLOCK);
+  try {
+    const found = await handle.stat();
+    requireFile(found);
+    if (found.size > MANIFEST_BYTES_MAX) {
+      throw new Error(`expected at most ${MANIFEST_BYTES_MAX} bytes, got ${found.size}`);
+    }
+    return await handle.readFile('utf8');
+  } finally {
+    await handle.close();
+  }
 }
 
 function describeIssue({ path, message }: z.core.$ZodIssue): string {

@@ -1,14 +1,16 @@
+import type { Stats } from 'node:fs';
 import { readdir, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { messageOf } from '../../src/errors.ts';
 import { VERSION } from '../../src/models/manifest.ts';
 import { ModelFault } from './model-fault.ts';
+import { versionFiles } from './version-files.ts';
 
 /** One version of a model as it lies in the directory of models. */
 export interface VersionFiles {
   name: string;
   version: string;
-  /** Of the version: `model.onnx`, and the weights beside it where the model keeps them apart. */
+  /** Of the version: `model.onnx`, and the weights beside or below it where the model keeps them apart. */
   directory: string;
   /** `model.json` of the model; it need not be there. */
   manifestFile: string;
@@ -76,7 +78,8 @@ async function versionsIn(path: string, name: string): Promise<VersionFiles[]> {
     throw new ModelFault({ name }, path, expected);
   }
   const manifestFile = join(path, 'model.json');
-  const manifestStamp = await stampOf(manifestFile);
+  // Not there, or not to be looked at: whoever reads it will say so.
+  const manifestStamp = await stat(manifestFile).then(stampOf, () => 'none');
   return Promise.all(
     versions.map(async (version): Promise<VersionFiles> => {
       const directory = join(path, version);
@@ -86,21 +89,13 @@ async function versionsIn(path: string, name: string): Promise<VersionFiles[]> {
   );
 }
 
-/** Of all that lies in a directory, deeper directories aside. */
+/** Of all files of a version. */
 export async function stampOfFilesIn(directory: string): Promise<string> {
-  const names = (await readdir(directory)).sort();
-  const stamps = await Promise.all(names.map(async (name) => `${name} ${await stampOf(join(directory, name))}`));
-  return stamps.join('\n');
+  return (await versionFiles(directory)).map(({ path, stats }) => `${path} ${stampOf(stats)}`).join('\n');
 }
 
-async function stampOf(file: string): Promise<string> {
-  try {
-    const { size, mtimeMs, ctimeMs, ino } = await stat(file);
-    return `${size} ${mtimeMs} ${ctimeMs} ${ino}`;
-  } catch {
-    // Not there, or not to be looked at: whoever reads it will say so.
-    return 'none';
-  }
+function stampOf({ size, mtimeMs, ctimeMs, ino }: Stats): string {
+  return `${size} ${mtimeMs} ${ctimeMs} ${ino}`;
 }
 
 /** Names of the directories, links to directories included; sorted. What begins with a dot is somebody else's. */

@@ -1,7 +1,8 @@
 import { constants } from 'node:fs';
-import { copyFile, mkdir, mkdtemp, readdir, rm, stat } from 'node:fs/promises';
+import { copyFile, mkdir, mkdtemp, readdir, rm } from 'node:fs/promises';
 import { hostname, tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
+import { versionFiles } from './version-files.ts';
 
 /** Of this machine and process: another machine's may lie in the same directory. */
 const PREFIX = `foretell-worker-${hostname()}-`;
@@ -14,7 +15,7 @@ const roots = new Set<string>();
  * submitted runs on the very content that it was submitted for, also in an inference process that starts later.
  */
 export interface PrivateCopies {
-  /** Copies the files in a directory, deeper directories aside; resolves with the copy's directory. */
+  /** Copies the files of a version's directory; resolves with the copy's directory. */
   add(directory: string): Promise<string>;
   /** Removes all others. */
   keepOnly(copies: ReadonlySet<string>): Promise<void>;
@@ -33,10 +34,10 @@ export async function openPrivateCopies(): Promise<PrivateCopies> {
       copies += 1;
       const copy = join(root, `${copies}`);
       await mkdir(copy);
-      for (const name of await readdir(directory)) {
-        const file = join(directory, name);
+      for (const { path } of await versionFiles(directory)) {
+        await mkdir(dirname(join(copy, path)), { recursive: true });
         // Where the file system can, the copy shares its blocks with the original until one of them is changed.
-        if ((await stat(file)).isFile()) await copyFile(file, join(copy, name), constants.COPYFILE_FICLONE);
+        await copyFile(join(directory, path), join(copy, path), constants.COPYFILE_FICLONE);
       }
       return copy;
     },
