@@ -61,8 +61,8 @@ export async function openWorker(config: Config, services: Services, log: Log): 
     async close() {
       unwatch();
       await worker.close(Math.max(config.graceMs / 2, config.graceMs - REST_MS));
-      await repository.close();
-      await pool.close();
+      // What is still being inspected ends with the processes.
+      await Promise.all([repository.close(), pool.close()]);
     },
   };
 }

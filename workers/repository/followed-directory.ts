@@ -1,5 +1,8 @@
 import { dirname, join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { messageOf } from '../../src/errors.ts';
 import type { Log } from '../../src/log.ts';
+import { createTurns } from '../../src/media/turns.ts';
 import { compareModels, defaultVersions } from '../../src/models/registry.ts';
 import type { ModelReference } from '../../src/task.ts';
 import { leftOutText } from '../inference/left-out.ts';
@@ -7,15 +10,14 @@ import { ModelFault } from './model-fault.ts';
 import { type LoadedModel, loadContent, loadModel, type ModelContent, type ModelPool } from './model-loading.ts';
 import { type ModelTree, readModelTree, stampOfFilesIn, type VersionFiles } from './model-tree.ts';
 import type { PrivateCopies } from './private-copies.ts';
+import { RetiredModels } from './retired-models.ts';
+import { nextRetry, type Retry } from './retry.ts';
 
 /** Versions that are copied and inspected at once. */
 const LOADS_MAX = 8;
 
-/**
- * How long a version that was replaced or removed is kept for the tasks that were submitted for it, from the last one on. Twice as
- * long as RabbitMQ leaves a delivery with a worker, so that none of them is in hand any more.
- */
-const RETIRED_MS = 60 * 60_000;
+/** How long a poll waits for what it takes, so that watchers hear of it at once: a model of gigabytes keeps no other waiting. */
+const TAKING_MS = 2_000;
 
 /** One version of a model, as it was taken last. */
 interface Entry {
@@ -26,13 +28,11 @@ interface Entry {
   model?: LoadedModel | undefined;
   /** Of `files`; the model, if there is one, is then of those before them. */
   fault?: ModelFault | undefined;
+  /** Where the fault may pass by itself. */
+  retry?: Retry | undefined;
 }
 
-interface Retired {
-  model: LoadedModel;
-  /** When a task was last found to be for it. */
-  usedAt: number;
-}
+const RETRY_MS = 2_000;
 
 interface Options {
   modelsDir: string;
@@ -40,6 +40,8 @@ interface Options {
   chosen?: readonly string[] | undefined;
   pool: ModelPool;
   copies: PrivateCopies;
+  /** The first pause before something is tried again that may pass. @default RETRY_MS */
+  retryMs?: number;
   log: Log;
 }
 
@@ -47,9 +49,14 @@ interface Options {
 export class FollowedDirectory {
   readonly #options: Options;
   readonly #entries = new Map<string, Entry>();
-  /** By fingerprint. */
-  readonly #retired = new Map<string, Retired>();
+  readonly #retired = new RetiredModels();
   readonly #listeners = new Set<() => void>();
+  readonly #turns = createTurns(LOADS_MAX);
+  /** What is being taken. */
+  readonly #taking = new Map<string, Promise<void>>();
+  #closed = false;
+  /** What watchers were told of last. */
+  #told = '';
   #tree: ModelTree | undefined;
   /** Those of no version alone. */
   #otherFaults: ModelFault[] = [];
@@ -64,15 +71,12 @@ export class FollowedDirectory {
   }
 
   runnable(): readonly LoadedModel[] {
-    return [...this.models(), ...[...this.#retired.values()].map(({ model }) => model)];
+    return [...this.models(), ...this.#retired.all()];
   }
 
   find({ name, version, fingerprint }: ModelReference): LoadedModel | undefined {
     const current = this.current({ name, version });
-    if (current?.fingerprint === fingerprint) return current;
-    const retired = this.#retired.get(fingerprint);
-    if (retired) retired.usedAt = Date.now();
-    return retired?.model;
+    return current?.fingerprint === fingerprint ? current : this.#retired.use(fingerprint);
   }
 
   current(of: Pick<ModelReference, 'name' | 'version'>): LoadedModel | undefined {
@@ -94,19 +98,41 @@ export class FollowedDirectory {
   async poll(): Promise<void> {
     const tree = await readModelTree(this.#options.modelsDir, this.#options.chosen);
     const before = this.#tree ?? tree;
-    const shown = this.#shown();
     this.#removeMissing(tree, before);
     const known = new Map(before.versions.map((files) => [keyOf(files), files]));
-    const changed = tree.versions.filter((files) => {
-      const entry = this.#entries.get(keyOf(files));
-      return !(entry && isSame(entry.files, files)) && isSame(known.get(keyOf(files)), files);
-    });
-    await eachOf(changed, (files) => this.#take(files));
+    const due = tree.versions.filter((files) => isSame(known.get(keyOf(files)), files) && this.#isDue(files));
+    const taken = Promise.all(due.map((files) => this.#begin(files)));
+    // Whoever opens the directory wants all that is there.
+    await (this.#tree ? Promise.race([taken, sleep(TAKING_MS, undefined, { ref: false })]) : taken);
     const lasting = new Set(before.faults.map(({ message }) => message));
     this.#noteFaults([...tree.faults.filter(({ message }) => lasting.has(message)), ...this.#pinFaults()]);
     this.#tree = tree;
     await this.#letGo();
-    if (this.#shown() !== shown) for (const listener of [...this.#listeners]) listener();
+    const shown = this.#shown();
+    if (shown === this.#told) return;
+    this.#told = shown;
+    for (const listener of [...this.#listeners]) listener();
+  }
+
+  /** Resolves when nothing is being taken any more: soon, once the pool is closed. */
+  async close(): Promise<void> {
+    this.#closed = true;
+    await Promise.all(this.#taking.values());
+  }
+
+  #isDue(files: VersionFiles): boolean {
+    const key = keyOf(files);
+    const entry = this.#entries.get(key);
+    if (this.#taking.has(key)) return false;
+    return !(entry && isSame(entry.files, files)) || (entry.retry !== undefined && Date.now() >= entry.retry.at);
+  }
+
+  /** Several at once, and not all: each has files open. */
+  #begin(files: VersionFiles): Promise<void> {
+    const key = keyOf(files);
+    const taking = this.#turns.take(() => this.#take(files)).finally(() => this.#taking.delete(key));
+    this.#taking.set(key, taking);
+    return taking;
   }
 
   /** What was missing twice: an update that removes first and then writes anew shall withdraw nothing. */
@@ -119,33 +145,41 @@ export class FollowedDirectory {
       if (!model) continue;
       this.#coolDown(model);
       this.#options.log.info({ model: files.name, version: files.version }, 'model removed');
-      this.#retire(model);
+      this.#retired.add(model);
     }
   }
 
   async #take(files: VersionFiles): Promise<void> {
     const key = keyOf(files);
     const entry = this.#entries.get(key);
-    const { pool, log } = this.#options;
+    const { pool, retryMs = RETRY_MS, log } = this.#options;
+    const startedAt = Date.now();
     let content = entry?.content;
     try {
+      if (this.#closed) return;
       content = await this.#contentOf(files, content);
       if (!content) return;
       const model = await loadModel(files, content, pool);
       this.#entries.set(key, { files, content, model });
       this.#coolDown(entry?.model);
-      this.#retired.delete(model.fingerprint);
-      if (entry?.model && entry.model.fingerprint !== model.fingerprint) this.#retire(entry.model);
+      this.#retired.remove(model.fingerprint);
+      if (entry?.model && entry.model.fingerprint !== model.fingerprint) this.#retired.add(entry.model);
       const { name, version } = files;
       if (this.#tree) log.info({ model: name, version, digest: content.digest }, 'model taken');
       // Said once: not again for another manifest.
       const outputs = entry?.model?.served.digest === content.digest ? [] : model.leftOut;
       for (const output of outputs) log.warn({ model: name, version, note: leftOutText(output) }, 'output left out');
     } catch (error) {
-      if (!(error instanceof ModelFault)) throw error;
+      if (this.#closed) return;
+      const fault =
+        error instanceof ModelFault ? error : new ModelFault(files, files.directory, messageOf(error), error);
       const isServed = entry?.model !== undefined;
-      log.warn({ fault: error.message, isServed }, isServed ? 'model not replaced' : 'model left out');
-      this.#entries.set(key, { files, content, model: entry?.model, fault: error });
+      if (entry?.fault?.message !== fault.message) {
+        log.warn({ fault: fault.message, isServed }, isServed ? 'model not replaced' : 'model left out');
+      }
+      const failed = entry && isSame(entry.files, files) ? entry.retry : undefined;
+      const retry = fault.retryable ? nextRetry(failed, { tookMs: Date.now() - startedAt, retryMs }) : undefined;
+      this.#entries.set(key, { files, content, model: entry?.model, fault, retry });
     }
   }
 
@@ -163,10 +197,6 @@ export class FollowedDirectory {
   /** What is not served any more is not kept ready any more; it is loaded again should a task still come for it. */
   #coolDown(model: LoadedModel | undefined): void {
     if (model?.warmUp) this.#options.pool.coolDown(model.warmUp);
-  }
-
-  #retire(model: LoadedModel): void {
-    this.#retired.set(model.fingerprint, { model, usedAt: Date.now() });
   }
 
   /** Default versions that are not there. */
@@ -189,9 +219,9 @@ export class FollowedDirectory {
   }
 
   async #letGo(): Promise<void> {
-    for (const [fingerprint, { usedAt }] of this.#retired) {
-      if (Date.now() - usedAt > RETIRED_MS) this.#retired.delete(fingerprint);
-    }
+    this.#retired.letGo();
+    // What is being taken has a copy already that nobody else knows of.
+    if (this.#taking.size > 0) return;
     const contents = [...this.#entries.values()].flatMap(({ content }) => content?.copy ?? []);
     await this.#options.copies.keepOnly(new Set([...contents, ...this.runnable().map(({ file }) => dirname(file))]));
   }
@@ -209,13 +239,4 @@ function keyOf({ name, version }: { name: string; version: string }): string {
 
 function isSame(a: VersionFiles | undefined, b: VersionFiles): boolean {
   return a?.stamp === b.stamp && a.manifestStamp === b.manifestStamp;
-}
-
-/** Several at once, and not all: each has files open. */
-async function eachOf<T>(items: readonly T[], handle: (item: T) => Promise<void>): Promise<void> {
-  const rest = items.values();
-  const takeTurns = async () => {
-    for (const item of rest) await handle(item);
-  };
-  await Promise.all(Array.from({ length: LOADS_MAX }, takeTurns));
 }

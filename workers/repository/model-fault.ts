@@ -1,13 +1,29 @@
+import { RunError } from '../inference/run-error.ts';
+
 /** Something in the directory of models that cannot be served: where, and what is wrong there, in one line. */
 export class ModelFault extends Error {
   /** The model, where it is one's. */
   readonly model: string | undefined;
   /** The version, where it is not all of the model's. */
   readonly version: string | undefined;
+  /** Whether the same files may be served later: what went wrong was none of theirs. */
+  readonly retryable: boolean;
 
-  constructor(of: { name?: string; version?: string }, path: string, fault: string) {
+  /** @param why what went wrong, or a sentence on the files */
+  constructor(of: { name?: string; version?: string }, path: string, fault: string, why?: unknown) {
     super(`${path}: ${fault.replace(/\s*\n\s*/g, ' ')}`);
     this.model = of.name;
     this.version = of.version;
+    this.retryable = mayPass(why);
   }
+}
+
+/** What ONNX Runtime and Node say where memory is short, and the system where files or descriptors are. */
+const SHORTAGE = /bad_alloc|allocat|out of memory|\bE(NOMEM|MFILE|NFILE|NOSPC|IO|AGAIN)\b/i;
+
+function mayPass(error: unknown): boolean {
+  // A process that died may have been killed, or have died of another model's memory.
+  if (error instanceof RunError) return error.code !== 'MODEL_ERROR' || SHORTAGE.test(error.message);
+  // Of the system: a full disk, a network drive that is away.
+  return error instanceof Error && 'code' in error && typeof error.code === 'string';
 }

@@ -67,7 +67,7 @@ export async function loadContent(
     const message = messageOf(error);
     // What the copy lacks, the original does.
     const fault = copy === undefined ? message : message.replaceAll(copy, files.directory);
-    throw new ModelFault(files, join(files.directory, FILE), fault);
+    throw new ModelFault(files, join(files.directory, FILE), fault, error);
   }
 }
 
@@ -87,8 +87,8 @@ export async function loadModel(files: VersionFiles, content: ModelContent, pool
   const { leftOut } = content.signature;
   const signature = signatureOf(content.signature.inputs, content.signature.outputs, manifest.batched);
   const faults = manifestFaults(manifest, signature);
-  const faulty = (fault: string): never => {
-    throw new ModelFault(files, manifestFile, `${fault} (version ${version})`);
+  const faulty = (fault: string, why?: unknown): never => {
+    throw new ModelFault(files, manifestFile, `${fault} (version ${version})`, why);
   };
   // What a name may have been meant for.
   if (faults.length > 0) faulty([...faults, ...leftOut.map(leftOutText)].join('; '));
@@ -96,7 +96,7 @@ export async function loadModel(files: VersionFiles, content: ModelContent, pool
   const { executionProviders } = manifest;
   // The content was inspected on the CPU, which is always there.
   if (executionProviders.some((provider) => provider.name !== 'cpu')) {
-    await pool.inspect({ file, digest, executionProviders }).catch((error: unknown) => faulty(messageOf(error)));
+    await pool.inspect({ file, digest, executionProviders }).catch((error: unknown) => faulty(messageOf(error), error));
   }
   const served: ServedModel = {
     name,
@@ -115,7 +115,7 @@ export async function loadModel(files: VersionFiles, content: ModelContent, pool
   if (inputFaults.length > 0) faulty(inputFaults.join('; '));
   const modelFile = { file, digest, executionProviders };
   const warmUp = inputs.length > 0 ? { model: modelFile, inputs, timeoutMs: manifest.timeoutMs } : undefined;
-  if (warmUp) await pool.warmUp(warmUp).catch((error: unknown) => faulty(messageOf(error)));
+  if (warmUp) await pool.warmUp(warmUp).catch((error: unknown) => faulty(messageOf(error), error));
   return { served, fingerprint: fingerprintOf(served), file, manifest, leftOut, warmUp };
 }
 
@@ -124,10 +124,10 @@ export async function readManifest({
   name,
   manifestFile,
 }: Pick<VersionFiles, 'name' | 'manifestFile'>): Promise<Manifest> {
-  const faulty = (fault: string) => new ModelFault({ name }, manifestFile, fault);
+  const faulty = (fault: string, why?: unknown) => new ModelFault({ name }, manifestFile, fault, why);
   const text = await textOf(manifestFile).catch((error: NodeJS.ErrnoException) => {
     if (error.code === 'ENOENT') return '{}';
-    throw faulty(error.message);
+    throw faulty(error.message, error);
   });
   let said: unknown;
   try {

@@ -43,6 +43,8 @@ export async function openModelRepository(options: {
   log: Log;
   /** @default POLL_MS */
   pollMs?: number;
+  /** The first pause before something is tried again that failed for no fault of its own. @default two seconds */
+  retryMs?: number;
 }): Promise<ModelRepository> {
   const { modelsDir, chosen, pollMs = POLL_MS, log } = options;
   if (chosen) checkChosen(await directoriesIn(modelsDir).catch(() => []), chosen, log);
@@ -77,6 +79,7 @@ export async function openModelRepository(options: {
       closed = true;
       clearTimeout(timer);
       await polling;
+      await followed.close();
       await copies.close();
     },
   };
