@@ -1,14 +1,15 @@
-import { dirname, join } from 'node:path';
+import { dirname } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { messageOf } from '../../src/errors.ts';
 import type { Log } from '../../src/log.ts';
 import { createTurns } from '../../src/media/turns.ts';
-import { compareModels, defaultVersions } from '../../src/models/registry.ts';
+import { compareModels } from '../../src/models/registry.ts';
 import type { ModelReference } from '../../src/task.ts';
 import { leftOutText } from '../inference/left-out.ts';
+import { defaultVersionFaults } from './default-version-faults.ts';
 import { ModelFault } from './model-fault.ts';
 import { type LoadedModel, loadContent, loadModel, type ModelContent, type ModelPool } from './model-loading.ts';
-import { type ModelTree, readModelTree, stampOfFilesIn, type VersionFiles } from './model-tree.ts';
+import { isSame, keyOf, type ModelTree, readModelTree, stampOfFilesIn, type VersionFiles } from './model-tree.ts';
 import type { PrivateCopies } from './private-copies.ts';
 import { RetiredModels } from './retired-models.ts';
 import { nextRetry, type Retry } from './retry.ts';
@@ -54,6 +55,8 @@ export class FollowedDirectory {
   readonly #turns = createTurns(LOADS_MAX);
   /** What is being taken. */
   readonly #taking = new Map<string, Promise<void>>();
+  /** Those whose copies somebody else has removed. */
+  readonly #lost = new Set<string>();
   #closed = false;
   /** What watchers were told of last. */
   #told = '';
@@ -100,12 +103,16 @@ export class FollowedDirectory {
     const before = this.#tree ?? tree;
     this.#removeMissing(tree, before);
     const known = new Map(before.versions.map((files) => [keyOf(files), files]));
+    await this.#noteLost();
     const due = tree.versions.filter((files) => isSame(known.get(keyOf(files)), files) && this.#isDue(files));
     const taken = Promise.all(due.map((files) => this.#begin(files)));
     // Whoever opens the directory wants all that is there.
     await (this.#tree ? Promise.race([taken, sleep(TAKING_MS, undefined, { ref: false })]) : taken);
     const lasting = new Set(before.faults.map(({ message }) => message));
-    this.#noteFaults([...tree.faults.filter(({ message }) => lasting.has(message)), ...this.#pinFaults()]);
+    this.#noteFaults([
+      ...tree.faults.filter(({ message }) => lasting.has(message)),
+      ...defaultVersionFaults(this.models(), this.#options.modelsDir),
+    ]);
     this.#tree = tree;
     await this.#letGo();
     const shown = this.#shown();
@@ -120,11 +127,23 @@ export class FollowedDirectory {
     await Promise.all(this.#taking.values());
   }
 
+  /** Another process that is to load such a model would find nothing. What the files are not any more cannot be had again. */
+  async #noteLost(): Promise<void> {
+    this.#lost.clear();
+    for (const [key, { files, content }] of this.#entries) {
+      if (content?.stamp === files.stamp && !(await this.#options.copies.has(content.copy))) this.#lost.add(key);
+    }
+  }
+
   #isDue(files: VersionFiles): boolean {
     const key = keyOf(files);
     const entry = this.#entries.get(key);
     if (this.#taking.has(key)) return false;
-    return !(entry && isSame(entry.files, files)) || (entry.retry !== undefined && Date.now() >= entry.retry.at);
+    return (
+      this.#lost.has(key) ||
+      !(entry && isSame(entry.files, files)) ||
+      (entry.retry !== undefined && Date.now() >= entry.retry.at)
+    );
   }
 
   /** Several at once, and not all: each has files open. */
@@ -186,10 +205,12 @@ export class FollowedDirectory {
   /** The content of files, which need not be read again if they are as they were; `undefined` if they changed meanwhile. */
   async #contentOf(files: VersionFiles, known: ModelContent | undefined): Promise<ModelContent | undefined> {
     const { stamp, directory } = files;
-    if (known?.stamp === stamp) return known;
+    const isLost = this.#lost.has(keyOf(files));
+    if (known?.stamp === stamp && !isLost) return known;
     const read = await loadContent(files, this.#options);
     if ((await stampOfFilesIn(directory).catch(() => undefined)) !== stamp) return undefined;
     const isAlike = known?.digest === read.digest && known.besides === read.besides;
+    if (isAlike && isLost) await this.#options.copies.replace(known.copy, read.copy);
     // Loaded sessions go by the copy: it stays.
     return isAlike ? { ...known, stamp } : read;
   }
@@ -197,17 +218,6 @@ export class FollowedDirectory {
   /** What is not served any more is not kept ready any more; it is loaded again should a task still come for it. */
   #coolDown(model: LoadedModel | undefined): void {
     if (model?.warmUp) this.#options.pool.coolDown(model.warmUp);
-  }
-
-  /** Default versions that are not there. */
-  #pinFaults(): ModelFault[] {
-    return defaultVersions(this.models().map(({ served }) => served)).flatMap(
-      ({ name, version, defaultVersion = version }) => {
-        if (defaultVersion === version) return [];
-        const fault = `defaultVersion: there is no version ${defaultVersion} that can be served; version ${version} is meant instead`;
-        return [new ModelFault({ name }, join(this.#options.modelsDir, name, 'model.json'), fault)];
-      },
-    );
   }
 
   #noteFaults(faults: ModelFault[]): void {
@@ -231,12 +241,4 @@ export class FollowedDirectory {
     const models = this.runnable().map(({ fingerprint, file, manifest }) => ({ fingerprint, file, manifest }));
     return JSON.stringify([models, this.faults().map(({ message }) => message)]);
   }
-}
-
-function keyOf({ name, version }: { name: string; version: string }): string {
-  return `${name}/${version}`;
-}
-
-function isSame(a: VersionFiles | undefined, b: VersionFiles): boolean {
-  return a?.stamp === b.stamp && a.manifestStamp === b.manifestStamp;
 }

@@ -105,3 +105,13 @@ export async function directoriesIn(path: string): Promise<string[]> {
   const flags = await Promise.all(visible.map((name) => isDirectory(name).catch(() => false)));
   return visible.filter((_, i) => flags[i]).sort();
 }
+
+/** Tells the versions of all models apart. */
+export function keyOf({ name, version }: { name: string; version: string }): string {
+  return `${name}/${version}`;
+}
+
+/** Whether nothing was changed between two looks. */
+export function isSame(a: VersionFiles | undefined, b: VersionFiles): boolean {
+  return a?.stamp === b.stamp && a.manifestStamp === b.manifestStamp;
+}

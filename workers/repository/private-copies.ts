@@ -1,5 +1,5 @@
 import { constants } from 'node:fs';
-import { copyFile, mkdir, mkdtemp, readdir, rm } from 'node:fs/promises';
+import { copyFile, mkdir, mkdtemp, readdir, rename, rm } from 'node:fs/promises';
 import { hostname, tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { versionFiles } from './version-files.ts';
@@ -17,6 +17,10 @@ const roots = new Set<string>();
 export interface PrivateCopies {
   /** Copies the files of a version's directory; resolves with the copy's directory. */
   add(directory: string): Promise<string>;
+  /** Whether all of a copy is there still: many systems clear their temporary directory of what nobody has opened for days. */
+  has(copy: string): Promise<boolean>;
+  /** Puts a copy in the place of another, which was lost. */
+  replace(lost: string, copy: string): Promise<void>;
   /** Removes all others. */
   keepOnly(copies: ReadonlySet<string>): Promise<void>;
   /** Removes all of them. */
@@ -28,22 +32,38 @@ export async function openPrivateCopies(): Promise<PrivateCopies> {
   await removeOrphans();
   const root = await mkdtemp(join(tmpdir(), `${PREFIX}${process.pid}-`));
   roots.add(root);
+  /** Files of each copy. */
+  const sizes = new Map<string, number>();
   let copies = 0;
   return {
     async add(directory) {
       copies += 1;
       const copy = join(root, `${copies}`);
+      await mkdir(root, { recursive: true, mode: 0o700 });
       await mkdir(copy);
-      for (const { path } of await versionFiles(directory)) {
+      const files = await versionFiles(directory);
+      sizes.set(copy, files.length);
+      for (const { path } of files) {
         await mkdir(dirname(join(copy, path)), { recursive: true });
         // Where the file system can, the copy shares its blocks with the original until one of them is changed.
         await copyFile(join(directory, path), join(copy, path), constants.COPYFILE_FICLONE);
       }
       return copy;
     },
+    async has(copy) {
+      const files = await versionFiles(copy).catch(() => []);
+      return files.length === sizes.get(copy);
+    },
+    async replace(lost, copy) {
+      await rm(lost, { recursive: true, force: true });
+      await rename(copy, lost);
+    },
     async keepOnly(kept) {
-      const unwanted = (await readdir(root)).map((name) => join(root, name)).filter((copy) => !kept.has(copy));
+      const unwanted = (await readdir(root).catch(() => []))
+        .map((name) => join(root, name))
+        .filter((copy) => !kept.has(copy));
       await Promise.all(unwanted.map((copy) => rm(copy, { recursive: true, force: true })));
+      for (const copy of sizes.keys()) if (!kept.has(copy)) sizes.delete(copy);
     },
     async close() {
       await rm(root, { recursive: true, force: true });
@@ -56,7 +76,10 @@ async function removeOrphans(): Promise<void> {
   for (const name of await readdir(tmpdir())) {
     const [pid = ''] = name.startsWith(PREFIX) ? name.slice(PREFIX.length).split('-') : [];
     const root = join(tmpdir(), name);
-    if (/^\d+$/.test(pid) && !isInUse(root, Number(pid))) await rm(root, { recursive: true, force: true });
+    if (/^\d+$/.test(pid) && !isInUse(root, Number(pid))) {
+      // Another user's is theirs to remove.
+      await rm(root, { recursive: true, force: true }).catch(() => undefined);
+    }
   }
 }
 
