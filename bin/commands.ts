@@ -24,6 +24,7 @@ export async function main(args: string[]): Promise<void> {
 
 async function run(args: string[]): Promise<number | undefined> {
   const command = COMMANDS.find(({ name }) => name.split(' ').every((word, i) => args[i] === word));
+  endWithoutReader(command);
   try {
     if (!command) return general(args);
     const given = readGiven(command, args.slice(command.name.split(' ').length));
@@ -36,6 +37,16 @@ async function run(args: string[]): Promise<number | undefined> {
     process.stderr.write(`foretell: ${messageOf(error).replace(/\s*\n\s*/g, ' ')}${see}\n`);
     return isUsage ? USAGE_EXIT : 1;
   }
+}
+
+/** Whoever reads may be gone, as `head` is after some lines, or the disk full. To a process that serves it makes no difference. */
+function endWithoutReader(command: Command | undefined): void {
+  const serves = command && PROCESS_COMMANDS.includes(command);
+  process.stdout.on('error', (error: NodeJS.ErrnoException) => {
+    if (serves) return;
+    if (error.code !== 'EPIPE') process.stderr.write(`foretell: standard output: ${error.message}\n`);
+    process.exit(1);
+  });
 }
 
 /** What can be typed without a command. */

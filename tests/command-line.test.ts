@@ -2,7 +2,7 @@ import { symlink } from 'node:fs/promises';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
 import packageJson from '../package.json' with { type: 'json' };
-import { runForetell, startProcess } from './support/processes.ts';
+import { runForetell, runProgram, startProcess } from './support/processes.ts';
 import { temporaryDirectory } from './support/temporary-directory.ts';
 
 test('foretell --help names every command, and each has a help of its own', async () => {
@@ -29,6 +29,15 @@ test('foretell --help names every command, and each has a help of its own', asyn
 
 test('foretell --version prints the version of the package', async () => {
   expect(await runForetell(['--version'])).toEqual({ code: 0, stdout: `${packageJson.version}\n`, stderr: '' });
+});
+
+test.each([
+  ['a reader that is gone', '| true; exit $PIPESTATUS', ''],
+  ['a disk that is full', '> /dev/full', 'foretell: standard output: ENOSPC: no space left on device, write\n'],
+])('%s ends a command with 1, and with one line at most', async (_, redirection, stderr) => {
+  const line = `{ sleep 0.2; "$0" bin/foretell.ts submit --help; } ${redirection}`;
+  const ended = await runProgram('bash', ['-c', line, process.execPath]);
+  expect(ended).toEqual({ code: 1, stdout: '', stderr });
 });
 
 test.concurrent.each([
