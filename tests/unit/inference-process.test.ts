@@ -109,6 +109,15 @@ describe('run', () => {
     );
   });
 
+  test('an output whose name no object of JavaScript can have as a key is refused before anybody asks for it', async () => {
+    const model = onnxModel({
+      inputs: [value('__proto__', 'FP32', ['n'])],
+      outputs: [value('__proto__', 'FP32', ['n'])],
+      nodes: [],
+    });
+    await expect(pool.inspect(await modelFile(model))).rejects.toThrow('names other than "__proto__"');
+  });
+
   test('those that find no process idle wait their turn', async () => {
     const model = await modelFile(identity('INT32', ['n']));
     const runs = Array.from({ length: 20 }, (_, i) => pool.run(model, [tensor('x', 'INT32', [i])], SOON));

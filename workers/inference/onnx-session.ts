@@ -131,6 +131,8 @@ function signatureOf(session: ort.InferenceSession, file: string): OnnxSignature
     const found = input.isTensor ? input.type : 'no tensor';
     throw new Error(`input "${input.name}" is ${found}; expected a tensor of ${SERVED}`);
   }
+  // onnxruntime-node gives outputs as the keys of plain objects, where this is none.
+  if (session.outputNames.includes('__proto__')) throw new Error('expected outputs with names other than "__proto__"');
   const outputs = tensorsIn(session.outputMetadata);
   const leftOut = session.outputMetadata.flatMap((output): LeftOut[] => {
     if (outputs.some(({ name }) => name === output.name)) return [];
