@@ -1,5 +1,5 @@
 import { rm } from 'node:fs/promises';
-import { join } from 'node:path';
+import { basename, dirname, join } from 'node:path';
 import { expect, onTestFinished, test } from 'vitest';
 import { RunError } from '../../workers/inference/run-error.ts';
 import type { ModelPool } from '../../workers/repository/model-loading.ts';
@@ -43,6 +43,19 @@ test.each([
   expect(repository.faults()).toEqual([]);
   expect(failures).toBe(4);
   expect(log.lines('warn')).toHaveLength(1);
+});
+
+test('a copy that is cleared away while it is being inspected is made again', async () => {
+  const { repository, served } = await follow(async ({ file }) => {
+    if (basename(dirname(file)) !== '1') return SIGNATURE;
+    await rm(dirname(file), { recursive: true });
+    throw new RunError(
+      'MODEL_ERROR',
+      "the model could not be loaded: ENOENT: no such file or directory, stat 'model.onnx'",
+    );
+  });
+  expect(repository.faults()).toHaveLength(1);
+  await expect.poll(served).toEqual(['m 1']);
 });
 
 test("what is wrong with the file is not tried again until the file is another's", async () => {

@@ -7,7 +7,7 @@ import { compareModels } from '../../src/models/registry.ts';
 import type { ModelReference } from '../../src/task.ts';
 import { leftOutText } from '../inference/left-out.ts';
 import { defaultVersionFaults } from './default-version-faults.ts';
-import { ModelFault } from './model-fault.ts';
+import { ModelFault, mayPass } from './model-fault.ts';
 import { type LoadedModel, loadContent, loadModel, type ModelContent, type ModelPool } from './model-loading.ts';
 import { isSame, keyOf, type ModelTree, readModelTree, stampOfFilesIn, type VersionFiles } from './model-tree.ts';
 import type { PrivateCopies } from './private-copies.ts';
@@ -191,7 +191,7 @@ export class FollowedDirectory {
     } catch (error) {
       if (this.#closed) return;
       const fault =
-        error instanceof ModelFault ? error : new ModelFault(files, files.directory, messageOf(error), error);
+        error instanceof ModelFault ? error : new ModelFault(files, files.directory, messageOf(error), mayPass(error));
       const isServed = entry?.model !== undefined;
       if (entry?.fault?.message !== fault.message) {
         log.warn({ fault: fault.message, isServed }, isServed ? 'model not replaced' : 'model left out');

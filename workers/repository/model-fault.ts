@@ -9,19 +9,19 @@ export class ModelFault extends Error {
   /** Whether the same files may be served later: what went wrong was none of theirs. */
   readonly retryable: boolean;
 
-  /** @param why what went wrong, or a sentence on the files */
-  constructor(of: { name?: string; version?: string }, path: string, fault: string, why?: unknown) {
+  constructor(of: { name?: string; version?: string }, path: string, fault: string, retryable = false) {
     super(`${path}: ${fault.replace(/\s*\n\s*/g, ' ')}`);
     this.model = of.name;
     this.version = of.version;
-    this.retryable = mayPass(why);
+    this.retryable = retryable;
   }
 }
 
 /** What ONNX Runtime and Node say where memory is short, and the system where files or descriptors are. */
 const SHORTAGE = /bad_alloc|allocat|out of memory|\bE(NOMEM|MFILE|NFILE|NOSPC|IO|AGAIN)\b/i;
 
-function mayPass(error: unknown): boolean {
+/** Whether what went wrong may be none of the files' fault. */
+export function mayPass(error: unknown): boolean {
   // A process that died may have been killed, or have died of another model's memory.
   if (error instanceof RunError) return error.code !== 'MODEL_ERROR' || SHORTAGE.test(error.message);
   // Of the system: a full disk, a network drive that is away.

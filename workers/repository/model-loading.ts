@@ -12,7 +12,7 @@ import type { OnnxSignature, WarmUp } from '../inference/inference-messages.ts';
 import type { InferencePool } from '../inference/inference-pool.ts';
 import { type LeftOut, leftOutText } from '../inference/left-out.ts';
 import { digestOf } from '../inference/model-file.ts';
-import { ModelFault } from './model-fault.ts';
+import { ModelFault, mayPass } from './model-fault.ts';
 import type { VersionFiles } from './model-tree.ts';
 import type { PrivateCopies } from './private-copies.ts';
 import { requireFile, versionFiles } from './version-files.ts';
@@ -67,7 +67,8 @@ export async function loadContent(
     const message = messageOf(error);
     // What the copy lacks, the original does.
     const fault = copy === undefined ? message : message.replaceAll(copy, files.directory);
-    throw new ModelFault(files, join(files.directory, FILE), fault, error);
+    const isLost = copy !== undefined && !(await copies.has(copy));
+    throw new ModelFault(files, join(files.directory, FILE), fault, isLost || mayPass(error));
   }
 }
 
@@ -87,8 +88,8 @@ export async function loadModel(files: VersionFiles, content: ModelContent, pool
   const { leftOut } = content.signature;
   const signature = signatureOf(content.signature.inputs, content.signature.outputs, manifest.batched);
   const faults = manifestFaults(manifest, signature);
-  const faulty = (fault: string, why?: unknown): never => {
-    throw new ModelFault(files, manifestFile, `${fault} (version ${version})`, why);
+  const faulty = (fault: string, retryable = false): never => {
+    throw new ModelFault(files, manifestFile, `${fault} (version ${version})`, retryable);
   };
   // What a name may have been meant for.
   if (faults.length > 0) faulty([...faults, ...leftOut.map(leftOutText)].join('; '));
@@ -96,7 +97,9 @@ export async function loadModel(files: VersionFiles, content: ModelContent, pool
   const { executionProviders } = manifest;
   // The content was inspected on the CPU, which is always there.
   if (executionProviders.some((provider) => provider.name !== 'cpu')) {
-    await pool.inspect({ file, digest, executionProviders }).catch((error: unknown) => faulty(messageOf(error), error));
+    await pool
+      .inspect({ file, digest, executionProviders })
+      .catch((error: unknown) => faulty(messageOf(error), mayPass(error)));
   }
   const served: ServedModel = {
     name,
@@ -115,7 +118,7 @@ export async function loadModel(files: VersionFiles, content: ModelContent, pool
   if (inputFaults.length > 0) faulty(inputFaults.join('; '));
   const modelFile = { file, digest, executionProviders };
   const warmUp = inputs.length > 0 ? { model: modelFile, inputs, timeoutMs: manifest.timeoutMs } : undefined;
-  if (warmUp) await pool.warmUp(warmUp).catch((error: unknown) => faulty(messageOf(error), error));
+  if (warmUp) await pool.warmUp(warmUp).catch((error: unknown) => faulty(messageOf(error), mayPass(error)));
   return { served, fingerprint: fingerprintOf(served), file, manifest, leftOut, warmUp };
 }
 
@@ -124,10 +127,10 @@ export async function readManifest({
   name,
   manifestFile,
 }: Pick<VersionFiles, 'name' | 'manifestFile'>): Promise<Manifest> {
-  const faulty = (fault: string, why?: unknown) => new ModelFault({ name }, manifestFile, fault, why);
+  const faulty = (fault: string, retryable = false) => new ModelFault({ name }, manifestFile, fault, retryable);
   const text = await textOf(manifestFile).catch((error: NodeJS.ErrnoException) => {
     if (error.code === 'ENOENT') return '{}';
-    throw faulty(error.message, error);
+    throw faulty(error.message, mayPass(error));
   });
   let said: unknown;
   try {
