@@ -54,6 +54,13 @@ describe('foretell models inspect', () => {
     expect(schema).toContain(input);
   });
 
+  test('leaves nothing behind, in the home directory or the temporary one: ONNX Runtime keeps no record of its use', async () => {
+    const home = await temporaryDirectory();
+    const file = join(process.cwd(), 'models/iris/1/model.onnx');
+    expect(await runForetell(['models', 'inspect', file], { HOME: home, TMPDIR: home })).toMatchObject({ code: 0 });
+    expect(await readdir(home)).toEqual([]);
+  });
+
   test('says why tasks cannot share a run', async () => {
     const { run } = await folder({ 'my-model.onnx': identity('FP32', ['rows', 4]) });
     const { code, stdout } = await run(['inspect', 'my-model.onnx']);

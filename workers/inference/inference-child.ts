@@ -18,6 +18,12 @@ const HEARD_TIMEOUT_MS = 10_000;
  */
 const MALLOC = { MALLOC_TRIM_THRESHOLD_: String(1024 * 1024) };
 
+/**
+ * ONNX Runtime tells Microsoft how it is used unless it is told not to: with a thread for it in each process, a number for this machine and a
+ * database below the home directory, and a log in the temporary one.
+ */
+const QUIET = { ORT_DISABLE_TELEMETRY: '1' };
+
 /** Hashing and loading a model, of gigabytes from a slow disk if need be, before its run begins. */
 const LOAD_TIMEOUT_MS = 300_000;
 
@@ -62,7 +68,7 @@ export class InferenceChild {
       serialization: 'advanced',
       // Not what this process was started with: the port of an inspector, for one, is taken.
       execArgv: ['--expose-gc'],
-      env: childEnvironment(MALLOC),
+      env: childEnvironment({ ...MALLOC, ...QUIET }),
       stdio: ['ignore', 'ignore', 'inherit', 'ipc'],
     });
     this.#process.on('message', (reply: InferenceReply) => this.#hear(reply));
