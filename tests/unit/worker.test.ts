@@ -127,6 +127,18 @@ describe('a task that is not to be run', () => {
     expect(await store.get([task.id])).toMatchObject([{ state: 'QUEUED', attempts: 0 }]);
   });
 
+  test('because its version is not here yet comes again within seconds: the next worker may be about to have it', async () => {
+    const { log, store, submissionOf, publish } = await startTestWorker({
+      models: { echo: { onnx: identity('FP32') } },
+    });
+    const task = submissionOf('echo');
+    const absent = { ...task, model: { ...task.model, version: '7' } };
+    await store.create([absent]);
+    await publish(absent, row(1, 2, 3, 4));
+    const returns = () => log.lines('warn').map(({ fields }) => fields['returnsBefore']);
+    await expect.poll(returns, { timeout: 10_000 }).toEqual([0, 1]);
+  });
+
   test('because no worker ever has its version ends, and says which', async () => {
     const { submissionOf, publish, ended } = await startTestWorker({ models: { echo: { onnx: identity('FP32') } } });
     const task = submissionOf('echo');

@@ -1,5 +1,5 @@
 import type { Delivery, Verdict } from '../../src/broker/broker.ts';
-import { LONGEST_RUNG } from '../../src/broker/topology.ts';
+import { LONGEST_RUNG, RETRY_LADDER } from '../../src/broker/topology.ts';
 import { ifUnavailable } from '../../src/errors.ts';
 import type { Log } from '../../src/log.ts';
 import type { ServedModel } from '../../src/models/served-model.ts';
@@ -9,11 +9,11 @@ import type { ModelSource } from '../repository/model-repository.ts';
 import type { PatientStore } from './patient-store.ts';
 import type { WorkerObserver } from './worker-observer.ts';
 
-/** How often a task goes back for a worker that has its model: at half a minute each, about ten minutes, longer than a roll-out. */
+/** How often a task goes back for a worker that has its model: most of it at half a minute each, about ten minutes, longer than a roll-out. */
 export const RETURNS_MAX = 20;
 
-/** How often it goes back before it is run on what lies under its model's name and version now, though that is another content. */
-const RETURNS_FOR_CONTENT = 2;
+/** How often it goes back before it is run on what lies under its model's name and version now, though that is another content: about a minute. */
+const RETURNS_FOR_CONTENT = 4;
 
 /** The announcement with a fingerprint, also after it was replaced; `undefined` if nobody remembers it. */
 export type FindAnnounced = (fingerprint: string) => Promise<ServedModel | undefined>;
@@ -54,7 +54,8 @@ export async function passOn(
   const signal = AbortSignal.any([delivery.signal, closing]);
   if (returnsBefore < RETURNS_MAX) {
     log.warn(fields, 'task for a model that is not here, returned');
-    const returnAfterMs = LONGEST_RUNG.delayMs;
+    // Soon at first: one worker announces a new version a second or so before the next has it.
+    const { delayMs: returnAfterMs } = RETRY_LADDER[returnsBefore] ?? LONGEST_RUNG;
     if (!delivery.redelivered) return { returnAfterMs };
     // Whoever ran it may have died. Published anew the message does not say so, and a record that is still RUNNING would keep
     // those off who have the model.
