@@ -1,4 +1,4 @@
-import { rm } from 'node:fs/promises';
+import { mkdir, readdir, rm, truncate, writeFile } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import { expect, onTestFinished, test } from 'vitest';
 import { RunError } from '../../workers/inference/run-error.ts';
@@ -106,4 +106,18 @@ test('a model that takes long to load keeps no other from being taken or withdra
   await expect.poll(() => changes).toBeGreaterThan(0);
   loading.resolve();
   await expect.poll(served).toEqual(['quick 1', 'slow 1']);
+});
+
+test('a repository that is closed while it reads a large file ends at once, and leaves no copy', async () => {
+  const { directory, repository, log } = await follow(async () => SIGNATURE);
+  const [copies] = repository.models().map(({ file }) => dirname(dirname(file)));
+  await mkdir(join(directory, 'large', '1'), { recursive: true });
+  const file = join(directory, 'large', '1', 'model.onnx');
+  await writeFile(file, '');
+  // More than can be read within the time of the test, and nothing on the disk.
+  await truncate(file, 40 * 1024 ** 3);
+  await expect.poll(() => readdir(copies ?? '')).toHaveLength(2);
+  await repository.close();
+  await expect(readdir(copies ?? '')).rejects.toThrow('ENOENT');
+  expect(log.lines('warn')).toEqual([]);
 });

@@ -57,7 +57,7 @@ export class FollowedDirectory {
   readonly #taking = new Map<string, Promise<void>>();
   /** Those whose copies somebody else has removed. */
   readonly #lost = new Set<string>();
-  #closed = false;
+  readonly #closing = new AbortController();
   /** What watchers were told of last. */
   #told = '';
   #tree: ModelTree | undefined;
@@ -121,9 +121,9 @@ export class FollowedDirectory {
     for (const listener of [...this.#listeners]) listener();
   }
 
-  /** Resolves when nothing is being taken any more: soon, once the pool is closed. */
+  /** Takes nothing more, and resolves when nothing is being taken: soon, once the pool is closed. */
   async close(): Promise<void> {
-    this.#closed = true;
+    this.#closing.abort();
     await Promise.all(this.#taking.values());
   }
 
@@ -175,7 +175,7 @@ export class FollowedDirectory {
     const startedAt = Date.now();
     let content = entry?.content;
     try {
-      if (this.#closed) return;
+      if (this.#closing.signal.aborted) return;
       content = await this.#contentOf(files, content);
       if (!content) return;
       const model = await loadModel(files, content, pool);
@@ -189,7 +189,7 @@ export class FollowedDirectory {
       const outputs = entry?.model?.served.digest === content.digest ? [] : model.leftOut;
       for (const output of outputs) log.warn({ model: name, version, note: leftOutText(output) }, 'output left out');
     } catch (error) {
-      if (this.#closed) return;
+      if (this.#closing.signal.aborted) return;
       const fault =
         error instanceof ModelFault ? error : new ModelFault(files, files.directory, messageOf(error), mayPass(error));
       const isServed = entry?.model !== undefined;
@@ -207,7 +207,7 @@ export class FollowedDirectory {
     const { stamp, directory } = files;
     const isLost = this.#lost.has(keyOf(files));
     if (known?.stamp === stamp && !isLost) return known;
-    const read = await loadContent(files, this.#options);
+    const read = await loadContent(files, { ...this.#options, closing: this.#closing.signal });
     if ((await stampOfFilesIn(directory).catch(() => undefined)) !== stamp) return undefined;
     const isAlike = known?.digest === read.digest && known.besides === read.besides;
     if (isAlike && isLost) await this.#options.copies.replace(known.copy, read.copy);

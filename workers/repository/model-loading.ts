@@ -50,19 +50,19 @@ const FILE = 'model.onnx';
 /** Every API keeps what comes of it, for every announcement. */
 const MANIFEST_BYTES_MAX = 1024 * 1024;
 
-/** Copies a version's files and has them inspected. Throws a `ModelFault`. */
+/** Copies a version's files and has them inspected; goes no further once `closing` is aborted. Throws a `ModelFault`. */
 export async function loadContent(
   files: VersionFiles,
-  { pool, copies }: { pool: ModelPool; copies: PrivateCopies },
+  { pool, copies, closing }: { pool: ModelPool; copies: PrivateCopies; closing: AbortSignal },
 ): Promise<ModelContent> {
   let copy: string | undefined;
   try {
     requireFile(await stat(join(files.directory, FILE)));
-    copy = await copies.add(files.directory);
+    copy = await copies.add(files.directory, closing);
     const file = join(copy, FILE);
-    const digest = await digestOf(file);
+    const digest = await digestOf(file, closing);
     const signature = await pool.inspect({ file, digest });
-    return { stamp: files.stamp, copy, digest, besides: await digestBeside(copy), signature };
+    return { stamp: files.stamp, copy, digest, besides: await digestBeside(copy, closing), signature };
   } catch (error) {
     const message = messageOf(error);
     // What the copy lacks, the original does.
@@ -72,11 +72,11 @@ export async function loadContent(
   }
 }
 
-async function digestBeside(directory: string): Promise<string | undefined> {
+async function digestBeside(directory: string, closing: AbortSignal): Promise<string | undefined> {
   const paths = (await versionFiles(directory)).map(({ path }) => path).filter((path) => path !== FILE);
   if (paths.length === 0) return undefined;
   const hash = createHash('sha256');
-  for (const path of paths) hash.update(`${path}\n${await digestOf(join(directory, path))}\n`);
+  for (const path of paths) hash.update(`${path}\n${await digestOf(join(directory, path), closing)}\n`);
   return hash.digest('hex');
 }
 

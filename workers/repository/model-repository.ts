@@ -78,8 +78,7 @@ export async function openModelRepository(options: {
     async close() {
       closed = true;
       clearTimeout(timer);
-      await polling;
-      await followed.close();
+      await Promise.all([followed.close(), polling]);
       await copies.close();
     },
   };

@@ -1,11 +1,14 @@
-import { constants } from 'node:fs';
+import { constants, createReadStream, createWriteStream } from 'node:fs';
 import { copyFile, mkdir, mkdtemp, readdir, rename, rm } from 'node:fs/promises';
 import { hostname, tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
+import { pipeline } from 'node:stream/promises';
 import { versionFiles } from './version-files.ts';
 
 /** Of this machine and process: another machine's may lie in the same directory. */
 const PREFIX = `foretell-worker-${hostname()}-`;
+
+const CHUNK_BYTES = 1024 * 1024;
 
 /** Of this process. Another with its number is of one before it: in a container all have the same. */
 const roots = new Set<string>();
@@ -15,8 +18,8 @@ const roots = new Set<string>();
  * submitted runs on the very content that it was submitted for, also in an inference process that starts later.
  */
 export interface PrivateCopies {
-  /** Copies the files of a version's directory; resolves with the copy's directory. */
-  add(directory: string): Promise<string>;
+  /** Copies the files of a version's directory until `signal` aborts; resolves with the copy's directory. */
+  add(directory: string, signal: AbortSignal): Promise<string>;
   /** Whether all of a copy is there still: many systems clear their temporary directory of what nobody has opened for days. */
   has(copy: string): Promise<boolean>;
   /** Puts a copy in the place of another, which was lost. */
@@ -36,7 +39,7 @@ export async function openPrivateCopies(): Promise<PrivateCopies> {
   const sizes = new Map<string, number>();
   let copies = 0;
   return {
-    async add(directory) {
+    async add(directory, signal) {
       copies += 1;
       const copy = join(root, `${copies}`);
       await mkdir(root, { recursive: true, mode: 0o700 });
@@ -45,8 +48,7 @@ export async function openPrivateCopies(): Promise<PrivateCopies> {
       sizes.set(copy, files.length);
       for (const { path } of files) {
         await mkdir(dirname(join(copy, path)), { recursive: true });
-        // Where the file system can, the copy shares its blocks with the original until one of them is changed.
-        await copyFile(join(directory, path), join(copy, path), constants.COPYFILE_FICLONE);
+        await copyTo(join(copy, path), join(directory, path), signal);
       }
       return copy;
     },
@@ -70,6 +72,17 @@ export async function openPrivateCopies(): Promise<PrivateCopies> {
       roots.delete(root);
     },
   };
+}
+
+/** Where the file system can, the copy shares its blocks with the original until one of them is changed. */
+async function copyTo(copy: string, file: string, signal: AbortSignal): Promise<void> {
+  try {
+    await copyFile(file, copy, constants.COPYFILE_FICLONE_FORCE);
+  } catch {
+    // Not by the system's own copying: gigabytes take it many seconds, in which the process could not end.
+    const read = createReadStream(file, { highWaterMark: CHUNK_BYTES });
+    await pipeline(read, createWriteStream(copy, { highWaterMark: CHUNK_BYTES }), { signal });
+  }
 }
 
 async function removeOrphans(): Promise<void> {
