@@ -31,7 +31,8 @@ export async function openStage(options: {
   progress: Stage['progress'];
 }): Promise<Stage> {
   const [rabbitmq, redis] = await Promise.all([startRabbitmq(), startRedis({ appendonly: true })]);
-  const servers = { BROKER_URL: rabbitmq.url, STORE_URL: redis.url };
+  // Foretell's own processes see to the last by themselves.
+  const servers = { BROKER_URL: rabbitmq.url, STORE_URL: redis.url, ORT_DISABLE_TELEMETRY: '1' };
   let deployments = 0;
 
   async function deploy<T>(

@@ -26,13 +26,21 @@ export function createLifecycle(log: Log): Lifecycle {
   };
 }
 
-/** SIGTERM and SIGINT close in order and exit 0; a second signal, or the end of the grace time, ends the process at once with 1. */
+/**
+ * One Ctrl-C comes several times: the terminal signals the whole group, and npm hands on what it gets. A second one that somebody means comes later.
+ */
+const SAME_SIGNAL_MS = 1_000;
+
+/** SIGTERM and SIGINT close in order and exit 0; another signal a second later, or the end of the grace time, ends the process at once with 1. */
 export function closeOnSignal(lifecycle: Lifecycle, graceMs: number, log: Log): void {
-  let signalled = false;
+  let signalledAt: number | undefined;
   for (const signal of ['SIGTERM', 'SIGINT'] as const) {
     process.on(signal, () => {
-      if (signalled) process.exit(1);
-      signalled = true;
+      if (signalledAt !== undefined) {
+        if (performance.now() - signalledAt > SAME_SIGNAL_MS) process.exit(1);
+        return;
+      }
+      signalledAt = performance.now();
       log.info({ signal }, 'closing');
       setTimeout(() => {
         log.error({ graceMs }, 'not closed in time');

@@ -29,7 +29,11 @@ export function createBuilder() {
   const builder = new SchemaBuilder<{
     Context: GraphQLContext;
     DefaultFieldNullability: false;
-    Scalars: { DateTime: { Input: number; Output: number }; Image: { Input: unknown; Output: never } };
+    Scalars: {
+      DateTime: { Input: number; Output: number };
+      Image: { Input: unknown; Output: never };
+      Long: { Input: number | string; Output: never };
+    };
   }>({ defaultFieldNullability: false });
 
   builder.scalarType('DateTime', {
@@ -39,6 +43,16 @@ export function createBuilder() {
       const at = typeof value === 'string' ? Date.parse(value) : Number.NaN;
       if (Number.isNaN(at)) throw new TypeError('DateTime: expected a string as RFC 3339 writes it');
       return at;
+    },
+  });
+  builder.scalarType('Long', {
+    description: 'An integer of more than 32 bits, as an input: a number up to 2⁵³, or a decimal string.',
+    serialize: (value) => value,
+    // How many bits it may have is for the reader of the input to say.
+    parseValue: (value) => {
+      const isLong = typeof value === 'string' ? /^-?\d{1,20}$/.test(value) : Number.isSafeInteger(value);
+      if (isLong) return value as number | string;
+      throw new TypeError('expected a Long: an integer up to 2⁵³ as a number, or any as a decimal string');
     },
   });
   builder.scalarType('Image', {

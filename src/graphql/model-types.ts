@@ -38,6 +38,7 @@ const RESERVED_TYPES = [
     'Subscription',
     'DateTime',
     'Image',
+    'Long',
     'String',
     'Int',
     'Float',
@@ -56,6 +57,9 @@ const SCALARS = {
   boolean: 'Boolean',
   string: 'String',
 } as const satisfies Record<ElementKind, string>;
+
+/** What is sent may be a number as well, as most have it; what comes back is a string, since no client may lose a digit. */
+const INPUT_SCALARS = { ...SCALARS, long: 'Long' } as const;
 
 /** Input and prediction types for each model that GraphQL can say; `models` holds the default version of each. */
 export function addModelTypes(builder: Builder, models: readonly ServedModel[], tensors: TensorTypes): ModelTypes[] {
@@ -93,7 +97,7 @@ function addInput(builder: Builder, claim: Claim, model: ServedModel, door: Type
     isOneOf,
     fields: (t) => {
       const typeOf = ({ field, element }: (typeof rows)[number]) => {
-        let type: InputTypeParam<Types> = element ?? SCALARS[field.kind];
+        let type: InputTypeParam<Types> = element ?? INPUT_SCALARS[field.kind];
         for (let depth = listDepth(field); depth > 0; depth--) type = t.listRef(type);
         return t.field({ type, required: !field.file, description: describe(field) });
       };
@@ -111,7 +115,10 @@ function addElementsInput(builder: Builder, name: string, field: TypedField, des
     ...(description !== undefined && { description }),
     fields: (t) =>
       Object.fromEntries(
-        (field.elements ?? []).map((element) => [element, t.field({ type: SCALARS[field.kind], required: true })]),
+        (field.elements ?? []).map((element) => [
+          element,
+          t.field({ type: INPUT_SCALARS[field.kind], required: true }),
+        ]),
       ),
   });
 }

@@ -18,6 +18,8 @@ import {
 import { messageOf } from '../errors.ts';
 import { type InputIssues, isRecord, kindOf, type Path } from '../models/input-issues.ts';
 
+const MESSAGE_LENGTH_MAX = 160;
+
 interface Operation {
   schema: GraphQLSchema;
   document: DocumentNode;
@@ -113,6 +115,11 @@ function leafFault(type: { parseValue(value: unknown): unknown }, value: unknown
     type.parseValue(value);
     return undefined;
   } catch (error) {
-    return messageOf(error);
+    return shortened(messageOf(error));
   }
+}
+
+/** GraphQL quotes what it was given, which may be megabytes. */
+function shortened(message: string): string {
+  return message.length <= MESSAGE_LENGTH_MAX ? message : `${message.slice(0, MESSAGE_LENGTH_MAX)}…`;
 }

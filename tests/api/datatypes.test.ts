@@ -82,7 +82,10 @@ describe('every datatype and shape', () => {
       // As many as an operation may have aliases: each model's y is of a type of its own.
       for (let start = 0; start < sent.length; start += 25) {
         const some = sent.slice(start, start + 25);
-        const inputs = some.map(({ type, value }) => ({ [type]: { x: value } }));
+        // What a number can hold may be written as one.
+        const inputs = some.map(({ type, value }) => ({
+          [type]: { x: random.chance(0.5) ? value : asNumbers(value, type) },
+        }));
         const selection = some.map(({ type }, i) => `... on ${capitalised(type)}Prediction { y${i}: y }`).join(' ');
         for (const [i, { error, prediction }] of (await predictions(inputs, selection)).entries()) {
           expect({ error, y: prediction?.[`y${i}`] }).toEqual({ error: null, y: some[i]?.value });
@@ -127,6 +130,12 @@ function asInput(tensor: Tensor, way: string): object {
     shape,
     data: isList ? { [LIST[STORAGE[datatype].kind]]: elementsOf(tensor) } : { base64: base64(tensor) },
   };
+}
+
+function asNumbers(value: unknown, type: string): unknown {
+  if (Array.isArray(value)) return value.map((one) => asNumbers(one, type));
+  const isLong = /^(UINT32|U?INT64)/.test(type) && Number.isSafeInteger(Number(value));
+  return isLong ? Number(value) : value;
 }
 
 /** As a client reads it. */

@@ -96,6 +96,15 @@ describeService('wrong input', { withWorker: false }, (service) => {
     expect(ids.errors?.[0]?.extensions).toMatchObject({ code: 'INVALID_INPUT', issues: [{ path: ['ids', 0] }] });
   });
 
+  test('a long value of a wrong type is not sent back in full', async () => {
+    await announce();
+    const { errors } = await service().client.ask(SUBMIT, {
+      input: { iris: { ...FLOWER, petalWidthCm: 'x'.repeat(100_000) } },
+    });
+    expect(errors?.[0]?.extensions.issues?.[0]?.path).toEqual(['input', 'iris', 'petalWidthCm']);
+    expect(JSON.stringify(errors).length).toBeLessThan(1_000);
+  });
+
   test('a variable that may be null where the argument may not is named by its argument', async () => {
     await announce();
     for (const [query, variables, argument] of [

@@ -130,6 +130,11 @@ test.each<[string, Record<string, ModelFixture>, string]>([
     { bad: { manifest: { outputs: { label: {} } }, onnx: identity('FP32') } },
     'bad/model.json: outputs.label: the model has no such tensor; expected one of y (version 1)',
   ],
+  [
+    'a batch that the file does not have',
+    { bad: { manifest: { batched: true }, onnx: identity('FP32', [1, 4]) } },
+    'bad/model.json: batched: dimension 0 of input "x" is always 1 (version 1)',
+  ],
   ['a broken file', { bad: { onnx: Buffer.from('no') } }, 'bad/1/model.onnx: the model could not be loaded:'],
   ['no versions', { bad: { onnx: {}, manifest: {} } }, 'bad: expected a directory for each version'],
   [

@@ -28,7 +28,7 @@ describe('the types of a model', () => {
       outputs: [spec('big', 'INT64', [null, 5]), spec('words', 'STRING', [null, null]), spec('free', 'FP32', null)],
       batched: true,
     });
-    expect(fieldsOf([model], 'MInput')).toEqual({ image: '[[[Int!]!]!]!', id: 'String!', on: 'Boolean!' });
+    expect(fieldsOf([model], 'MInput')).toEqual({ image: '[[[Int!]!]!]!', id: 'Long!', on: 'Boolean!' });
     expect(fieldsOf([model], 'MPrediction')).toEqual({ big: '[String!]!', words: '[String!]!', free: 'Tensor!' });
   });
 

@@ -6,7 +6,7 @@ import type { z } from 'zod';
 import { messageOf } from '../../src/errors.ts';
 import { type Manifest, manifestFaults, manifestSchema } from '../../src/models/manifest.ts';
 import { fingerprintOf, type ServedModel } from '../../src/models/served-model.ts';
-import { signatureOf } from '../../src/models/signature.ts';
+import { batchObstacle, signatureOf } from '../../src/models/signature.ts';
 import { readWarmUp } from '../../src/models/warm-up.ts';
 import type { OnnxSignature, WarmUp } from '../inference/inference-messages.ts';
 import type { InferencePool } from '../inference/inference-pool.ts';
@@ -87,7 +87,9 @@ export async function loadModel(files: VersionFiles, content: ModelContent, pool
   const { digest, besides, copy } = content;
   const { leftOut } = content.signature;
   const signature = signatureOf(content.signature.inputs, content.signature.outputs, manifest.batched);
-  const faults = manifestFaults(manifest, signature);
+  const obstacle =
+    manifest.batched && !signature.batched && batchObstacle(content.signature.inputs, content.signature.outputs);
+  const faults = [...manifestFaults(manifest, signature), ...(obstacle ? [`batched: ${obstacle}`] : [])];
   const faulty = (fault: string, retryable = false): never => {
     throw new ModelFault(files, manifestFile, `${fault} (version ${version})`, retryable);
   };

@@ -91,6 +91,8 @@ export async function end(
   const alreadyEnded = written === undefined;
   log.debug({ taskId: submission.id, to: ending.to, attempt, alreadyEnded }, 'task settled');
   if (alreadyEnded) return;
+  if (ending.to === 'FAILED')
+    log.warn({ taskId: submission.id, model: submission.model.name, ...ending.error }, 'task failed');
   observer.ended({ model: submission.model.name, state: ending.to, totalMs: ending.at - submission.submittedAt });
 }
 
