@@ -10,7 +10,8 @@ import { createClient } from 'graphql-sse';
 const TASKS = 100;
 /** How many of them are shown one by one. */
 const ROWS = 10;
-const url = process.env.FORETELL_URL ?? 'http://127.0.0.1:4000/graphql';
+// A bare address will do: http://127.0.0.1:4000
+const url = new URL('/graphql', process.env.FORETELL_URL ?? 'http://127.0.0.1:4000').href;
 const headers: Record<string, string> = process.env.FORETELL_KEY
   ? { authorization: `Bearer ${process.env.FORETELL_KEY}` }
   : {};
