@@ -23,7 +23,7 @@ type Args = ExecutionArgs & { contextValue: GraphQLContext };
 
 /**
  * Answers what clients send all the time, a POST of one operation that is in order, without the fetch API that Yoga works on: its requests,
- * responses, streams and signals, made in JavaScript, took half of an API's time. All that is unusual or has a fault is handed on to
+ * responses, streams and signals, made in JavaScript, took more than half of an API's time (341 µs for a submit, and 127 so). All that is unusual or has a fault is handed on to
  * Yoga as it came, so that one place words it; what both do, parsing, validation, execution, errors, is the same functions.
  */
 export function createDirectAnswers<Given>(options: Options<Given>) {

@@ -13,7 +13,7 @@ const GATHERED_MAX = 64 * 1024;
 /**
  * Sends results as server-sent events, as graphql-sse's "distinct connections" has them: a `next` each, then `complete`. What comes within one turn of
  * the event loop goes out in one write, and a client that reads slowly has the next result wait. Written by hand, because a
- * stream of Yoga's takes four times the memory.
+ * stream of Yoga's takes nearly three times the memory (40 kB).
  */
 export async function sendEvents(response: ServerResponse, texts: AsyncIterable<string>): Promise<void> {
   response.setHeader('content-type', 'text/event-stream');
