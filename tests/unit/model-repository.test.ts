@@ -1,5 +1,5 @@
 import { execFile } from 'node:child_process';
-import { mkdir, symlink, writeFile } from 'node:fs/promises';
+import { mkdir, rename, symlink, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { afterAll, beforeAll, expect, onTestFinished, test } from 'vitest';
@@ -118,7 +118,7 @@ test.each<[string, Record<string, ModelFixture>, string]>([
   [
     'settings that are wrong',
     { bad: { manifest: { maxBatch: 0, timeout: 5 }, onnx: identity('FP32') } },
-    'bad/model.json: maxBatch: Too small: expected number to be >=1; Unrecognized key: "timeout"',
+    'bad/model.json: maxBatch: Too small: expected number to be >=1; Unrecognized key: "timeout"; expected some of description, inputs',
   ],
   [
     'names that do not fit the file',
@@ -159,6 +159,13 @@ test('a version without its file is left out, the other versions are served', as
   expect(models.map(({ served }) => served.version)).toEqual(['3', '1']);
   expect(faults).toHaveLength(2);
   expect(faults.join()).toContain(join('m', '4', 'model.onnx'));
+});
+
+test('a file by another name is named, with the name that is expected', async () => {
+  const directory = await modelsDir({ m: { onnx: identity('FP32') } });
+  await rename(join(directory, 'm', '1', 'model.onnx'), join(directory, 'm', '1', 'net.onnx'));
+  const { faults } = await read(directory);
+  expect(faults).toEqual(['m/1/model.onnx: no such file; there is net.onnx, and expected is the name model.onnx']);
 });
 
 test('what is no file in the place of one is a fault at once, and its neighbours are served', async () => {

@@ -57,7 +57,7 @@ export async function loadContent(
 ): Promise<ModelContent> {
   let copy: string | undefined;
   try {
-    requireFile(await stat(join(files.directory, FILE)));
+    await requireModel(files.directory);
     copy = await copies.add(files.directory, closing);
     const file = join(copy, FILE);
     const digest = await digestOf(file, closing);
@@ -70,6 +70,16 @@ export async function loadContent(
     const isLost = copy !== undefined && !(await copies.has(copy));
     throw new ModelFault(files, join(files.directory, FILE), fault, isLost || mayPass(error));
   }
+}
+
+/** Says what may have been meant, where it is called otherwise. */
+async function requireModel(directory: string): Promise<void> {
+  const found = await stat(join(directory, FILE)).catch(async (error: NodeJS.ErrnoException) => {
+    const others = (await versionFiles(directory)).map(({ path }) => path).filter((path) => path.endsWith('.onnx'));
+    if (error.code !== 'ENOENT' || others.length === 0) throw error;
+    throw new Error(`no such file; there is ${others.join(', ')}, and expected is the name ${FILE}`, { cause: error });
+  });
+  requireFile(found);
 }
 
 async function digestBeside(directory: string, closing: AbortSignal): Promise<string | undefined> {
@@ -160,6 +170,8 @@ async function textOf(file: string): Promise<string> {
   }
 }
 
-function describeIssue({ path, message }: z.core.$ZodIssue): string {
-  return path.length === 0 ? message : `${path.join('.')}: ${message}`;
+function describeIssue({ code, path, message }: z.core.$ZodIssue): string {
+  if (path.length > 0) return `${path.join('.')}: ${message}`;
+  const keys = code === 'unrecognized_keys' ? `; expected some of ${Object.keys(manifestSchema.shape).join(', ')}` : '';
+  return message + keys;
 }
