@@ -31,13 +31,13 @@ export function chart(figures: readonly Figure[]): string {
     const most = Math.max(value, floor);
     const bar = (y: number, of: number, fill: string) =>
       `<rect x="${LABEL}" y="${y}" width="${((BAR * of) / most).toFixed(1)}" height="14" fill="${fill}"/>` +
-      `<text x="${LABEL + (BAR * of) / most + 6}" y="${y + 12}">${rounded(of)} ${unit}</text>`;
+      `<text x="${(LABEL + (BAR * of) / most + 6).toFixed(1)}" y="${y + 12}">${rounded(of)} ${unit}</text>`;
     const y = 30 + i * ROW;
     return `<text x="${LABEL - 8}" y="${y + 20}" text-anchor="end">${what}</text>${bar(y, value, '#3b82c4')}${bar(y + 16, floor, '#9a9a9a')}`;
   });
   const height = 40 + pairs.length * ROW;
   const style = 'text{font:12px sans-serif;fill:#555}@media(prefers-color-scheme:dark){text{fill:#ccc}}';
-  return `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 800 ${height}" width="800" height="${height}"><style>${style}</style>
+  return `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 800 ${height}" width="800" height="${height}"><title>Foretell beside the floor</title><style>${style}</style>
 <text x="${LABEL}" y="18">blue: Foretell; grey: the same work with bare amqplib, ioredis and onnxruntime-node</text>
 ${rows.join('\n')}
 </svg>
