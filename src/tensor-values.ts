@@ -52,7 +52,8 @@ function integerReader(datatype: Datatype): ElementReader {
   };
 }
 
-function toBigInt(value: unknown): bigint | undefined {
+/** An integer as a number or as decimal digits; `undefined` for what is none, or has lost some. */
+export function toBigInt(value: unknown): bigint | undefined {
   if (typeof value === 'number') return Number.isSafeInteger(value) ? BigInt(value) : undefined;
   // Twenty digits hold any 64-bit integer; a longer string would only be work.
   return typeof value === 'string' && /^-?\d{1,20}$/.test(value) ? BigInt(value) : undefined;

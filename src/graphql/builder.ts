@@ -2,6 +2,7 @@ import SchemaBuilder from '@pothos/core';
 import { UploadedFile } from '../media/media.ts';
 import type { ModelRegistry } from '../models/registry.ts';
 import type { Predictions } from '../predictions/predictions.ts';
+import { toBigInt } from '../tensor-values.ts';
 import type { LargeTexts } from './large-texts.ts';
 
 /** What every resolver is given. */
@@ -50,8 +51,7 @@ export function createBuilder() {
     serialize: (value) => value,
     // How many bits it may have is for the reader of the input to say.
     parseValue: (value) => {
-      const isLong = typeof value === 'string' ? /^-?\d{1,20}$/.test(value) : Number.isSafeInteger(value);
-      if (isLong) return value as number | string;
+      if (toBigInt(value) !== undefined) return value as number | string;
       throw new TypeError('expected a Long: an integer up to 2⁵³ as a number, or any as a decimal string');
     },
   });

@@ -6,6 +6,7 @@ import type { GraphQLContext } from './builder.ts';
 import { settleCodes, withVariableIssues } from './errors.ts';
 import { sendEvents } from './event-stream.ts';
 import type { KnownOperations } from './known-operations.ts';
+import { withLargeTexts } from './large-texts.ts';
 import { type AnswerType, type PlainRequest, paramsOf, readBody, unread } from './plain-request.ts';
 import type { Api } from './schema.ts';
 
@@ -13,7 +14,7 @@ interface Options<Given> {
   api: () => Api;
   operations: KnownOperations;
   contextOf: (given: Given) => GraphQLContext;
-  maskError: (error: unknown, message: string) => Error;
+  maskError: (error: unknown, message: string) => GraphQLError;
   fetchAPI: FetchAPI;
   /** Answers whatever is not answered here. */
   otherwise: (request: IncomingMessage, response: ServerResponse, given: Given) => unknown;
@@ -82,11 +83,10 @@ function answerOf<Given>(
   { maskError, fetchAPI }: Options<Given>,
 ): string | Response {
   const { largeTexts } = args.contextValue;
-  const stringify = (answer: unknown) => largeTexts.stringify(answer);
-  if (!result.errors) return stringify(result);
+  if (!result.errors) return largeTexts.stringify(result);
   const told = withVariableIssues(args, result);
-  const errors = (told.errors ?? []).map((error) => maskError(error, 'Unexpected error.') as GraphQLError);
-  const masked = { ...told, errors, stringify };
+  const errors = (told.errors ?? []).map((error) => maskError(error, 'Unexpected error.'));
+  const masked = withLargeTexts({ ...told, errors }, largeTexts);
   settleCodes(masked);
   return processRegularResult(masked, fetchAPI, type);
 }

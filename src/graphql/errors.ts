@@ -8,7 +8,7 @@ import { findVariableIssues } from './variable-issues.ts';
 
 /** What Yoga calls for every error on its way out: ours with code and issues, the caller's as they are, any other masked. */
 export function createMaskError(log: Log) {
-  return (error: unknown, message: string): Error => {
+  return (error: unknown, message: string): GraphQLError => {
     const isGraphQL = error instanceof GraphQLError;
     const original = isGraphQL ? error.originalError : error;
     const place = isGraphQL ? { nodes: error.nodes ?? null, path: error.path ?? null } : {};

@@ -1,4 +1,5 @@
 import { IncomingMessage } from 'node:http';
+import { isRecord } from '../models/input-issues.ts';
 
 /** What a plain request's answer is sent as, by the `Accept` that it came with; any other is Yoga's to weigh. */
 const ANSWERED_AS = new Map<string | undefined, AnswerType>([
@@ -25,16 +26,25 @@ export interface OperationParams {
   variableValues: Record<string, unknown> | undefined;
 }
 
-/** `undefined` for a request that is not plain. Its content type was looked at before. */
+/**
+ * Any page may send a form or plain text to any address without asking first; JSON it may not. That, no mutation by GET and no
+ * CORS keep other people's pages out, and still let a browser's EventSource, which can set no header, subscribe.
+ */
+export function isJson({ headers }: IncomingMessage): boolean {
+  return /^application\/json\s*(;|$)/.test(headers['content-type'] ?? '');
+}
+
+/** `undefined` for a request that is not plain. */
 export function plainRequest(
-  { method, url, headers }: IncomingMessage,
+  request: IncomingMessage,
   { path, bodyLimitBytes, cors }: { path: string; bodyLimitBytes: number; cors: boolean },
 ): PlainRequest | undefined {
+  const { method, url, headers } = request;
   const bytes = Number(headers['content-length']);
   const isPlain =
     method === 'POST' &&
     url === path &&
-    /^application\/json\b/.test(headers['content-type'] ?? '') &&
+    isJson(request) &&
     headers['content-encoding'] === undefined &&
     // Of no length known, or too long.
     bytes <= bodyLimitBytes &&
@@ -68,12 +78,12 @@ export function readBody(request: IncomingMessage): Promise<Buffer | undefined> 
 /** The operation in a body; `undefined` where anything about it is unusual. */
 export function paramsOf(body: Buffer): OperationParams | undefined {
   const params = parseJson(body);
-  if (!isObject(params)) return undefined;
+  if (!isRecord(params)) return undefined;
   const { query, operationName, variables, ...others } = params;
   const isUsual =
     typeof query === 'string' &&
     (operationName == null || typeof operationName === 'string') &&
-    (variables == null || isObject(variables)) &&
+    (variables == null || isRecord(variables)) &&
     Object.keys(others).length === 0;
   if (!isUsual) return undefined;
   return { query, operationName: operationName ?? undefined, variableValues: variables ?? undefined };
@@ -96,8 +106,4 @@ function parseJson(body: Buffer): unknown {
   } catch {
     return undefined;
   }
-}
-
-function isObject(value: unknown): value is Record<string, unknown> {
-  return typeof value === 'object' && value !== null && !Array.isArray(value);
 }

@@ -2,6 +2,7 @@ import type { IncomingMessage, ServerResponse } from 'node:http';
 import { ANONYMOUS, type ApiKeys } from '../api-keys.ts';
 import { type Config, isLoopback } from '../config.ts';
 import { MULTIPART } from '../graphql/multipart.ts';
+import { isJson } from '../graphql/plain-request.ts';
 import { GRAPHQL_PATH, type GraphQLServer } from '../graphql/server.ts';
 import type { ModelRegistry } from '../models/registry.ts';
 import { type Route, refuse } from './http-server.ts';
@@ -82,14 +83,6 @@ function ownerOf(request: IncomingMessage, apiKeys: ApiKeys, graphiql: boolean):
 /** `undefined` for what is no host at all, and no address can be made with. */
 function hostnameOf({ headers }: IncomingMessage): string | undefined {
   return URL.parse(`http://${headers.host}`)?.hostname.replace(/^\[|\]$/g, '');
-}
-
-/**
- * Any page may send a form or plain text to any address without asking first; JSON it may not. That, no mutation by GET and no
- * CORS keep other people's pages out, and still let a browser's EventSource, which can set no header, subscribe.
- */
-function isJson(request: IncomingMessage): boolean {
-  return /^application\/json\s*(;|$)/.test(request.headers['content-type'] ?? '');
 }
 
 /** Files come as a form does. A header that no form can set tells them apart: a page of elsewhere would have to ask first. */
