@@ -8,15 +8,18 @@ const FIELDS = [...HEAD_FIELDS, 'revision', 'startedAt', 'completedAt', 'end'] a
 /** The fields of one task, in their order, null where there is none. */
 export type Row = readonly (Buffer | null)[];
 
+/** For fields that are small. */
+const NO_BOUND = '';
+
 /**
- * Reads hashes, from the first on, as long as the last of the fields takes at most so many bytes altogether; at least one. One whose field is larger
+ * Reads hashes, from the first on, as long as the last of the fields takes at most so many bytes altogether, where there is a bound; at least one. One whose field is larger
  * by itself is read without it, and a number stands in its place: a script copies what it reads, and everybody waits meanwhile.
  */
 const READ = `
-local rows, bytes, max = {}, 0, tonumber(ARGV[1])
+local rows, bytes, max = {}, 0, tonumber(ARGV[1]) or math.huge
 local fields = { unpack(ARGV, 2) }
 for i, key in ipairs(KEYS) do
-  local own = redis.call('HSTRLEN', key, fields[#fields])
+  local own = max < math.huge and redis.call('HSTRLEN', key, fields[#fields]) or 0
   bytes = bytes + own
   if bytes > max and i > 1 then break end
   if own > max then
@@ -41,7 +44,7 @@ export function defineReads(redis: Redis): void {
 
 /** The heads of all of these tasks. */
 export async function readHeads(redis: Redis, ids: readonly string[]): Promise<Row[]> {
-  return (await read(redis, ids, HEAD_FIELDS, Number.MAX_SAFE_INTEGER)).map((row) => row.map(present));
+  return (await read(redis, ids, HEAD_FIELDS, NO_BOUND)).map((row) => row.map(present));
 }
 
 /**
@@ -58,7 +61,7 @@ export function readTask(redis: Redis, id: string): Promise<Row> {
   return redis.hmgetBuffer(keyOf(id), ...FIELDS);
 }
 
-function read(redis: Redis, ids: readonly string[], fields: readonly string[], bytesMax: number) {
+function read(redis: Redis, ids: readonly string[], fields: readonly string[], bytesMax: number | typeof NO_BOUND) {
   return redis.foretellReadBuffer(ids.length, ...ids.map(keyOf), bytesMax, ...fields);
 }
 

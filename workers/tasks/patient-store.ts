@@ -95,12 +95,6 @@ function createUnlessAborted(over: AbortSignal): <T>(answer: Promise<T>) => Prom
     new Promise((resolve, reject) => {
       if (over.aborted) reject(refusal());
       waiting.add(reject);
-      const settle = <V>(how: (value: V) => void) => {
-        return (value: V) => {
-          waiting.delete(reject);
-          how(value);
-        };
-      };
-      answer.then(settle(resolve), settle(reject));
+      void answer.then(resolve, reject).then(() => waiting.delete(reject));
     });
 }
