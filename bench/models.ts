@@ -1,20 +1,17 @@
-import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { type ModelFixture, writeModel } from '../tests/support/model-files.ts';
 import { floats, onnxModel, value } from '../tests/support/onnx.ts';
 
 /** Writes a models directory for as long as `use` runs. */
 export async function withModels<T>(
-  models: Record<string, { onnx: Buffer; manifest?: unknown }>,
+  models: Record<string, ModelFixture>,
   use: (directory: string) => Promise<T>,
 ): Promise<T> {
   const directory = await mkdtemp(join(tmpdir(), 'foretell-bench-'));
   try {
-    for (const [name, { onnx, manifest }] of Object.entries(models)) {
-      await mkdir(join(directory, name, '1'), { recursive: true });
-      await writeFile(join(directory, name, '1', 'model.onnx'), onnx);
-      if (manifest !== undefined) await writeFile(join(directory, name, 'model.json'), JSON.stringify(manifest));
-    }
+    for (const [name, fixture] of Object.entries(models)) await writeModel(directory, name, fixture);
     return await use(directory);
   } finally {
     await rm(directory, { recursive: true });

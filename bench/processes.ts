@@ -3,6 +3,7 @@ import { once } from 'node:events';
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { childPids } from '../tests/support/child-pids.ts';
 import type { Reading } from './probe.ts';
 
 const ROOT = join(import.meta.dirname, '..');
@@ -82,8 +83,7 @@ async function answering(url: string, child: ChildProcess): Promise<void> {
 export async function cpuSecondsOf(pid: number): Promise<number> {
   const stat = await readFile(`/proc/${pid}/stat`, 'utf8').catch(() => '');
   const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
-  const children = await readFile(`/proc/${pid}/task/${pid}/children`, 'utf8').catch(() => '');
-  const pids = children.trim().split(' ').filter(Boolean).map(Number);
+  const pids = await childPids(pid).catch(() => []);
   const own = (Number(fields[11] ?? 0) + Number(fields[12] ?? 0)) / 100;
   const theirs = await Promise.all(pids.map(cpuSecondsOf));
   return own + theirs.reduce((sum, seconds) => sum + seconds, 0);

@@ -23,6 +23,9 @@ const SUBMIT = 'mutation ($input: PredictionInput!) { submitPrediction(input: $i
 const SUBMIT_ALL = 'mutation ($inputs: [PredictionInput!]!) { submitPredictions(inputs: $inputs) { id } }';
 const IRIS = 'prediction { ... on IrisPrediction { label probabilities { setosa versicolor virginica } } }';
 
+/** Calls that do not count. */
+const WARM_UP = 200;
+
 interface Answer<T> {
   data: T;
   errors?: unknown[];
@@ -56,6 +59,17 @@ export function foretellTarget(url: string, inputOf?: () => unknown): Target {
         : client.stream('/graphql', { query: all, variables: { ids } }, onOpen),
     close: client.close,
   };
+}
+
+/** Milliseconds from each submit to its pushed result, one after the other, as a client that waits for each would have it. */
+export async function sequentialMs(target: Target, calls: number): Promise<number[]> {
+  const ms: number[] = [];
+  for (let i = 0; i < WARM_UP + calls; i += 1) {
+    const begun = performance.now();
+    await target.completed(await target.submit(1));
+    if (i >= WARM_UP) ms.push(performance.now() - begun);
+  }
+  return ms;
 }
 
 export function floorTarget(url: string): Target {

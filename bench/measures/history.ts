@@ -1,6 +1,6 @@
 import { type Figure, type Measure, quantile } from '../measure.ts';
 import type { Stage } from '../stage.ts';
-import { foretellTarget, type Target } from '../target.ts';
+import { foretellTarget, sequentialMs, type Target } from '../target.ts';
 
 const FINISHED = 1_000_000;
 const CALLS = 400;
@@ -16,15 +16,7 @@ for i = 1, tonumber(ARGV[1]) do
   redis.call('PEXPIRE', key, 86400000)
 end`;
 
-async function p50(target: Target): Promise<number> {
-  const ms: number[] = [];
-  for (let i = 0; i < CALLS + 100; i += 1) {
-    const begun = performance.now();
-    await target.completed(await target.submit(1));
-    if (i >= 100) ms.push(performance.now() - begun);
-  }
-  return quantile(ms, 0.5);
-}
+const p50 = async (target: Target) => quantile(await sequentialMs(target, CALLS), 0.5);
 
 async function fill({ redis }: Stage): Promise<void> {
   // What is measured is Redis's memory, not how fast its file grows.

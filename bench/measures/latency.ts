@@ -1,26 +1,14 @@
 import { type Figure, type Measure, quantile } from '../measure.ts';
-import type { Stage } from '../stage.ts';
-import { floorTarget, foretellTarget, type Target } from '../target.ts';
+import { floorTarget, foretellTarget, sequentialMs, type Target } from '../target.ts';
 
 const CALLS = 300;
-
-/** Milliseconds from a submit to its pushed result, one after the other, as a client that waits for each would have it. */
-async function sequential(stage: Stage, target: Target): Promise<number[]> {
-  const ms: number[] = [];
-  for (let i = 0; i < 200 + CALLS * stage.rounds; i += 1) {
-    const begun = performance.now();
-    await target.completed(await target.submit(1));
-    if (i >= 200) ms.push(performance.now() - begun);
-  }
-  return ms;
-}
 
 export const latency: Measure = {
   name: 'latency',
   async run(stage) {
     stage.progress('sequential latency');
     const load = async (target: Target) => {
-      const ms = await sequential(stage, target);
+      const ms = await sequentialMs(target, CALLS * stage.rounds);
       target.close();
       return ms;
     };

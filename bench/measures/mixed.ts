@@ -1,7 +1,7 @@
 import { identity, slow } from '../../tests/support/onnx-models.ts';
 import { type Figure, type Measure, quantile } from '../measure.ts';
 import { withModels } from '../models.ts';
-import { foretellTarget, type Target } from '../target.ts';
+import { foretellTarget, sequentialMs, type Target } from '../target.ts';
 
 /** A microsecond each: about two seconds. */
 const ROUNDS = '2000000';
@@ -13,15 +13,7 @@ const slowly = {
   tensors: { model: 'slow', inputs: [{ name: 'rounds', datatype: 'INT64', shape: [1], data: { longs: [ROUNDS] } }] },
 };
 
-async function p95(target: Target): Promise<number> {
-  const ms: number[] = [];
-  for (let i = 0; i < CALLS + 50; i += 1) {
-    const begun = performance.now();
-    await target.completed(await target.submit(1));
-    if (i >= 50) ms.push(performance.now() - begun);
-  }
-  return quantile(ms, 0.95);
-}
+const p95 = async (target: Target) => quantile(await sequentialMs(target, CALLS), 0.95);
 
 /** What a quick model's clients notice of a slow one that takes all it may: two inference processes, of which it may have one. */
 export const mixed: Measure = {

@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { DATATYPES, type Datatype, elementCount, STORAGE, type Tensor } from '../../src/tensor.ts';
 import { type Element, elementsOf, pack } from '../../src/tensor-values.ts';
-import { writeModel } from '../support/models-dir.ts';
+import { writeModel } from '../support/model-files.ts';
 import { identity, unary } from '../support/onnx-models.ts';
 import { createRandom, type Random } from '../support/random.ts';
 import { openService, type Service } from '../support/service.ts';

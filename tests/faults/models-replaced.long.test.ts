@@ -4,7 +4,8 @@ import { join } from 'node:path';
 import { expect, test } from 'vitest';
 import { Client } from '../support/client.ts';
 import { startFleet, usePrivateServers } from '../support/fleet.ts';
-import { modelsDir, writeModel } from '../support/models-dir.ts';
+import { writeModel } from '../support/model-files.ts';
+import { modelsDir } from '../support/models-dir.ts';
 import { shifted, signs } from '../support/onnx-models.ts';
 import { type RunningProcess, startProcess } from '../support/processes.ts';
 

@@ -4,6 +4,7 @@ import { promisify } from 'node:util';
 import { test } from 'vitest';
 import { startCase } from '../support/fault-case.ts';
 import { startFleet, usePrivateServers } from '../support/fleet.ts';
+import { inferencePids } from '../support/processes.ts';
 import { slowSample } from '../support/samples.ts';
 
 const TASKS = 300;
@@ -13,11 +14,6 @@ const servers = usePrivateServers();
 /** The soft limit of a running process, as `ulimit -n` would set it at its start. */
 async function limitDescriptors(pid: number, max: number | 'unlimited'): Promise<void> {
   await promisify(execFile)('prlimit', ['--pid', String(pid), `--nofile=${max}:`]);
-}
-
-async function inferencePids(worker: number): Promise<number[]> {
-  const children = await readFile(`/proc/${worker}/task/${worker}/children`, 'utf8');
-  return children.trim().split(' ').filter(Boolean).map(Number);
 }
 
 test('a worker that can start no inference process says so, and leaves the work to others', async (context) => {
@@ -30,7 +26,7 @@ test('a worker that can start no inference process says so, and leaves the work 
   const open = (await readdir(`/proc/${sick.pid}/fd`)).length;
   // Its connections stay; a child's pipes do not fit.
   await limitDescriptors(sick.pid, open - 2);
-  for (const pid of await inferencePids(sick.pid)) process.kill(pid, 'SIGKILL');
+  for (const pid of await inferencePids(sick)) process.kill(pid, 'SIGKILL');
   await sick.unready();
 
   const samples = Array.from({ length: TASKS }, () => slowSample(it.random.integer(100, 2_000)));

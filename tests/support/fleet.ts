@@ -1,7 +1,8 @@
 import { mkdir, writeFile } from 'node:fs/promises';
 import { afterAll, beforeAll, onTestFailed, vi } from 'vitest';
 import { Client } from './client.ts';
-import { type ModelFixture, modelsDir } from './models-dir.ts';
+import type { ModelFixture } from './model-files.ts';
+import { modelsDir } from './models-dir.ts';
 import { type RunningProcess, type Settings, startProcess } from './processes.ts';
 import { type Rabbitmq, startRabbitmq } from './rabbitmq.ts';
 import { type RedisServer, startRedis } from './redis.ts';

@@ -6,6 +6,7 @@ import type { Readable } from 'node:stream';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { onTestFinished } from 'vitest';
+import { childPids } from './child-pids.ts';
 import { freePort } from './free-port.ts';
 
 /** The npm scripts. */
@@ -147,9 +148,8 @@ export function runProgram(program: string, args: string[], settings: Settings =
 }
 
 /** The inference processes of a worker: its children. */
-export async function inferencePids({ pid }: RunningProcess): Promise<number[]> {
-  const children = await readFile(`/proc/${pid}/task/${pid}/children`, 'utf8');
-  return children.trim().split(' ').filter(Boolean).map(Number);
+export function inferencePids({ pid }: RunningProcess): Promise<number[]> {
+  return childPids(pid);
 }
 
 /** Hundredths of a second that a process has computed so far; `undefined` if it is gone. */

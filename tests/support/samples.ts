@@ -1,6 +1,6 @@
 import { bytesOf } from '../../src/tensor.ts';
 import type { Due, Output } from './checker.ts';
-import type { ModelFixture } from './models-dir.ts';
+import type { ModelFixture } from './model-files.ts';
 import { FOR_EVER, quotient, slow, squares } from './onnx-models.ts';
 
 /** What a client submits, and what has to become of it. */

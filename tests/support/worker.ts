@@ -16,7 +16,8 @@ import { openModelRepository } from '../../workers/repository/model-repository.t
 import { HELD_BYTES_MAX } from '../../workers/tasks/held-bytes.ts';
 import type { WorkerObserver } from '../../workers/tasks/worker-observer.ts';
 import { startWorker } from '../../workers/worker.ts';
-import { type ModelFixture, modelsDir } from './models-dir.ts';
+import type { ModelFixture } from './model-files.ts';
+import { modelsDir } from './models-dir.ts';
 import { createTestLog } from './test-log.ts';
 
 export interface TestWorkerOptions {

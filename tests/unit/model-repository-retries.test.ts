@@ -5,7 +5,8 @@ import { RunError } from '../../workers/inference/run-error.ts';
 import type { ModelPool } from '../../workers/repository/model-loading.ts';
 import { openModelRepository } from '../../workers/repository/model-repository.ts';
 import { nextRetry } from '../../workers/repository/retry.ts';
-import { modelsDir, writeModel } from '../support/models-dir.ts';
+import { writeModel } from '../support/model-files.ts';
+import { modelsDir } from '../support/models-dir.ts';
 import { identity } from '../support/onnx-models.ts';
 import { createTestLog } from '../support/test-log.ts';
 

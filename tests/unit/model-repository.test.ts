@@ -7,7 +7,8 @@ import { createLog } from '../../src/log.ts';
 import { fingerprintOf, servedModelSchema } from '../../src/models/served-model.ts';
 import { createInferencePool, type InferencePool } from '../../workers/inference/inference-pool.ts';
 import { openModelRepository } from '../../workers/repository/model-repository.ts';
-import { type ModelFixture, modelsDir } from '../support/models-dir.ts';
+import type { ModelFixture } from '../support/model-files.ts';
+import { modelsDir } from '../support/models-dir.ts';
 import { add, identity, signs } from '../support/onnx-models.ts';
 
 const log = createLog('silent', 'test');
