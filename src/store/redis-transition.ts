@@ -11,61 +11,77 @@ export interface Transition {
   effect: Effect;
 }
 
+/** What is answered where there is no record, and none was brought along. */
+const NO_RECORD = -1;
+
 /**
  * Applies each of several effects to its task's hash, all in one atomic step; one that ends the task removes its inputs. It knows no state: which are
- * allowed comes with the call, from the table in task.ts. It writes before it announces, so that whoever is told finds what it was told of, and
+ * allowed comes with the call, from the table in task.ts, as one of a few rules that the effects of a call share. It writes before it announces, so that
+ * whoever is told finds what it was told of, and
  * a second run of a terminal change does nothing, since its state refuses; nor does the same claim count twice. What one fails by is its own
  * answer and harms no other. (`allows` and `applied` in record.ts say the same for a store in memory.)
  *
- * Returns for each the number of attempts, false if the present state refuses, or an error.
+ * Takes the channel, the number of rules, the rules, and for each task three texts: its line, its submission and its end. Few, since each argument costs
+ * more than what is in it. Returns for each the number of attempts, false if the present state refuses, or an error.
  */
 const TRANSITIONS = `
-local events = {}
+local events, rules = {}, {}
+for i = 1, tonumber(ARGV[2]) do
+  local rule = {}
+  rule.allowed, rule.state, rule.ttl, rule.attemptsMax, rule.stamp, rule.ends, rule.recreates, rule.announced =
+    string.match(ARGV[2 + i], '^(.*)|(.*)|(.*)|(.*)|(.*)|(.*)|(.*)|(.*)$')
+  rule.attemptsMax = tonumber(rule.attemptsMax)
+  rules[i] = rule
+end
 
-local function transition(key, inputs, first, last)
-  local allowed, ttl, submission, attemptsBefore, attemptsMax, claim, undone, ends, event = unpack(ARGV, first, first + 8)
+local function transition(key, inputs, line, submission, ending)
+  local index, attemptsBefore, claim, undone, stamp, at = string.match(line, '^(%d+) (%d+) (%S*) (%S*) (%S*) (%S*)$')
+  local rule = rules[tonumber(index)]
 
   local kept = redis.call('HMGET', key, 'state', 'attempts', 'claim', 'revision')
   local state, attempts, lastClaim = kept[1] or 'ABSENT', tonumber(kept[2] or 0), kept[3] or ''
   local again = state == 'RUNNING' and claim ~= '' and claim == lastClaim
-  if not again and not string.find(allowed, ' ' .. state .. ' ', 1, true) then return false end
-  if attemptsMax ~= '' and attempts > tonumber(attemptsMax) then return false end
+  if not again and not string.find(rule.allowed, ' ' .. state .. ' ', 1, true) then return false end
+  if rule.attemptsMax and attempts > rule.attemptsMax then return false end
   if state == 'RUNNING' and undone ~= '' and undone ~= lastClaim then return false end
+  local isNew = state == 'ABSENT'
+  if isNew and rule.recreates ~= '' and submission == '' then return ${NO_RECORD} end
 
   if undone ~= '' and undone == lastClaim then attempts, lastClaim = attempts - 1, '' end
   attempts = math.max(attempts, tonumber(attemptsBefore))
   if claim ~= '' and claim ~= lastClaim then attempts, lastClaim = attempts + 1, claim end
   local revision = (kept[4] or 0) + 1
-  local fields = { 'attempts', attempts, 'revision', revision, 'claim', lastClaim, unpack(ARGV, first + 9, last) }
-  if state == 'ABSENT' and submission ~= '' then
-    fields[#fields + 1] = 'submission'
-    fields[#fields + 1] = submission
-  end
+  local fields, n = { 'state', rule.state, 'attempts', attempts, 'revision', revision }, 6
+  if lastClaim ~= (kept[3] or '') then fields[n + 1], fields[n + 2], n = 'claim', lastClaim, n + 2 end
+  if rule.stamp ~= '' then fields[n + 1], fields[n + 2], n = rule.stamp, stamp, n + 2 end
+  if ending ~= '' then fields[n + 1], fields[n + 2], n = 'end', ending, n + 2 end
+  if isNew and submission ~= '' then fields[n + 1], fields[n + 2] = 'submission', submission end
   redis.call('HSET', key, unpack(fields))
-  redis.call('PEXPIRE', key, ttl)
-  if ends ~= '' then redis.call('UNLINK', inputs) elseif state ~= 'ABSENT' then redis.call('PEXPIRE', inputs, ttl) end
-  if event ~= '' then events[#events + 1] = event .. attempts .. ',"revision":' .. revision .. '}' end
+  redis.call('PEXPIRE', key, rule.ttl)
+  if rule.ends ~= '' then redis.call('UNLINK', inputs) elseif not isNew then redis.call('PEXPIRE', inputs, rule.ttl) end
+  if rule.announced ~= '' then
+    events[#events + 1] = '{"id":"' .. string.match(key, '{(.*)}') .. '","state":"' .. rule.state .. '","at":' .. at
+      .. ',"attempts":' .. attempts .. ',"revision":' .. revision .. '}'
+  end
   return attempts
 end
 
-local answers, at = {}, 2
+local answers, at = {}, 3 + #rules
 for i = 1, #KEYS, 2 do
-  local last = at + tonumber(ARGV[at])
-  local done, answer = pcall(transition, KEYS[i], KEYS[i + 1], at + 1, last)
+  local done, answer = pcall(transition, KEYS[i], KEYS[i + 1], ARGV[at], ARGV[at + 1], ARGV[at + 2])
   if not done and type(answer) == 'string' then answer = redis.error_reply(answer) end
   answers[#answers + 1] = answer
-  at = last + 1
+  at = at + 3
 end
 if #events > 0 then redis.call('PUBLISH', ARGV[1], '[' .. table.concat(events, ',') .. ']') end
 return answers
 `;
 
+type Answer = number | null | Error;
+
 declare module 'ioredis' {
   interface RedisCommander<Context> {
-    foretellTransitions(
-      keys: number,
-      ...args: (string | number | Buffer)[]
-    ): Result<readonly (number | null | Error)[], Context>;
+    foretellTransitions(keys: number, ...args: (string | number | Buffer)[]): Result<readonly Answer[], Context>;
   }
 }
 
@@ -74,36 +90,39 @@ export function defineTransitions(redis: Redis): void {
 }
 
 /** Applies effects; for each the number of attempts, null if the present state refuses, or what Redis fails by. */
-export function applyTransitions(
-  redis: Redis,
-  transitions: readonly Transition[],
-): Promise<readonly (number | null | Error)[]> {
-  const keys = transitions.flatMap(({ id }) => [keyOf(id), inputsKeyOf(id)]);
-  const args = transitions.flatMap((transition) => {
-    const own = argsOf(transition);
-    return [own.length, ...own];
-  });
-  return redis.foretellTransitions(keys.length, ...keys, CHANNEL, ...args);
+export async function applyTransitions(redis: Redis, transitions: readonly Transition[]): Promise<readonly Answer[]> {
+  // Submissions are sent again only where they are missed: a store has mostly kept them, and they are most of what a call has to carry.
+  const answers = await call(redis, transitions, ({ effect }) => effect.from.every((state) => state === 'ABSENT'));
+  const missed = transitions.filter((_, i) => answers[i] === NO_RECORD);
+  if (missed.length === 0) return answers;
+  const again = [...(await call(redis, missed, () => true))];
+  return answers.map((answer) => (answer === NO_RECORD ? (again.shift() ?? null) : answer));
 }
 
-function argsOf({ id, effect }: Transition): (string | number | Buffer)[] {
-  const { from, ttlMs, submission, attemptsBefore, attemptsMax, claim, undone, ends, announce } = effect;
-  const args: (string | number | Buffer)[] = [
-    ` ${from.join(' ')} `,
-    ttlMs,
-    submission ? JSON.stringify(submission) : '',
-    attemptsBefore,
-    attemptsMax ?? '',
-    claim ?? '',
-    undone ?? '',
-    ends ? '1' : '',
-    // Redis adds the numbers of attempts and changes, which only it knows, and the closing brace.
-    announce ? `${JSON.stringify({ id, ...announce }).slice(0, -1)},"attempts":` : '',
-    'state',
-    effect.state,
-  ];
-  if (effect.startedAt !== undefined) args.push('startedAt', effect.startedAt ?? '');
-  if (effect.completedAt !== undefined) args.push('completedAt', effect.completedAt);
-  if (effect.end) args.push('end', effect.end);
-  return args;
+function call(redis: Redis, transitions: readonly Transition[], isBrought: (transition: Transition) => boolean) {
+  const rules = new Map<string, number>();
+  const keys: string[] = [];
+  const args: (string | Buffer)[] = [];
+  for (const transition of transitions) {
+    const { id, effect } = transition;
+    const rule = ruleOf(effect);
+    const index = rules.get(rule) ?? rules.size + 1;
+    rules.set(rule, index);
+    keys.push(keyOf(id), inputsKeyOf(id));
+    const submission = effect.submission && isBrought(transition) ? JSON.stringify(effect.submission) : '';
+    args.push(`${index} ${lineOf(effect)}`, submission, effect.end ?? '');
+  }
+  return redis.foretellTransitions(keys.length, ...keys, CHANNEL, rules.size, ...rules.keys(), ...args);
+}
+
+/** What many effects have in common. */
+function ruleOf({ from, state, ttlMs, attemptsMax, startedAt, completedAt, ends, submission, announce }: Effect): string {
+  const stamp = startedAt !== undefined ? 'startedAt' : completedAt !== undefined ? 'completedAt' : '';
+  const marks = [ends, submission, announce].map((mark) => (mark ? '1' : ''));
+  return [` ${from.join(' ')} `, state, ttlMs, attemptsMax ?? '', stamp, ...marks].join('|');
+}
+
+/** What is an effect's own, apart by spaces: none of it has any. */
+function lineOf({ attemptsBefore, claim = '', undone = '', startedAt, completedAt, announce }: Effect): string {
+  return `${attemptsBefore} ${claim} ${undone} ${startedAt ?? completedAt ?? ''} ${announce?.at ?? ''}`;
 }
