@@ -121,7 +121,7 @@ export class InferenceChild {
     if (reply.type === 'ready') {
       clearTimeout(this.#timer);
       this.#events.onReady();
-    } else if (reply.type === 'heard') {
+    } else if (reply.type === 'loading') {
       if (this.#asked) this.#limit(LOAD_TIMEOUT_MS, 'loading the model');
     } else if (reply.type === 'running') {
       if (this.#asked) this.#limit(this.#asked.timeoutMs, 'the run');

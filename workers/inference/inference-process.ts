@@ -31,8 +31,10 @@ async function answer(request: InferenceRequest): Promise<InferenceAnswer> {
 
 async function sessionOf(model: ModelFile): Promise<OnnxSession> {
   const { file, digest, executionProviders = [{ name: 'cpu' }] } = model;
+  const key = JSON.stringify([digest, file, executionProviders]);
+  if (!sessions.has(key)) send({ type: 'loading' });
   try {
-    return await sessions.use(JSON.stringify([digest, file, executionProviders]), {
+    return await sessions.use(key, {
       leastBytes: () => sizeOf(file),
       async load() {
         if ((await digestOf(file)) !== digest) throw new Error('the file has changed since it was announced');
@@ -65,7 +67,6 @@ function report(answered: InferenceAnswer): void {
 }
 
 process.on('message', (request: InferenceRequest) => {
-  send({ type: 'heard' });
   answer(request)
     .then(report)
     .catch((error: unknown) => report({ type: 'failed', message: messageOf(error) }));

@@ -67,6 +67,11 @@ export class Sessions<S> {
     this.#base = options.measure('freshly');
   }
 
+  /** Whether a session is loaded. */
+  has(key: string): boolean {
+    return this.#held.has(key);
+  }
+
   /** The session of a model, loaded if it is not; `key` names the very content that it is of. */
   async use(key: string, source: SessionSource<S>): Promise<S> {
     const held = this.#held.get(key) ?? (await this.#load(source));
