@@ -5,7 +5,7 @@ import type { Lifecycle } from './lifecycle.ts';
 import type { Log } from './log.ts';
 import type { ModelRegistry } from './models/registry.ts';
 import type { Deadlines } from './store/deadlines.ts';
-import { openStore } from './store/open.ts';
+import { openStore, type StoreConfig } from './store/open.ts';
 import type { Payloads } from './store/payloads.ts';
 import type { TaskStore } from './store/store.ts';
 import { createMetrics, type Metrics } from './telemetry/metrics.ts';
@@ -24,7 +24,11 @@ export interface Services {
 }
 
 /** Opens broker and store as the settings say. Resolves at once: they connect in the background, and again whenever they are lost. */
-export async function openServices(config: Config, log: Log, lifecycle: Lifecycle): Promise<Services> {
+export async function openServices(
+  config: Config & Pick<StoreConfig, 'hears'>,
+  log: Log,
+  lifecycle: Lifecycle,
+): Promise<Services> {
   const metrics = createMetrics();
   const tracing = await openTracing({ endpoint: config.otlpEndpoint, service: config.serviceName, log });
   lifecycle.onClose(() => tracing.close());

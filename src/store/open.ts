@@ -5,7 +5,7 @@ import { createMemoryStore } from './memory.ts';
 import { createMemoryDeadlines } from './memory-deadlines.ts';
 import { createMemoryRegistry } from './memory-registry.ts';
 import type { Payloads } from './payloads.ts';
-import { createRedisStore } from './redis.ts';
+import { createRedisStore, type Hears } from './redis.ts';
 import type { RedisConnectionName } from './redis-connection.ts';
 import { createRedisDeadlines } from './redis-deadlines.ts';
 import { openRedisLink } from './redis-link.ts';
@@ -18,6 +18,8 @@ export interface StoreConfig {
   storeUrl: string;
   /** Milliseconds that a task is kept from its terminal state on. */
   resultTtlMs: number;
+  /** What watchers of tasks have to be told of. (In one process they hear of all that happens.) @default 'changes' */
+  hears?: Hears;
   /** Called when a connection to Redis that had been lost is there again. */
   onReconnect?: ((connection: RedisConnectionName) => void) | undefined;
 }
@@ -32,7 +34,10 @@ export interface OpenedStore {
 }
 
 /** Resolves at once also where Redis is not there yet; `isReady` says when it is. */
-export async function openStore({ storeUrl, resultTtlMs, onReconnect }: StoreConfig, log: Log): Promise<OpenedStore> {
+export async function openStore(
+  { storeUrl, resultTtlMs, hears, onReconnect }: StoreConfig,
+  log: Log,
+): Promise<OpenedStore> {
   if (storeUrl === 'memory:') {
     const store = createMemoryStore({ resultTtlMs, log });
     const registry = createMemoryRegistry({ log });
@@ -41,7 +46,7 @@ export async function openStore({ storeUrl, resultTtlMs, onReconnect }: StoreCon
   }
   checkRedisUrl(storeUrl);
   const link = openRedisLink({ url: storeUrl, log, onReconnect });
-  const store = createRedisStore({ link, resultTtlMs, log });
+  const store = createRedisStore({ link, resultTtlMs, hears, log });
   const registry = createRedisRegistry({ link, resultTtlMs, log });
   const deadlines = createRedisDeadlines(link.commands);
   const payloads = createRedisPayloads(link.large);

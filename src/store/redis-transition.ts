@@ -1,9 +1,13 @@
 import type { Redis, Result } from 'ioredis';
+import type { RecordState } from '../task.ts';
 import type { Effect } from './record.ts';
 import { inputsKeyOf, keyOf } from './redis-keys.ts';
 
-/** Where changes are announced: each message a JSON array of events. */
-export const CHANNEL = 'foretell:tasks';
+/** Where changes are announced, each message a JSON array of events: all of them, and those by which a task ends without a result. */
+export const CHANNELS = { changes: 'foretell:tasks', stops: 'foretell:tasks:stopped' } as const;
+
+/** A worker that holds such a task need not run it. (One that succeeded elsewhere is met by its next look at the record.) */
+const STOPS: readonly RecordState[] = ['CANCELLED', 'EXPIRED', 'FAILED'];
 
 /** An effect, and the task that it is to be applied to. */
 export interface Transition {
@@ -21,15 +25,15 @@ const NO_RECORD = -1;
  * a second run of a terminal change does nothing, since its state refuses; nor does the same claim count twice. What one fails by is its own
  * answer and harms no other. (`allows` and `applied` in record.ts say the same for a store in memory.)
  *
- * Takes the channel, the number of rules, the rules, and for each task three texts: its line, its submission and its end. Few, since each argument costs
+ * Takes the two channels, the number of rules, the rules, and for each task three texts: its line, its submission and its end. Few, since each argument costs
  * more than what is in it. Returns for each the number of attempts, false if the present state refuses, or an error.
  */
 const TRANSITIONS = `
-local events, rules = {}, {}
-for i = 1, tonumber(ARGV[2]) do
+local changes, stops, rules = {}, {}, {}
+for i = 1, tonumber(ARGV[3]) do
   local rule = {}
-  rule.allowed, rule.state, rule.ttl, rule.attemptsMax, rule.stamp, rule.ends, rule.recreates, rule.announced =
-    string.match(ARGV[2 + i], '^(.*)|(.*)|(.*)|(.*)|(.*)|(.*)|(.*)|(.*)$')
+  rule.allowed, rule.state, rule.ttl, rule.attemptsMax, rule.stamp, rule.ends, rule.recreates, rule.announced, rule.stops =
+    string.match(ARGV[3 + i], '^(.*)|(.*)|(.*)|(.*)|(.*)|(.*)|(.*)|(.*)|(.*)$')
   rule.attemptsMax = tonumber(rule.attemptsMax)
   rules[i] = rule
 end
@@ -60,20 +64,23 @@ local function transition(key, inputs, line, submission, ending)
   redis.call('PEXPIRE', key, rule.ttl)
   if rule.ends ~= '' then redis.call('UNLINK', inputs) elseif not isNew then redis.call('PEXPIRE', inputs, rule.ttl) end
   if rule.announced ~= '' then
-    events[#events + 1] = '{"id":"' .. string.match(key, '{(.*)}') .. '","state":"' .. rule.state .. '","at":' .. at
+    local event = '{"id":"' .. string.match(key, '{(.*)}') .. '","state":"' .. rule.state .. '","at":' .. at
       .. ',"attempts":' .. attempts .. ',"revision":' .. revision .. '}'
+    changes[#changes + 1] = event
+    if rule.stops ~= '' then stops[#stops + 1] = event end
   end
   return attempts
 end
 
-local answers, at = {}, 3 + #rules
+local answers, at = {}, 4 + #rules
 for i = 1, #KEYS, 2 do
   local done, answer = pcall(transition, KEYS[i], KEYS[i + 1], ARGV[at], ARGV[at + 1], ARGV[at + 2])
   if not done and type(answer) == 'string' then answer = redis.error_reply(answer) end
   answers[#answers + 1] = answer
   at = at + 3
 end
-if #events > 0 then redis.call('PUBLISH', ARGV[1], '[' .. table.concat(events, ',') .. ']') end
+if #changes > 0 then redis.call('PUBLISH', ARGV[1], '[' .. table.concat(changes, ',') .. ']') end
+if #stops > 0 then redis.call('PUBLISH', ARGV[2], '[' .. table.concat(stops, ',') .. ']') end
 return answers
 `;
 
@@ -112,13 +119,24 @@ function call(redis: Redis, transitions: readonly Transition[], isBrought: (tran
     const submission = effect.submission && isBrought(transition) ? JSON.stringify(effect.submission) : '';
     args.push(`${index} ${lineOf(effect)}`, submission, effect.end ?? '');
   }
-  return redis.foretellTransitions(keys.length, ...keys, CHANNEL, rules.size, ...rules.keys(), ...args);
+  const { changes, stops } = CHANNELS;
+  return redis.foretellTransitions(keys.length, ...keys, changes, stops, rules.size, ...rules.keys(), ...args);
 }
 
 /** What many effects have in common. */
-function ruleOf({ from, state, ttlMs, attemptsMax, startedAt, completedAt, ends, submission, announce }: Effect): string {
+function ruleOf({
+  from,
+  state,
+  ttlMs,
+  attemptsMax,
+  startedAt,
+  completedAt,
+  ends,
+  submission,
+  announce,
+}: Effect): string {
   const stamp = startedAt !== undefined ? 'startedAt' : completedAt !== undefined ? 'completedAt' : '';
-  const marks = [ends, submission, announce].map((mark) => (mark ? '1' : ''));
+  const marks = [ends, submission, announce, STOPS.includes(state)].map((mark) => (mark ? '1' : ''));
   return [` ${from.join(' ')} `, state, ttlMs, attemptsMax ?? '', stamp, ...marks].join('|');
 }
 

@@ -18,7 +18,7 @@ import {
 import { faultOf, type RedisConnection } from './redis-connection.ts';
 import type { RedisLink } from './redis-link.ts';
 import { defineReads, type Row, readHeads, readTask, readTasks } from './redis-reads.ts';
-import { applyTransitions, CHANNEL, defineTransitions, type Transition } from './redis-transition.ts';
+import { applyTransitions, CHANNELS, defineTransitions, type Transition } from './redis-transition.ts';
 import { READ_BYTES_MAX, type TaskHead, type TaskStore } from './store.ts';
 
 /** A result that is larger goes by the connection for large values: small commands do not wait behind it. */
@@ -31,20 +31,26 @@ export interface RedisStoreOptions {
   link: RedisLink;
   /** Milliseconds that a task is kept from its terminal state on. */
   resultTtlMs: number;
+  /** What watchers are told of. @default 'changes' */
+  hears?: Hears | undefined;
   log: Log;
 }
 
-/** Tasks in Redis: one hash each, one script that writes them, one channel that tells of it. The link stays the caller's. */
-export function createRedisStore({ link, resultTtlMs, log }: RedisStoreOptions): TaskStore {
+/** All changes; or, for a process that makes most of them itself, those alone by which a task ends without a result. */
+export type Hears = keyof typeof CHANNELS;
+
+/** Tasks in Redis: one hash each, one script that writes them and tells of it. The link stays the caller's. */
+export function createRedisStore({ link, resultTtlMs, hears = 'changes', log }: RedisStoreOptions): TaskStore {
   const { commands, large, events } = link;
   const listeners = createListeners(log);
   for (const { redis } of [commands, large]) defineTransitions(redis);
   defineReads(commands.redis);
-  events.listen(CHANNEL, {
+  const channel = CHANNELS[hears];
+  events.listen(channel, {
     onMessage: (text) => {
       const told = parseEvents(text, listeners.has);
       for (const event of told ?? []) listeners.dispatch(event);
-      if (!told) log.debug({ channel: CHANNEL, length: text.length }, 'foreign message on a redis channel');
+      if (!told) log.debug({ channel, length: text.length }, 'foreign message on a redis channel');
     },
     onSubscribed: listeners.rereadAll,
   });

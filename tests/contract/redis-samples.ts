@@ -1,5 +1,6 @@
 import { expect, onTestFinished } from 'vitest';
 import { type OpenedStore, openStore } from '../../src/store/open.ts';
+import type { Hears } from '../../src/store/redis.ts';
 import { type RedisServer, startRedis } from '../support/redis.ts';
 import { createTestLog, type TestLog } from '../support/test-log.ts';
 import { HOUR_MS } from './store-samples.ts';
@@ -15,8 +16,12 @@ export async function startServer(options?: { appendonly: boolean }): Promise<Re
 }
 
 /** A store for one test. */
-export async function openForTest(storeUrl: string, log: TestLog = createTestLog()): Promise<OpenedStore> {
-  const opened = await openStore({ storeUrl, resultTtlMs: HOUR_MS }, log);
+export async function openForTest(
+  storeUrl: string,
+  log: TestLog = createTestLog(),
+  hears: Hears = 'changes',
+): Promise<OpenedStore> {
+  const opened = await openStore({ storeUrl, resultTtlMs: HOUR_MS, hears }, log);
   onTestFinished(() => opened.close());
   return opened;
 }

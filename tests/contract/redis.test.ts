@@ -1,9 +1,12 @@
 import { expect, test } from 'vitest';
 import { StoreUnavailable } from '../../src/errors.ts';
 import { openStore } from '../../src/store/open.ts';
+import type { Submission } from '../../src/task.ts';
 import { createTestLog } from '../support/test-log.ts';
 import { openForTest, outcomeOf, startServer } from './redis-samples.ts';
-import { announcementsArrived, HOUR_MS, newSubmission, running } from './store-samples.ts';
+import { announcementsArrived, HOUR_MS, newSubmission, running, succeeded } from './store-samples.ts';
+
+type Four = [Submission, Submission, Submission, Submission];
 
 test('what one process changes, another is told of and reads', async () => {
   const redis = await startServer();
@@ -17,6 +20,33 @@ test('what one process changes, another is told of and reads', async () => {
   expect(await told.promise).toEqual({ id: submission.id, state: 'RUNNING', attempts: 1, revision: 2, at: 20 });
   expect(await api.store.heads([submission.id])).toMatchObject([{ owner: 'alice', state: 'RUNNING', attempts: 1 }]);
   unwatch();
+});
+
+test('a store that hears of stops alone is told when a task ends without a result, and of nothing else', async () => {
+  const redis = await startServer();
+  const { store } = await openForTest(redis.url);
+  const worker = await openForTest(redis.url, createTestLog(), 'stops');
+  const [cancelled, failed, expired, done] = [1, 2, 3, 4].map(() => newSubmission()) as Four;
+  await store.create([cancelled, failed, expired, done]);
+  await announcementsArrived(store);
+  await expect.poll(worker.store.isReady).toBe(true);
+  const told: unknown[] = [];
+  for (const { id } of [cancelled, failed, expired, done]) {
+    worker.store.watch(id, (event) => event !== 'reread' && told.push([event.id, event.state]));
+  }
+  await store.transition(done.id, running(done));
+  await store.transition(done.id, succeeded(done, []));
+  await store.transition(cancelled.id, running(cancelled));
+  await store.transition(cancelled.id, { to: 'CANCELLED', at: 30 });
+  const error = { code: 'MODEL_ERROR', message: 'no' } as const;
+  await store.transition(failed.id, { to: 'FAILED', at: 31, submission: failed, error });
+  await store.transition(expired.id, { to: 'EXPIRED', at: 32 });
+  await expect.poll(() => told).toHaveLength(3);
+  expect(told).toEqual([
+    [cancelled.id, 'CANCELLED'],
+    [failed.id, 'FAILED'],
+    [expired.id, 'EXPIRED'],
+  ]);
 });
 
 test('a foreign message on the channel harms nobody', async () => {
