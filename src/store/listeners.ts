@@ -85,6 +85,7 @@ export function createListeners(log: Log): Listeners {
   };
 }
 
+/** Of some hundred lengths: Node keeps the timers of each length in a list, and a heap of lists, whose upkeep was a tenth of a worker's time. */
 function jittered(ms: number): number {
-  return ms * (0.75 + Math.random() / 2);
+  return ms * (0.75 + Math.floor(Math.random() * 500) / 1_000);
 }
