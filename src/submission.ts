@@ -1,8 +1,8 @@
 import { z } from 'zod';
 import type { Submission } from './task.ts';
 
-/** A submission as messages and records carry it. Keys that another release adds are passed over: API and workers may differ. */
-export const submissionSchema: z.ZodType<Submission> = z.object({
+/** What a submission has, as messages and records carry it. */
+export const submissionFields = {
   id: z.guid(),
   owner: z.string(),
   model: z.object({ name: z.string().min(1), version: z.string().min(1), fingerprint: z.string().min(1) }),
@@ -11,4 +11,7 @@ export const submissionSchema: z.ZodType<Submission> = z.object({
   expiresAt: z.int().nonnegative().optional(),
   content: z.string().optional(),
   traceparent: z.string().optional(),
-});
+};
+
+/** Keys that another release adds are passed over: API and workers may differ. */
+export const submissionSchema: z.ZodType<Submission> = z.object(submissionFields);

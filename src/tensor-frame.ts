@@ -22,25 +22,29 @@ export function encodeFrame(header: unknown, tensors: readonly Tensor[]): Buffer
   return Buffer.concat([length, json, ...parts]);
 }
 
-const frameSchema = z.strictObject({
-  header: z.unknown(),
-  tensors: z.array(
-    z.strictObject({
-      name: z.string(),
-      datatype: z.enum(DATATYPES),
-      shape: z.array(z.int().nonnegative()),
-      strings: z.array(z.string()).optional(),
-    }),
-  ),
-});
+const tensorsSchema = z.array(
+  z.strictObject({
+    name: z.string(),
+    datatype: z.enum(DATATYPES),
+    shape: z.array(z.int().nonnegative()),
+    strings: z.array(z.string()).optional(),
+  }),
+);
 
-/** Reads a frame; the tensors' bytes are views of it. Throws a plain `Error` where the bytes are no frame. */
-export function decodeFrame(frame: Uint8Array): { header: unknown; tensors: Tensor[] } {
-  const bytes = Buffer.from(frame.buffer, frame.byteOffset, frame.byteLength);
-  const start = 4 + bytes.readUInt32LE(0);
-  const { header, tensors } = frameSchema.parse(JSON.parse(bytes.toString('utf8', 4, start)));
+/** A reader of frames with such headers; what it gives are views of the bytes. It throws a plain `Error` where the bytes are no such frame. */
+export function frameReader<Header>(headerSchema: z.ZodType<Header>) {
+  const schema = z.strictObject({ header: headerSchema, tensors: tensorsSchema });
+  return (frame: Uint8Array): { header: Header; tensors: Tensor[] } => {
+    const bytes = Buffer.from(frame.buffer, frame.byteOffset, frame.byteLength);
+    const start = 4 + bytes.readUInt32LE(0);
+    const { header, tensors } = schema.parse(JSON.parse(bytes.toString('utf8', 4, start)));
+    return { header, tensors: withBytes(tensors, bytes, start) };
+  };
+}
+
+function withBytes(described: z.infer<typeof tensorsSchema>, bytes: Buffer, start: number): Tensor[] {
   let offset = start;
-  const read = tensors.map(({ name, datatype, shape, strings }): Tensor => {
+  const tensors = described.map(({ name, datatype, shape, strings }): Tensor => {
     const count = elementCount(shape);
     const length = count * STORAGE[datatype].bytes;
     const data = strings ?? bytes.subarray(offset, offset + length);
@@ -51,5 +55,5 @@ export function decodeFrame(frame: Uint8Array): { header: unknown; tensors: Tens
     return { name, datatype, shape, data };
   });
   if (offset !== bytes.length) throw new Error(`frame: ${bytes.length - offset} bytes more than its tensors take`);
-  return { header, tensors: read };
+  return tensors;
 }

@@ -1,4 +1,5 @@
 import { setImmediate } from 'node:timers/promises';
+import { z } from 'zod';
 import type { Delivery, Verdict } from '../src/broker/broker.ts';
 import { decodeMessage, type InputsReference, isReference, type PredictionMessage } from '../src/broker/message.ts';
 import { EXCHANGE, type Lane, predictionQueue } from '../src/broker/topology.ts';
@@ -8,7 +9,7 @@ import type { Submission } from '../src/task.ts';
 import type { Tracing } from '../src/telemetry/tracing.ts';
 import { messageAttributes, taskAttributes } from '../src/telemetry/tracing-attributes.ts';
 import type { Tensor } from '../src/tensor.ts';
-import { decodeFrame } from '../src/tensor-frame.ts';
+import { frameReader } from '../src/tensor-frame.ts';
 import { RunError } from './inference/run-error.ts';
 import type { LoadedModel } from './repository/model-loading.ts';
 import type { ModelSource } from './repository/model-repository.ts';
@@ -30,6 +31,8 @@ export interface IntakeOptions extends ClaimOptions {
   payloads: Payloads;
   tracing: Tracing;
 }
+
+const readPayload = frameReader(z.null());
 
 /** Takes a delivery from a lane of a model's; resolves with what becomes of it. */
 export type Intake = (model: string, lane: Lane, delivery: Delivery) => Promise<Verdict>;
@@ -112,7 +115,7 @@ async function fetch(
   { payloads, patient, closing }: IntakeOptions,
 ): Promise<Tensor[] | RunError> {
   const payload = await patient.ask(() => payloads.get(id), delivery.signal, closing);
-  if (payload?.byteLength === bytes) return decodeFrame(payload).tensors;
+  if (payload?.byteLength === bytes) return readPayload(payload).tensors;
   const found = payload ? `${payload.byteLength} bytes` : 'nothing';
   return new RunError(
     'INPUTS_LOST',

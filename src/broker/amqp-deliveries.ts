@@ -33,15 +33,12 @@ export interface Deliveries {
 }
 
 export function createDeliveries(options: DeliveriesOptions): Deliveries {
-  const { queue, handler, channel, lost, log } = options;
-  const inHand = new Map<Promise<void>, AbortController>();
+  const { queue, handler, channel, lost: signal, log } = options;
+  const inHand = new Set<Promise<void>>();
   // amqplib throws on a channel that is closing; its deliveries go out again.
   const acks = createAcks(channel, (err) => log.debug({ queue, err }, 'verdict came too late'));
-  lost.addEventListener('abort', () => {
-    for (const ours of inHand.values()) ours.abort(lost.reason);
-  });
 
-  async function handle(message: ConsumeMessage, signal: AbortSignal): Promise<void> {
+  async function handle(message: ConsumeMessage): Promise<void> {
     const { origin, ...said } = readMessage(message, queue);
     let verdict: Verdict;
     try {
@@ -69,13 +66,12 @@ export function createDeliveries(options: DeliveriesOptions): Deliveries {
     take: async (message) => {
       // It was on its way when the close began: others need not wait until the rest is settled.
       if (options.closing.aborted) return settle(message, 'requeue');
-      const ours = new AbortController();
-      const handled = handle(message, ours.signal).finally(() => inHand.delete(handled));
-      inHand.set(handled, ours);
+      const handled = handle(message).finally(() => inHand.delete(handled));
+      inHand.add(handled);
       return handled;
     },
     settled: async () => {
-      while (inHand.size > 0) await Promise.all(inHand.keys());
+      while (inHand.size > 0) await Promise.all(inHand);
       acks.flush();
     },
   };

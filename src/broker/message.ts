@@ -1,8 +1,8 @@
 import { z } from 'zod';
-import { submissionSchema } from '../submission.ts';
+import { submissionFields } from '../submission.ts';
 import type { Submission } from '../task.ts';
 import type { Tensor } from '../tensor.ts';
-import { decodeFrame, encodeFrame } from '../tensor-frame.ts';
+import { encodeFrame, frameReader } from '../tensor-frame.ts';
 
 /** Inputs that are too large for the broker are kept in the store, as a frame of so many bytes. */
 export interface InputsReference {
@@ -33,14 +33,16 @@ export function encodeMessage({ submission, inputs }: PredictionMessage): Buffer
   return encodeFrame({ ...header, inputs: { bytes: inputs.bytes } }, []);
 }
 
-const referenceSchema = z.object({ inputs: z.object({ bytes: z.int().nonnegative() }).optional() });
+const readFrame = frameReader(
+  z.object({ ...submissionFields, inputs: z.object({ bytes: z.int().nonnegative() }).optional() }),
+);
 
 /** Reads a body; the inputs are views of it. Throws a plain `Error` where it is no prediction message. */
 export function decodeMessage(body: Uint8Array): PredictionMessage {
   try {
-    const { header, tensors } = decodeFrame(body);
-    const { inputs = tensors } = referenceSchema.parse(header);
-    return { submission: submissionSchema.parse(header), inputs };
+    const { header, tensors } = readFrame(body);
+    const { inputs = tensors, ...submission } = header;
+    return { submission, inputs };
   } catch (cause) {
     throw new Error(`expected a prediction message, got ${body.byteLength} bytes that are none`, { cause });
   }

@@ -13,7 +13,7 @@ import {
   type TaskError,
   type TaskState,
 } from '../task.ts';
-import { decodeFrame, encodeFrame } from '../tensor-frame.ts';
+import { encodeFrame, frameReader } from '../tensor-frame.ts';
 import type { TaskHead } from './store.ts';
 
 /** How long a task may stay unfinished, and how long a tombstone waits for its message: longer than any queue is left alone. */
@@ -48,13 +48,13 @@ export interface Effect {
   from: readonly (RecordState | 'ABSENT')[];
   state: RecordState;
   /** Written where no record was. */
-  submission?: Submission;
+  submission?: Submission | undefined;
   /** Attempts are at least this many … */
   attemptsBefore: number;
   /** … and one more, unless this very claim was counted last; then the change may be applied whatever `from` says. */
   claim?: string;
   /** The claim that is undone, if it was the last: one attempt less. Refused where the task runs by another one. */
-  undone?: string;
+  undone?: string | undefined;
   /** Refused, too, if there were more attempts than this. */
   attemptsMax?: number;
   /** `null` clears it. */
@@ -74,42 +74,45 @@ export function creationOf(submission: Submission): Effect {
   return { from: ['ABSENT'], state: 'QUEUED', submission, attemptsBefore: 0, ttlMs: UNFINISHED_TTL_MS };
 }
 
+/** From where a task is claimed by a message that is no redelivery: whoever runs it has it still. */
+const CLAIMED_FROM = REACHED_FROM.RUNNING.filter((state) => state !== 'RUNNING');
+/** A record without its submission would be nobody's, and refuse the message that could bring it back. */
+const EXPIRED_FROM = REACHED_FROM.EXPIRED.filter((state) => state !== 'ABSENT');
+
 export function effectOf(change: Change, resultTtlMs: number): Effect {
   const { to, at } = change;
   const from = REACHED_FROM[to];
   // A tombstone has no result to keep, but a message to outlive.
   if (to === 'WITHDRAWN') return { from, state: to, attemptsBefore: 0, ttlMs: UNFINISHED_TTL_MS, ends: true };
-  const common = { from, state: to, attemptsBefore: 0, announce: { state: to, at } } as const;
-  const terminal = { ...common, completedAt: at, ttlMs: resultTtlMs, ends: true } as const;
+  const unfinished = { ttlMs: UNFINISHED_TTL_MS, announce: { state: to, at } };
+  const terminal = { completedAt: at, ttlMs: resultTtlMs, ends: true, announce: { state: to, at } } as const;
   switch (change.to) {
     case 'RUNNING': {
       const { submission, attemptsBefore, claim, takeOver } = change;
-      const fromQueue = from.filter((state) => state !== 'RUNNING');
-      const claimed = { ...common, submission, attemptsBefore, claim, startedAt: at, ttlMs: UNFINISHED_TTL_MS };
-      return takeOver ? claimed : { ...claimed, from: fromQueue };
+      const claimed = { state: to, submission, attemptsBefore, claim, startedAt: at };
+      return { from: takeOver ? from : CLAIMED_FROM, ...claimed, ...unfinished };
     }
     case 'QUEUED': {
       const { submission, attemptsBefore, handedBack: undone } = change;
-      const queued = { ...common, submission, attemptsBefore, startedAt: null, ttlMs: UNFINISHED_TTL_MS };
-      return undone === undefined ? queued : { ...queued, undone };
-    }
-    case 'EXPIRED': {
-      const { submission } = change;
-      const expired = { ...terminal, attemptsMax: 0 };
-      // A record without its submission would be nobody's, and refuse the message that could bring it back.
-      return submission ? { ...expired, submission } : { ...expired, from: from.filter((state) => state !== 'ABSENT') };
+      return { from, state: to, submission, attemptsBefore, undone, startedAt: null, ...unfinished };
     }
     case 'SUCCEEDED': {
       const { submission, attemptsBefore = 0, result } = change;
       const { outputs, runMs, batchSize } = result;
-      return { ...terminal, submission, attemptsBefore, end: encodeFrame({ runMs, batchSize }, outputs) };
+      const end = encodeFrame({ runMs, batchSize }, outputs);
+      return { from, state: to, submission, attemptsBefore, end, ...terminal };
     }
     case 'FAILED': {
       const { submission, attemptsBefore = 0, error } = change;
-      return { ...terminal, submission, attemptsBefore, end: encodeFrame({ error }, []) };
+      return { from, state: to, submission, attemptsBefore, end: encodeFrame({ error }, []), ...terminal };
+    }
+    case 'EXPIRED': {
+      const { submission } = change;
+      const expired = { state: to, submission, attemptsBefore: 0, attemptsMax: 0 };
+      return { from: submission ? from : EXPIRED_FROM, ...expired, ...terminal };
     }
     default:
-      return terminal;
+      return { from, state: to, attemptsBefore: 0, ...terminal };
   }
 }
 
@@ -157,20 +160,21 @@ export function headOf({ state, submission, attempts }: TaskRecord): TaskHead | 
   return state === 'WITHDRAWN' || !submission ? undefined : { ...submission, state, attempts };
 }
 
-const endHeader = z.union([
-  z.object({ runMs: z.number(), batchSize: z.int() }),
-  z.object({
-    error: z.object({
-      code: z.enum(TASK_ERROR_CODES),
-      message: z.string(),
+const readEnd = frameReader(
+  z.union([
+    z.object({ runMs: z.number(), batchSize: z.int() }),
+    z.object({
+      error: z.object({
+        code: z.enum(TASK_ERROR_CODES),
+        message: z.string(),
+      }),
     }),
-  }),
-]);
+  ]),
+);
 
 function endingOf(end: Uint8Array): { result: RunResult } | { error: TaskError } {
-  const { header, tensors } = decodeFrame(end);
-  const parsed = endHeader.parse(header);
-  return 'error' in parsed ? parsed : { result: { ...parsed, outputs: tensors } };
+  const { header, tensors } = readEnd(end);
+  return 'error' in header ? header : { result: { ...header, outputs: tensors } };
 }
 
 export const recordStateSchema = z.enum([...TASK_STATES, 'WITHDRAWN']);

@@ -6,6 +6,10 @@ import { describeShape, fitsShape, type Tensor } from '../../src/tensor.ts';
 import type { BatchItem } from '../batching/batcher.ts';
 import type { LoadedModel } from '../repository/model-loading.ts';
 
+/** Each of this process's holdings has a number. */
+const PROCESS = randomUUID();
+let holdings = 0;
+
 /**
  * A task that this worker holds: one unsettled delivery of it, whose verdict `release` gives. Where it is delivered again
  * meanwhile, as a second copy or because the connection was lost, the newest delivery is the one that counts.
@@ -19,7 +23,7 @@ export class HeldTask implements BatchItem<LoadedModel> {
   readonly traceparent: string | undefined;
   readonly arrivedAt = performance.now();
   /** Names this holding to the store, which counts it as one attempt however often it is told. */
-  readonly claim = randomUUID();
+  readonly claim = `${PROCESS}:${++holdings}`;
   /** One that was tried before runs alone, since it may be what made its batch fail. */
   alone: boolean;
   /** Which attempt this is; 0 until it was claimed. */

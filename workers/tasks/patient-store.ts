@@ -2,6 +2,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { StoreUnavailable } from '../../src/errors.ts';
 import type { Log } from '../../src/log.ts';
 import type { TaskStore } from '../../src/store/store.ts';
+import { createAbortListeners } from './abort-listeners.ts';
 
 /** Pause before a store that could not be reached is tried again: doubled each time, with jitter. */
 const RETRY_DELAY_MS = 100;
@@ -30,13 +31,28 @@ export function createPatientStore(options: {
   let away = false;
   let waiting = 0;
 
-  async function attempt<T>(question: (store: TaskStore) => Promise<T>): Promise<T> {
-    const answer = await unlessOver(question(store));
-    if (away) {
-      log.info({ waiting }, 'store available again');
-      goOn();
+  function tellBack(): void {
+    log.info({ waiting }, 'store available again');
+    goOn();
+  }
+
+  /** What the first try did not give: asked again until it is there, or `ended` aborts. */
+  async function outlast<T>(
+    error: unknown,
+    question: (store: TaskStore) => Promise<T>,
+    ...signals: AbortSignal[]
+  ): Promise<T> {
+    if (!(error instanceof StoreUnavailable) || over.aborted) throw error;
+    if (!away) log.warn({ err: error }, 'store unavailable, holding tasks');
+    away = true;
+    waiting += 1;
+    try {
+      return await retry(question, AbortSignal.any([...signals, over]));
+    } finally {
+      waiting -= 1;
+      // Nobody is left who would notice that the store is back: the next task has to find out.
+      if (away && waiting === 0) goOn();
     }
-    return answer;
   }
 
   async function retry<T>(question: (store: TaskStore) => Promise<T>, ended: AbortSignal): Promise<T> {
@@ -44,7 +60,9 @@ export function createPatientStore(options: {
       // Cut short by `ended`; what follows is then the last try.
       await sleep(delayMs * (0.5 + Math.random() / 2), undefined, { signal: ended }).catch(() => {});
       try {
-        return await attempt(question);
+        const answer = await unlessOver(question(store));
+        if (away) tellBack();
+        return answer;
       } catch (error) {
         if (!(error instanceof StoreUnavailable) || ended.aborted) throw error;
       }
@@ -58,23 +76,15 @@ export function createPatientStore(options: {
 
   return {
     isAway: () => away,
-    async ask(question, ...signals) {
-      try {
-        return await attempt(question);
-      } catch (error) {
-        if (!(error instanceof StoreUnavailable) || over.aborted) throw error;
-        if (!away) log.warn({ err: error }, 'store unavailable, holding tasks');
-      }
-      away = true;
-      waiting += 1;
-      try {
-        return await retry(question, AbortSignal.any([...signals, over]));
-      } finally {
-        waiting -= 1;
-        // Nobody is left who would notice that the store is back: the next task has to find out.
-        if (away && waiting === 0) goOn();
-      }
-    },
+    // Twice for each task, and nearly always answered at once: no more is made for it than that takes.
+    ask: (question, ...signals) =>
+      unlessOver(question(store)).then(
+        (answer) => {
+          if (away) tellBack();
+          return answer;
+        },
+        (error: unknown) => outlast(error, question, ...signals),
+      ),
   };
 }
 
@@ -83,18 +93,11 @@ export function unlessAborted<T>(answer: Promise<T>, over: AbortSignal): Promise
   return createUnlessAborted(over)(answer);
 }
 
-/** The same for many answers, with one listener: a signal goes through all that it has for each that is added. */
 function createUnlessAborted(over: AbortSignal): <T>(answer: Promise<T>) => Promise<T> {
-  const waiting = new Set<(error: unknown) => void>();
-  const refusal = () => new StoreUnavailable('the worker no longer waits for the store');
-  const refuseAll = () => {
-    for (const reject of waiting) reject(refusal());
-  };
-  over.addEventListener('abort', refuseAll, { once: true });
+  const onAbort = createAbortListeners();
   return (answer) =>
     new Promise((resolve, reject) => {
-      if (over.aborted) reject(refusal());
-      waiting.add(reject);
-      void answer.then(resolve, reject).then(() => waiting.delete(reject));
+      const forget = onAbort(over, () => reject(new StoreUnavailable('the worker no longer waits for the store')));
+      answer.then(resolve, reject).finally(forget);
     });
 }

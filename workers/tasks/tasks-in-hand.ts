@@ -3,6 +3,7 @@ import { ifUnavailable } from '../../src/errors.ts';
 import type { Log } from '../../src/log.ts';
 import type { TaskStore } from '../../src/store/store.ts';
 import { isTerminal, type TaskState } from '../../src/task.ts';
+import { createAbortListeners } from './abort-listeners.ts';
 import type { HeldTask } from './held-task.ts';
 
 /** What is done with tasks that wait for their run, or are in it. */
@@ -39,20 +40,15 @@ export function createTasksInHand(options: {
   const { store, work, log } = options;
   const held = new Map<string, { task: HeldTask; unwatch: () => void }>();
   const waiting: (() => void)[] = [];
+  const onAbort = createAbortListeners();
 
   /** The verdict of one delivery, of which the worker hears when it is the broker's again. */
-  async function verdictOf(task: HeldTask, delivery: Delivery): Promise<Verdict> {
-    const { signal } = delivery;
+  function verdictOf(task: HeldTask, delivery: Delivery): Promise<Verdict> {
     // Once claimed it is finished and stored: its redelivery is then adopted here, or elsewhere refused as terminal.
-    const onAbort = () => {
+    const forget = onAbort(delivery.signal, () => {
       if (task.delivery === delivery && task.attempt === 0 && work.remove(task)) task.release('requeue');
-    };
-    signal.addEventListener('abort', onAbort, { once: true });
-    try {
-      return await task.verdict();
-    } finally {
-      signal.removeEventListener('abort', onAbort);
-    }
+    });
+    return task.verdict().finally(forget);
   }
 
   function heard(task: HeldTask, state: TaskState): void {
@@ -69,7 +65,9 @@ export function createTasksInHand(options: {
 
   return {
     find: (id) => held.get(id)?.task,
-    adopt(task, delivery) {
+    async adopt(task, delivery) {
+      // One that was lost while its inputs were fetched must not have the one acked that came in its place.
+      if (delivery.signal.aborted) return 'requeue';
       const { attempt, submission } = task;
       const { id } = submission;
       log.debug({ taskId: id, attempt, redelivered: delivery.redelivered }, 'task in hand delivered again');
