@@ -104,11 +104,15 @@ export type Change =
   | { to: 'EXPIRED'; at: number; submission?: Submission }
   | { to: 'CANCELLED' | 'WITHDRAWN'; at: number };
 
-/** What is announced when a task has changed: enough to follow its state, never its outputs. */
+/** What is announced when a task has changed: enough to follow its state, and to know how it ended where that takes few bytes. */
 export interface TaskEvent {
   id: string;
   state: TaskState;
   attempts: number;
   revision: number;
   at: number;
+  /** Of a task that has ended: what its record says of how, in base64; empty where there is no more to say, absent where it is too long. */
+  end?: string | undefined;
+  /** When the run began that it ended by; beside `end`. */
+  startedAt?: number | undefined;
 }

@@ -1,6 +1,7 @@
 import { AppError, ifUnavailable } from '../errors.ts';
+import { endedBy } from '../store/record.ts';
 import type { TaskStore } from '../store/store.ts';
-import { isTerminal, type Task } from '../task.ts';
+import { isTerminal, type Task, type TaskEvent } from '../task.ts';
 import { READ_MAX } from './results.ts';
 import { TaskStream } from './task-stream.ts';
 
@@ -22,7 +23,9 @@ export class Completions extends TaskStream<Task | AppError> {
   readonly #ended = new Set<string>();
   /** Ended, and expired before they were read. */
   readonly #gone: string[] = [];
-  #read: Task[] = [];
+  readonly #read: Task[] = [];
+  /** One alone, as it was when the stream was opened. */
+  #opened: Task | undefined;
 
   private constructor(store: TaskStore, ids: readonly string[]) {
     super();
@@ -31,7 +34,7 @@ export class Completions extends TaskStream<Task | AppError> {
     for (const id of ids) {
       this.watch(store, id, (event) => {
         if (event === 'reread') this.#due.add(id);
-        else if (isTerminal(event.state)) this.#markEnded(id);
+        else if (isTerminal(event.state)) this.#hear(event);
       });
     }
   }
@@ -64,18 +67,31 @@ export class Completions extends TaskStream<Task | AppError> {
   async #openOne(id: string, owner: string): Promise<void> {
     const [task] = await this.#store.get([id]);
     if (task?.owner !== owner) throw unknownTask([id]);
-    if (!isTerminal(task.state)) return;
-    this.#read.push(task);
-    this.#settle(id);
+    this.#opened = task;
+    if (isTerminal(task.state)) this.#push(task);
   }
 
   protected async take(): Promise<Task | AppError | 'wait' | undefined> {
-    if (this.#read.length === 0 && this.#due.size > 0) this.#read = await this.#readDue();
+    if (this.#read.length === 0 && this.#due.size > 0) await this.#readDue();
     const task = this.#read.shift();
     if (task) return task;
     if (this.#due.size > 0) return this.take();
     if (this.#open.size > 0) return 'wait';
     return this.#gone.length > 0 ? unknownTask(this.#gone.splice(0)) : undefined;
+  }
+
+  /** Of one alone, what is told of its end need not be read: that would take as long again as all that came before in the API. */
+  #hear(event: TaskEvent): void {
+    const ended = this.#opened && endedBy(event, this.#opened);
+    if (ended) this.#push(ended);
+    else this.#markEnded(event.id);
+  }
+
+  /** It may have been read while it was told of. */
+  #push(task: Task): void {
+    if (!this.#open.has(task.id)) return;
+    this.#read.push(task);
+    this.#settle(task.id);
   }
 
   #markEnded(id: string): void {
@@ -87,24 +103,24 @@ export class Completions extends TaskStream<Task | AppError> {
    * A few at a time: a slow client holds no more in memory, however many tasks it waits for.
    * A store that is away is no reason to end the stream: it says `reread` when it is back.
    */
-  async #readDue(): Promise<Task[]> {
+  async #readDue(): Promise<void> {
     const ids = [...this.#due].slice(0, READ_MAX);
     for (const id of ids) this.#due.delete(id);
     const tasks = await this.#store.get(ids).catch(ifUnavailable(undefined));
-    if (!tasks) return [];
+    if (!tasks) return;
     // Large results are fewer at a time.
     for (const id of ids.slice(tasks.length)) this.#due.add(id);
-    return tasks.flatMap((task, i) => {
-      const id = ids[i] ?? '';
-      if (task && isTerminal(task.state)) this.#settle(id);
-      else if (!task) this.#missing(id);
-      return task && isTerminal(task.state) ? [task] : [];
-    });
+    for (const [i, task] of tasks.entries()) {
+      if (!task) this.#missing(ids[i] ?? '');
+      else if (isTerminal(task.state)) this.#push(task);
+    }
   }
 
   /** A record that a store lost comes back from its message, unless the task had ended: then nobody will bring it back. */
   #missing(id: string): void {
-    const times = (this.#open.get(id) ?? 0) + 1;
+    const before = this.#open.get(id);
+    if (before === undefined) return;
+    const times = before + 1;
     this.#open.set(id, times);
     if (!this.#ended.has(id) && times < MISSING_MAX) return;
     this.#gone.push(id);

@@ -1,4 +1,5 @@
 import { type AppError, ifUnavailable } from '../errors.ts';
+import { endedBy } from '../store/record.ts';
 import type { TaskStore } from '../store/store.ts';
 import { isTerminal, type Task, type TaskEvent } from '../task.ts';
 import { MISSING_MAX, unknownTask } from './completions.ts';
@@ -62,7 +63,7 @@ export class Updates extends TaskStream<Task | AppError> {
     return 'wait';
   }
 
-  /** The task as the event left it; a terminal one is read, for its result. */
+  /** The task as the event left it; a terminal one is read for its result, unless the event tells it. */
   async #after(event: TaskEvent | 'reread'): Promise<Task | undefined> {
     const last = this.#last;
     if (event !== 'reread' && last && !isTerminal(event.state)) {
@@ -70,6 +71,8 @@ export class Updates extends TaskStream<Task | AppError> {
       const task: Task = { ...rest, state: event.state, attempts: event.attempts, revision: event.revision };
       return event.state === 'RUNNING' ? { ...task, startedAt: event.at } : task;
     }
+    const ended = event !== 'reread' && last && endedBy(event, last);
+    if (ended) return ended;
     // A store that is away says `reread` when it is back.
     const read = await this.#store.get([this.#id]).catch(ifUnavailable(undefined));
     const task = read?.[0];

@@ -12,6 +12,7 @@ import {
   creationOf,
   type Effect,
   effectOf,
+  eventOf,
   headOf,
   type TaskRecord,
   taskOf,
@@ -50,8 +51,8 @@ export function createMemoryStore(options: MemoryStoreOptions): TaskStore & { pa
     const record = applied(before, effect);
     records.put(id, record, effect.ttlMs);
     if (effect.ends) kept.remove(id);
-    const { attempts, revision } = record;
-    if (effect.announce) announce({ id, ...effect.announce, attempts, revision });
+    const event = eventOf(id, effect, record);
+    if (event) announce(event);
     return record.attempts;
   }
 

@@ -11,6 +11,7 @@ import {
   TASK_STATES,
   type Task,
   type TaskError,
+  type TaskEvent,
   type TaskState,
 } from '../task.ts';
 import { encodeFrame, frameReader } from '../tensor-frame.ts';
@@ -66,8 +67,11 @@ export interface Effect {
   /** The task has ended: the inputs that were kept beside its record go in the same step. */
   ends?: true;
   /** Watchers are told. */
-  announce?: { state: TaskState; at: number };
+  announce?: Pick<TaskEvent, 'state' | 'at' | 'end'>;
 }
+
+/** Of an end that has no more bytes, watchers are told all. Every process hears of every task, and most of it is for another. */
+const TOLD_BYTES_MAX = 1024;
 
 /** The first record of a task. Nobody is told: nobody can know its id yet. */
 export function creationOf(submission: Submission): Effect {
@@ -85,7 +89,7 @@ export function effectOf(change: Change, resultTtlMs: number): Effect {
   // A tombstone has no result to keep, but a message to outlive.
   if (to === 'WITHDRAWN') return { from, state: to, attemptsBefore: 0, ttlMs: UNFINISHED_TTL_MS, ends: true };
   const unfinished = { ttlMs: UNFINISHED_TTL_MS, announce: { state: to, at } };
-  const terminal = { completedAt: at, ttlMs: resultTtlMs, ends: true, announce: { state: to, at } } as const;
+  const terminal = { completedAt: at, ttlMs: resultTtlMs, ends: true } as const;
   switch (change.to) {
     case 'RUNNING': {
       const { submission, attemptsBefore, claim, takeOver } = change;
@@ -100,20 +104,26 @@ export function effectOf(change: Change, resultTtlMs: number): Effect {
       const { submission, attemptsBefore = 0, result } = change;
       const { outputs, runMs, batchSize } = result;
       const end = encodeFrame({ runMs, batchSize }, outputs);
-      return { from, state: to, submission, attemptsBefore, end, ...terminal };
+      return { from, state: to, submission, attemptsBefore, end, ...terminal, announce: toldOf(to, at, end) };
     }
     case 'FAILED': {
       const { submission, attemptsBefore = 0, error } = change;
-      return { from, state: to, submission, attemptsBefore, end: encodeFrame({ error }, []), ...terminal };
+      const end = encodeFrame({ error }, []);
+      return { from, state: to, submission, attemptsBefore, end, ...terminal, announce: toldOf(to, at, end) };
     }
     case 'EXPIRED': {
       const { submission } = change;
       const expired = { state: to, submission, attemptsBefore: 0, attemptsMax: 0 };
-      return { from: submission ? from : EXPIRED_FROM, ...expired, ...terminal };
+      return { from: submission ? from : EXPIRED_FROM, ...expired, ...terminal, announce: toldOf(to, at, undefined) };
     }
     default:
-      return { from, state: to, attemptsBefore: 0, ...terminal };
+      return { from, state: to, attemptsBefore: 0, ...terminal, announce: toldOf(to, at, undefined) };
   }
+}
+
+function toldOf(state: TaskState, at: number, end: Buffer | undefined): NonNullable<Effect['announce']> {
+  if (end && end.length > TOLD_BYTES_MAX) return { state, at };
+  return { state, at, end: end?.toString('base64') ?? '' };
 }
 
 /** Whether a record is in a state that an effect may be applied to. */
@@ -139,6 +149,21 @@ export function applied(before: TaskRecord | undefined, effect: Effect): TaskRec
     completedAt: effect.completedAt ?? before?.completedAt,
     end: effect.end ?? before?.end,
   };
+}
+
+/** What watchers are told of an effect, once it was applied. */
+export function eventOf(id: string, { announce }: Effect, record: TaskRecord): TaskEvent | undefined {
+  const { attempts, revision, startedAt } = record;
+  if (!announce) return undefined;
+  return { id, ...announce, attempts, revision, ...(announce.end !== undefined && startedAt && { startedAt }) };
+}
+
+/** A task as an event leaves it that tells how it ended; `undefined` for one that has to be read. */
+export function endedBy(event: TaskEvent, { startedAt: _, ...task }: Task): Task | undefined {
+  const { state, attempts, revision, at: completedAt, end, startedAt } = event;
+  if (end === undefined) return undefined;
+  const ending = end === '' ? undefined : endingOf(Buffer.from(end, 'base64'));
+  return { ...task, state, attempts, revision, completedAt, ...(startedAt !== undefined && { startedAt }), ...ending };
 }
 
 /** The record as the client may see it; `undefined` for a tombstone. */

@@ -39,10 +39,11 @@ for i = 1, tonumber(ARGV[3]) do
 end
 
 local function transition(key, inputs, line, submission, ending)
-  local index, attemptsBefore, claim, undone, stamp, at = string.match(line, '^(%d+) (%d+) (%S*) (%S*) (%S*) (%S*)$')
+  local index, attemptsBefore, claim, undone, stamp, at, told =
+    string.match(line, '^(%d+) (%d+) (%S*) (%S*) (%S*) (%S*) (%S*)$')
   local rule = rules[tonumber(index)]
 
-  local kept = redis.call('HMGET', key, 'state', 'attempts', 'claim', 'revision')
+  local kept = redis.call('HMGET', key, 'state', 'attempts', 'claim', 'revision', 'startedAt')
   local state, attempts, lastClaim = kept[1] or 'ABSENT', tonumber(kept[2] or 0), kept[3] or ''
   local again = state == 'RUNNING' and claim ~= '' and claim == lastClaim
   if not again and not string.find(rule.allowed, ' ' .. state .. ' ', 1, true) then return false end
@@ -65,7 +66,12 @@ local function transition(key, inputs, line, submission, ending)
   if rule.ends ~= '' then redis.call('UNLINK', inputs) elseif not isNew then redis.call('PEXPIRE', inputs, rule.ttl) end
   if rule.announced ~= '' then
     local event = '{"id":"' .. string.match(key, '{(.*)}') .. '","state":"' .. rule.state .. '","at":' .. at
-      .. ',"attempts":' .. attempts .. ',"revision":' .. revision .. '}'
+      .. ',"attempts":' .. attempts .. ',"revision":' .. revision
+    if told ~= '' then
+      event = event .. ',"end":"' .. string.sub(told, 2) .. '"'
+      if (kept[5] or '') ~= '' then event = event .. ',"startedAt":' .. kept[5] end
+    end
+    event = event .. '}'
     changes[#changes + 1] = event
     if rule.stops ~= '' then stops[#stops + 1] = event end
   end
@@ -140,7 +146,8 @@ function ruleOf({
   return [` ${from.join(' ')} `, state, ttlMs, attemptsMax ?? '', stamp, ...marks].join('|');
 }
 
-/** What is an effect's own, apart by spaces: none of it has any. */
+/** What is an effect's own, apart by spaces: none of it has any. What is told of an end is marked, since it may be empty. */
 function lineOf({ attemptsBefore, claim = '', undone = '', startedAt, completedAt, announce }: Effect): string {
-  return `${attemptsBefore} ${claim} ${undone} ${startedAt ?? completedAt ?? ''} ${announce?.at ?? ''}`;
+  const told = announce?.end === undefined ? '' : `=${announce.end}`;
+  return `${attemptsBefore} ${claim} ${undone} ${startedAt ?? completedAt ?? ''} ${announce?.at ?? ''} ${told}`;
 }

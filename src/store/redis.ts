@@ -142,6 +142,8 @@ const eventsSchema: z.ZodType<TaskEvent[]> = z.array(
     attempts: z.int().nonnegative(),
     revision: z.int().nonnegative(),
     at: z.number(),
+    end: z.base64().optional(),
+    startedAt: z.number().optional(),
   }),
 );
 

@@ -1,10 +1,13 @@
 import { expect, test } from 'vitest';
 import { StoreUnavailable } from '../../src/errors.ts';
+import { endedBy } from '../../src/store/record.ts';
 import type { TaskStore } from '../../src/store/store.ts';
-import type { TaskEvent } from '../../src/task.ts';
+import { type Change, isTerminal, type Submission, type TaskEvent } from '../../src/task.ts';
+import { tensor } from '../support/tensors.ts';
 import {
   announcementsArrived,
   created,
+  failed,
   HOUR_MS,
   newSubmission,
   type OpenStore,
@@ -27,8 +30,40 @@ export function watchTests(use: () => TaskStore): void {
     await ended.promise;
     expect(told.filter((event) => event !== 'reread')).toEqual([
       { id: watched.id, state: 'RUNNING', attempts: 1, revision: 2, at: 20 },
-      { id: watched.id, state: 'SUCCEEDED', attempts: 1, revision: 3, at: 30 },
+      expect.objectContaining({ id: watched.id, state: 'SUCCEEDED', attempts: 1, revision: 3, at: 30 }),
     ]);
+    unwatch();
+  });
+
+  const ends: [string, (submission: Submission) => Change[]][] = [
+    ['a success', (submission) => [running(submission, 0, 20), succeeded(submission, [tensor('x', 'FP32', [1.5])])]],
+    ['a success whose record was lost', (submission) => [succeeded(submission, [tensor('s', 'STRING', ['ä "b" \n'])])]],
+    ['a failure at the second attempt', (submission) => [running(submission, 1, 21), failed(submission)]],
+    ['a cancel of a run', (submission) => [running(submission), { to: 'CANCELLED', at: 31 }]],
+    ['a cancel before it', () => [{ to: 'CANCELLED', at: 31 }]],
+    ['an expiry', (submission) => [{ to: 'EXPIRED', at: 32, submission }]],
+  ];
+  test.for(ends)('what watchers are told of %s is what its record says', async ([, changesOf]) => {
+    const submission = await created(use());
+    const [before] = await use().get([submission.id]);
+    const told = Promise.withResolvers<TaskEvent>();
+    const unwatch = await settledWatch(use(), submission.id, (event) => {
+      if (event !== 'reread' && isTerminal(event.state)) told.resolve(event);
+    });
+    for (const change of changesOf(submission)) await use().transition(submission.id, change);
+    const [after] = await use().get([submission.id]);
+    expect(before && endedBy(await told.promise, before)).toEqual(after);
+    unwatch();
+  });
+
+  test('of a result that is not small watchers are told that it is there', async () => {
+    const submission = await created(use());
+    const [before] = await use().get([submission.id]);
+    const told = Promise.withResolvers<TaskEvent>();
+    const unwatch = await settledWatch(use(), submission.id, (event) => event !== 'reread' && told.resolve(event));
+    const large = tensor('x', 'FP32', new Array<number>(300).fill(0));
+    await use().transition(submission.id, succeeded(submission, [large]));
+    expect(before && endedBy(await told.promise, before)).toBeUndefined();
     unwatch();
   });
 

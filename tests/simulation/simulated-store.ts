@@ -9,6 +9,7 @@ import {
   creationOf,
   type Effect,
   effectOf,
+  eventOf,
   headOf,
   type TaskRecord,
   taskOf,
@@ -75,9 +76,9 @@ export function createSimulatedStore(setting: Setting, options: StoreOptions): S
     if (effect.ends) payloads.delete(id);
     trace(by.name, change.to, id, 'attempts', after.attempts, 'revision', after.revision);
     onApplied({ id, by, change, before, after });
-    const { attempts, revision } = after;
-    if (effect.announce) announce({ id, ...effect.announce, attempts, revision });
-    return attempts;
+    const event = eventOf(id, effect, after);
+    if (event) announce(event);
+    return after.attempts;
   }
 
   function announce(event: TaskEvent): void {

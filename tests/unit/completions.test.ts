@@ -5,7 +5,9 @@ import { createLog } from '../../src/log.ts';
 import { Completions } from '../../src/predictions/completions.ts';
 import { Updates } from '../../src/predictions/updates.ts';
 import { createMemoryStore } from '../../src/store/memory.ts';
+import type { TaskListener, TaskStore } from '../../src/store/store.ts';
 import type { Submission } from '../../src/task.ts';
+import { tensor } from '../support/tensors.ts';
 
 const OWNER = 'ann';
 const submissionOf = (): Submission => ({
@@ -70,9 +72,59 @@ test('updates of a task that expired before its end was read say so, end, and le
   await store.create([submission]);
   const stream = await Updates.open(store, submission.id, OWNER);
   expect((await stream.next()).value).toMatchObject({ state: 'QUEUED' });
-  await store.transition(submission.id, { to: 'CANCELLED', at: Date.now() });
+  // Larger than what is told.
+  const outputs = [tensor('x', 'FP32', new Array<number>(300).fill(0))];
+  const result = { outputs, runMs: 1, batchSize: 1 };
+  await store.transition(submission.id, { to: 'SUCCEEDED', at: Date.now(), submission, result });
   await expect.poll(() => store.heads([submission.id]), { interval: 1 }).toEqual([undefined]);
   expect((await stream.next()).value).toMatchObject({ code: 'UNKNOWN_TASK' });
   expect((await stream.next()).done ?? true).toBe(true);
   expect(store.watching()).toBe(0);
+});
+
+test('an end that was told is known also where its record has expired', async () => {
+  const store = openStore(1);
+  const submission = submissionOf();
+  await store.create([submission]);
+  const completions = await Completions.open(store, [submission.id], OWNER);
+  const updates = await Updates.open(store, submission.id, OWNER);
+  expect((await updates.next()).value).toMatchObject({ state: 'QUEUED' });
+  await store.transition(submission.id, { to: 'CANCELLED', at: Date.now() });
+  await expect.poll(() => store.heads([submission.id]), { interval: 1 }).toEqual([undefined]);
+  for (const stream of [completions, updates]) {
+    expect((await stream.next()).value).toMatchObject({ id: submission.id, state: 'CANCELLED' });
+    expect((await stream.next()).done ?? true).toBe(true);
+  }
+  expect(store.watching()).toBe(0);
+});
+
+test('a task that is told of while it is read is given out once', async () => {
+  const store = openStore(60_000);
+  const submission = submissionOf();
+  await store.create([submission]);
+  const listeners: TaskListener[] = [];
+  let read = Promise.resolve();
+  const slow: TaskStore = {
+    ...store,
+    get: async (ids) => {
+      const tasks = await store.get(ids);
+      await read;
+      return tasks;
+    },
+    watch(id, listener) {
+      listeners.push(listener);
+      return store.watch(id, listener);
+    },
+  };
+  const stream = await Completions.open(slow, [submission.id], OWNER);
+  const told = Promise.withResolvers<void>();
+  read = told.promise;
+  store.watch(submission.id, () => told.resolve());
+  const cancelled = store.transition(submission.id, { to: 'CANCELLED', at: Date.now() });
+  // It is read before the event is told, and the answer comes after it.
+  for (const listener of listeners) listener('reread');
+  const next = stream.next();
+  await cancelled;
+  expect((await next).value).toMatchObject({ state: 'CANCELLED' });
+  expect((await stream.next()).done ?? true).toBe(true);
 });
