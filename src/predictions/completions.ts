@@ -1,7 +1,7 @@
 import { AppError, ifUnavailable } from '../errors.ts';
 import { endedBy } from '../store/record.ts';
 import type { TaskStore } from '../store/store.ts';
-import { isTerminal, type Task, type TaskEvent } from '../task.ts';
+import { isTerminal, type ModelReference, type Submission, type Task, type TaskEvent } from '../task.ts';
 import { READ_MAX } from './results.ts';
 import { TaskStream } from './task-stream.ts';
 
@@ -24,8 +24,8 @@ export class Completions extends TaskStream<Task | AppError> {
   /** Ended, and expired before they were read. */
   readonly #gone: string[] = [];
   readonly #read: Task[] = [];
-  /** One alone, as it was when the stream was opened. */
-  #opened: Task | undefined;
+  /** What was known of each when the stream was opened, and never changes. */
+  readonly #submissions = new Map<string, Submission>();
 
   private constructor(store: TaskStore, ids: readonly string[]) {
     super();
@@ -57,9 +57,11 @@ export class Completions extends TaskStream<Task | AppError> {
     const heads = await this.#store.heads(ids);
     const unknown = ids.filter((_, i) => heads[i]?.owner !== owner);
     if (unknown.length > 0) throw unknownTask(unknown);
-    for (const [i, id] of ids.entries()) {
-      const head = heads[i];
-      if (head && isTerminal(head.state)) this.#markEnded(id);
+    const share = createSharing();
+    for (const head of heads) {
+      if (!head || !this.#open.has(head.id)) continue;
+      if (isTerminal(head.state)) this.#markEnded(head.id);
+      else this.#submissions.set(head.id, share(head));
     }
   }
 
@@ -67,7 +69,7 @@ export class Completions extends TaskStream<Task | AppError> {
   async #openOne(id: string, owner: string): Promise<void> {
     const [task] = await this.#store.get([id]);
     if (task?.owner !== owner) throw unknownTask([id]);
-    this.#opened = task;
+    this.#submissions.set(id, task);
     if (isTerminal(task.state)) this.#push(task);
   }
 
@@ -80,9 +82,10 @@ export class Completions extends TaskStream<Task | AppError> {
     return this.#gone.length > 0 ? unknownTask(this.#gone.splice(0)) : undefined;
   }
 
-  /** Of one alone, what is told of its end need not be read: that would take as long again as all that came before in the API. */
+  /** What is told of an end need not be read: that would take as long again as all that came before in the API. Not more than a slow client has read for it. */
   #hear(event: TaskEvent): void {
-    const ended = this.#opened && endedBy(event, this.#opened);
+    const submission = this.#read.length < READ_MAX ? this.#submissions.get(event.id) : undefined;
+    const ended = submission && endedBy(event, submission);
     if (ended) this.#push(ended);
     else this.#markEnded(event.id);
   }
@@ -129,10 +132,21 @@ export class Completions extends TaskStream<Task | AppError> {
 
   #settle(id: string): void {
     this.#open.delete(id);
+    this.#submissions.delete(id);
     // Its event may have come while it was being read.
     this.#due.delete(id);
     this.unwatch(id);
   }
+}
+
+/** Of tasks that were submitted alike, which most of a stream are, what they have in common is kept once. */
+function createSharing(): (submission: Submission) => Submission {
+  const models = new Map<string, ModelReference>();
+  return ({ id, owner, model, door, submittedAt, expiresAt, content, traceparent }) => {
+    const shared = models.get(model.fingerprint) ?? model;
+    models.set(model.fingerprint, shared);
+    return { id, owner, model: shared, door, submittedAt, expiresAt, content, traceparent };
+  };
 }
 
 export function unknownTask(ids: readonly string[]): AppError {

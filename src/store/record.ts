@@ -158,12 +158,28 @@ export function eventOf(id: string, { announce }: Effect, record: TaskRecord): T
   return { id, ...announce, attempts, revision, ...(announce.end !== undefined && startedAt && { startedAt }) };
 }
 
-/** A task as an event leaves it that tells how it ended; `undefined` for one that has to be read. */
-export function endedBy(event: TaskEvent, { startedAt: _, ...task }: Task): Task | undefined {
-  const { state, attempts, revision, at: completedAt, end, startedAt } = event;
+/** The task of a submission, by an event that tells how it ended; `undefined` where it has to be read: the event does not tell, or not in our words. */
+export function endedBy(
+  { state, attempts, revision, at, end, startedAt }: TaskEvent,
+  of: Submission,
+): Task | undefined {
   if (end === undefined) return undefined;
-  const ending = end === '' ? undefined : endingOf(Buffer.from(end, 'base64'));
-  return { ...task, state, attempts, revision, completedAt, ...(startedAt !== undefined && { startedAt }), ...ending };
+  const { id, owner, model, door, submittedAt, expiresAt, content, traceparent } = of;
+  const submission = { id, owner, model, door, submittedAt, expiresAt, content, traceparent };
+  try {
+    const ending = end === '' ? undefined : endingOf(Buffer.from(end, 'base64'));
+    return {
+      ...submission,
+      state,
+      attempts,
+      revision,
+      ...(startedAt !== undefined && { startedAt }),
+      completedAt: at,
+      ...ending,
+    };
+  } catch {
+    return undefined;
+  }
 }
 
 /** The record as the client may see it; `undefined` for a tombstone. */

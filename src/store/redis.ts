@@ -142,7 +142,7 @@ const eventsSchema: z.ZodType<TaskEvent[]> = z.array(
     attempts: z.int().nonnegative(),
     revision: z.int().nonnegative(),
     at: z.number(),
-    end: z.base64().optional(),
+    end: z.string().optional(),
     startedAt: z.number().optional(),
   }),
 );

@@ -6,7 +6,7 @@ import { Completions } from '../../src/predictions/completions.ts';
 import { Updates } from '../../src/predictions/updates.ts';
 import { createMemoryStore } from '../../src/store/memory.ts';
 import type { TaskListener, TaskStore } from '../../src/store/store.ts';
-import type { Submission } from '../../src/task.ts';
+import type { Change, Submission } from '../../src/task.ts';
 import { tensor } from '../support/tensors.ts';
 
 const OWNER = 'ann';
@@ -17,6 +17,12 @@ const submissionOf = (): Submission => ({
   door: 'typed',
   submittedAt: Date.now(),
 });
+
+/** An end that is too large to be told, and has to be read. */
+function largeEnd(submission: Submission): Change {
+  const outputs = [tensor('x', 'FP32', new Array<number>(300).fill(0))];
+  return { to: 'SUCCEEDED', at: Date.now(), submission, result: { outputs, runMs: 1, batchSize: 1 } };
+}
 
 function openStore(resultTtlMs: number) {
   const store = createMemoryStore({ resultTtlMs, log: createLog('silent', 'test') });
@@ -29,7 +35,7 @@ test('a task that expired before a slow client read it is said to be unknown, af
   const [lost, cancelled] = [submissionOf(), submissionOf()];
   await store.create([lost, cancelled]);
   const stream = await Completions.open(store, [lost.id, cancelled.id], OWNER);
-  await store.transition(lost.id, { to: 'CANCELLED', at: Date.now() });
+  await store.transition(lost.id, largeEnd(lost));
   await expect.poll(() => store.heads([lost.id]), { interval: 1 }).toEqual([undefined]);
 
   const next = stream.next();
@@ -72,10 +78,7 @@ test('updates of a task that expired before its end was read say so, end, and le
   await store.create([submission]);
   const stream = await Updates.open(store, submission.id, OWNER);
   expect((await stream.next()).value).toMatchObject({ state: 'QUEUED' });
-  // Larger than what is told.
-  const outputs = [tensor('x', 'FP32', new Array<number>(300).fill(0))];
-  const result = { outputs, runMs: 1, batchSize: 1 };
-  await store.transition(submission.id, { to: 'SUCCEEDED', at: Date.now(), submission, result });
+  await store.transition(submission.id, largeEnd(submission));
   await expect.poll(() => store.heads([submission.id]), { interval: 1 }).toEqual([undefined]);
   expect((await stream.next()).value).toMatchObject({ code: 'UNKNOWN_TASK' });
   expect((await stream.next()).done ?? true).toBe(true);
@@ -127,4 +130,25 @@ test('a task that is told of while it is read is given out once', async () => {
   await cancelled;
   expect((await next).value).toMatchObject({ state: 'CANCELLED' });
   expect((await stream.next()).done ?? true).toBe(true);
+});
+
+test('a client that reads slowly has no more ends kept for it than are read at a time', async () => {
+  const store = openStore(60_000);
+  const submissions = Array.from({ length: 300 }, submissionOf);
+  await store.create(submissions);
+  const reads: number[] = [];
+  const counting: TaskStore = {
+    ...store,
+    get: (ids) => {
+      reads.push(ids.length);
+      return store.get(ids);
+    },
+  };
+  const ids = submissions.map(({ id }) => id);
+  const stream = await Completions.open(counting, ids, OWNER);
+  for (const id of ids) await store.transition(id, { to: 'CANCELLED', at: Date.now() });
+  const told: string[] = [];
+  for await (const task of stream) if (!(task instanceof AppError)) told.push(task.id);
+  expect(told.toSorted()).toEqual(ids.toSorted());
+  expect(reads).toEqual([100, 100]);
 });
