@@ -4,6 +4,7 @@ import { faultsOf, findModel } from '../models/registry.ts';
 import { fingerprintOf, type ServedModel } from '../models/served-model.ts';
 import { typedDoorOf } from '../models/typed-door.ts';
 import { TASK_STATES, type Task, type TaskError } from '../task.ts';
+import type { Tensor } from '../tensor.ts';
 import type { Builder, GraphQLContext } from './builder.ts';
 import type { ModelTypes, PredictionValue } from './model-types.ts';
 import type { TensorTypes } from './tensor-types.ts';
@@ -119,20 +120,27 @@ async function modelOf({ model }: Task, _args: unknown, { registry }: GraphQLCon
   return served;
 }
 
-/** A task's prediction as the door it came in by says it. */
-async function predictionOf(
+/** A task's prediction as the door it came in by says it. Not a promise where none is needed: one makes promises of all that it stands in. */
+function predictionOf(
   { state, result, door, model }: Task,
   { registry }: GraphQLContext,
   models: readonly ModelTypes[],
-): Promise<PredictionValue | null> {
+): PredictionValue | null | Promise<PredictionValue> {
   if (state !== 'SUCCEEDED' || !result) return null;
   const { outputs } = result;
   const types = door === 'typed' ? models.find((other) => other.model.name === model.name) : undefined;
-  const served = types && (await registry.find(model.fingerprint));
-  const servedDoor = served && typedDoorOf(served);
-  // The schema shows the default version; a result of another one is typed by it only where both say the same things.
-  if (!served || !servedDoor || !types || !predictsAlike(servedDoor, types.door)) {
-    return { typename: 'TensorsPrediction', values: {}, outputs };
-  }
-  return { typename: types.typename, values: typedPrediction(servedDoor, served.signature.batched, outputs), outputs };
+  if (!types) return untyped(outputs);
+  if (fingerprintOf(types.model) === model.fingerprint) return typedBy(types.model, types, outputs);
+  return registry.find(model.fingerprint).then((served) => typedBy(served, types, outputs));
+}
+
+/** The schema shows the default version; a result of another one is typed by it only where both say the same things. */
+function typedBy(served: ServedModel | undefined, types: ModelTypes, outputs: readonly Tensor[]): PredictionValue {
+  const door = served && typedDoorOf(served);
+  if (!door || !predictsAlike(door, types.door)) return untyped(outputs);
+  return { typename: types.typename, values: typedPrediction(door, served.signature.batched, outputs), outputs };
+}
+
+function untyped(outputs: readonly Tensor[]): PredictionValue {
+  return { typename: 'TensorsPrediction', values: {}, outputs };
 }
