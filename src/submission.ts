@@ -15,3 +15,11 @@ export const submissionFields = {
 
 /** Keys that another release adds are passed over: API and workers may differ. */
 export const submissionSchema: z.ZodType<Submission> = z.object(submissionFields);
+
+/** The submission of what is more than that, and nothing else of it. */
+export function submissionOf(of: Submission): Submission {
+  const { id, owner, model, door, submittedAt, expiresAt, content, traceparent } = of;
+  const { name, version, fingerprint } = model;
+  const own = { id, owner, model: { name, version, fingerprint }, door, submittedAt, expiresAt, content, traceparent };
+  return own satisfies Record<keyof Submission, unknown>;
+}

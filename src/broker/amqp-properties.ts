@@ -43,5 +43,5 @@ export function readMessage({ content, properties }: Message, queue: string) {
 }
 
 function countIn(header: unknown): number {
-  return typeof header === 'number' ? header : 0;
+  return Number.isSafeInteger(header) && Number(header) > 0 ? Number(header) : 0;
 }

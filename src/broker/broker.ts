@@ -26,8 +26,8 @@ export interface Delivery extends BrokerMessage {
   /** Whether it was given out before, to somebody who did not settle it and may be gone. */
   redelivered: boolean;
   /**
-   * Aborts when the delivery is no longer ours: the channel it came by is gone, and the broker will give it out again. Shared by all that
-   * came by it, and older than they are: whoever listens to it stops when the delivery is settled.
+   * Aborts when the delivery is no longer ours: what it came by is gone, and the broker will give it out again. Shared by all that
+   * came the same way, and older than they are: whoever listens to it stops when the delivery is settled.
    */
   signal: AbortSignal;
 }

@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { submissionFields } from '../submission.ts';
+import { submissionFields, submissionOf } from '../submission.ts';
 import type { Submission } from '../task.ts';
 import type { Tensor } from '../tensor.ts';
 import { encodeFrame, frameReader } from '../tensor-frame.ts';
@@ -24,11 +24,8 @@ export function isReference(inputs: PredictionMessage['inputs']): inputs is Inpu
 
 /** The body of a message in a prediction queue. */
 export function encodeMessage({ submission, inputs }: PredictionMessage): Buffer {
-  const { id, owner, model, door, submittedAt, expiresAt, content, traceparent } = submission;
-  const { name, version, fingerprint } = model;
-  // Written out, because an object that has more than its type says would otherwise leak onto the wire.
-  const kept = { submittedAt, expiresAt, content, traceparent };
-  const header = { id, owner, model: { name, version, fingerprint }, door, ...kept };
+  // An object that has more than its type says would otherwise leak onto the wire.
+  const header = submissionOf(submission);
   if (!isReference(inputs)) return encodeFrame(header, inputs);
   return encodeFrame({ ...header, inputs: { bytes: inputs.bytes } }, []);
 }

@@ -1,6 +1,7 @@
 import { AppError, ifUnavailable } from '../errors.ts';
 import { endedBy } from '../store/record.ts';
 import type { TaskStore } from '../store/store.ts';
+import { submissionOf } from '../submission.ts';
 import { isTerminal, type ModelReference, type Submission, type Task, type TaskEvent } from '../task.ts';
 import { READ_MAX } from './results.ts';
 import { TaskStream } from './task-stream.ts';
@@ -23,7 +24,8 @@ export class Completions extends TaskStream<Task | AppError> {
   readonly #ended = new Set<string>();
   /** Ended, and expired before they were read. */
   readonly #gone: string[] = [];
-  readonly #read: Task[] = [];
+  /** To be given out. */
+  readonly #ready: Task[] = [];
   /** What was known of each when the stream was opened, and never changes. */
   readonly #submissions = new Map<string, Submission>();
 
@@ -59,7 +61,7 @@ export class Completions extends TaskStream<Task | AppError> {
     if (unknown.length > 0) throw unknownTask(unknown);
     const share = createSharing();
     for (const head of heads) {
-      if (!head || !this.#open.has(head.id)) continue;
+      if (!head) continue;
       if (isTerminal(head.state)) this.#markEnded(head.id);
       else this.#submissions.set(head.id, share(head));
     }
@@ -74,17 +76,17 @@ export class Completions extends TaskStream<Task | AppError> {
   }
 
   protected async take(): Promise<Task | AppError | 'wait' | undefined> {
-    if (this.#read.length === 0 && this.#due.size > 0) await this.#readDue();
-    const task = this.#read.shift();
+    if (this.#ready.length === 0 && this.#due.size > 0) await this.#readDue();
+    const task = this.#ready.shift();
     if (task) return task;
     if (this.#due.size > 0) return this.take();
     if (this.#open.size > 0) return 'wait';
     return this.#gone.length > 0 ? unknownTask(this.#gone.splice(0)) : undefined;
   }
 
-  /** What is told of an end need not be read: that would take as long again as all that came before in the API. Not more than a slow client has read for it. */
+  /** What is told of an end need not be read, which would double the time that it takes here. No more are kept for a slow client than are read at a time. */
   #hear(event: TaskEvent): void {
-    const submission = this.#read.length < READ_MAX ? this.#submissions.get(event.id) : undefined;
+    const submission = this.#ready.length < READ_MAX ? this.#submissions.get(event.id) : undefined;
     const ended = submission && endedBy(event, submission);
     if (ended) this.#push(ended);
     else this.#markEnded(event.id);
@@ -93,7 +95,7 @@ export class Completions extends TaskStream<Task | AppError> {
   /** It may have been read while it was told of. */
   #push(task: Task): void {
     if (!this.#open.has(task.id)) return;
-    this.#read.push(task);
+    this.#ready.push(task);
     this.#settle(task.id);
   }
 
@@ -112,7 +114,7 @@ export class Completions extends TaskStream<Task | AppError> {
     const tasks = await this.#store.get(ids).catch(ifUnavailable(undefined));
     if (!tasks) return;
     // Large results are fewer at a time.
-    for (const id of ids.slice(tasks.length)) this.#due.add(id);
+    for (const id of ids.slice(tasks.length)) if (this.#open.has(id)) this.#due.add(id);
     for (const [i, task] of tasks.entries()) {
       if (!task) this.#missing(ids[i] ?? '');
       else if (isTerminal(task.state)) this.#push(task);
@@ -142,10 +144,11 @@ export class Completions extends TaskStream<Task | AppError> {
 /** Of tasks that were submitted alike, which most of a stream are, what they have in common is kept once. */
 function createSharing(): (submission: Submission) => Submission {
   const models = new Map<string, ModelReference>();
-  return ({ id, owner, model, door, submittedAt, expiresAt, content, traceparent }) => {
-    const shared = models.get(model.fingerprint) ?? model;
-    models.set(model.fingerprint, shared);
-    return { id, owner, model: shared, door, submittedAt, expiresAt, content, traceparent };
+  return (of) => {
+    const { fingerprint } = of.model;
+    const model = models.get(fingerprint) ?? of.model;
+    models.set(fingerprint, model);
+    return { ...submissionOf(of), model };
   };
 }
 

@@ -2,7 +2,7 @@ import { Overloaded } from '../errors.ts';
 import type { TaskListener, TaskStore } from '../store/store.ts';
 
 /**
- * Tasks that all streams of a process may wait for together: about 300 MiB of listeners. Streams are counted where requests are,
+ * Tasks that all streams of a process may wait for together: about 400 MiB of listeners and of what they know of their tasks. Streams are counted where requests are,
  * but one of them may name a thousand tasks.
  */
 const LISTENERS_MAX = 300_000;

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { z } from 'zod';
+import { submissionOf } from '../submission.ts';
 import {
   type Change,
   isTerminal,
@@ -71,7 +72,7 @@ export interface Effect {
 }
 
 /** Of an end that has no more bytes, watchers are told all. Every process hears of every task, and most of it is for another. */
-const TOLD_BYTES_MAX = 1024;
+const TOLD_BYTES_MAX = 512;
 
 /** The first record of a task. Nobody is told: nobody can know its id yet. */
 export function creationOf(submission: Submission): Effect {
@@ -164,12 +165,10 @@ export function endedBy(
   of: Submission,
 ): Task | undefined {
   if (end === undefined) return undefined;
-  const { id, owner, model, door, submittedAt, expiresAt, content, traceparent } = of;
-  const submission = { id, owner, model, door, submittedAt, expiresAt, content, traceparent };
   try {
     const ending = end === '' ? undefined : endingOf(Buffer.from(end, 'base64'));
     return {
-      ...submission,
+      ...submissionOf(of),
       state,
       attempts,
       revision,

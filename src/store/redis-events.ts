@@ -6,7 +6,7 @@ const RETRY_MS = 1_000;
 
 /** What to do with a channel of Redis's pub/sub. Neither function may throw. */
 export interface ChannelHandlers {
-  /** A message as it came: anyone may publish, so it is parsed, not believed. */
+  /** A message as it came: it is parsed. What it says is believed, since who may publish may write the records, too. */
   onMessage(text: string): void;
   /** Subscribed, for the first time or again: what was published before this moment was missed. */
   onSubscribed(): void;

@@ -3,8 +3,18 @@ import type { RecordState } from '../task.ts';
 import type { Effect } from './record.ts';
 import { inputsKeyOf, keyOf } from './redis-keys.ts';
 
-/** Where changes are announced, each message a JSON array of events: all of them, and those by which a task ends without a result. */
-export const CHANNELS = { changes: 'foretell:tasks', stops: 'foretell:tasks:stopped' } as const;
+/** All changes; or, for a process that makes most of them itself, those alone by which a task ends without a result. */
+export type Hears = 'changes' | 'stops';
+
+/**
+ * Where changes are announced, each message a JSON array of events. Redis's channels are the same in all of its databases, and so are the ids that idempotency
+ * keys give: each database has channels of its own, or the end of another's task would be told as that of ours.
+ */
+export function channelOf(redis: Redis, hears: Hears): string {
+  const { db = 0 } = redis.options;
+  const channel = db === 0 ? 'foretell:tasks' : `foretell:tasks:${db}`;
+  return hears === 'changes' ? channel : `${channel}:stopped`;
+}
 
 /** A worker that holds such a task need not run it. (One that succeeded elsewhere is met by its next look at the record.) */
 const STOPS: readonly RecordState[] = ['CANCELLED', 'EXPIRED', 'FAILED'];
@@ -23,7 +33,7 @@ const NO_RECORD = -1;
  * allowed comes with the call, from the table in task.ts, as one of a few rules that the effects of a call share. It writes before it announces, so that
  * whoever is told finds what it was told of, and
  * a second run of a terminal change does nothing, since its state refuses; nor does the same claim count twice. What one fails by is its own
- * answer and harms no other. (`allows` and `applied` in record.ts say the same for a store in memory.)
+ * answer and harms no other. (`allows`, `applied` and `eventOf` in record.ts say the same for a store in memory.)
  *
  * Takes the two channels, the number of rules, the rules, and for each task three texts: its line, its submission and its end. Few, since each argument costs
  * more than what is in it. Returns for each the number of attempts, false if the present state refuses, or an error.
@@ -102,7 +112,10 @@ export function defineTransitions(redis: Redis): void {
   redis.defineCommand('foretellTransitions', { lua: TRANSITIONS });
 }
 
-/** Applies effects; for each the number of attempts, null if the present state refuses, or what Redis fails by. */
+/**
+ * Applies effects; for each the number of attempts, null if the present state refuses, or what Redis fails by. Each is one step; those whose record is missing
+ * are applied in a second one.
+ */
 export async function applyTransitions(redis: Redis, transitions: readonly Transition[]): Promise<readonly Answer[]> {
   // Submissions are sent again only where they are missed: a store has mostly kept them, and they are most of what a call has to carry.
   const answers = await call(redis, transitions, ({ effect }) => effect.from.every((state) => state === 'ABSENT'));
@@ -125,8 +138,8 @@ function call(redis: Redis, transitions: readonly Transition[], isBrought: (tran
     const submission = effect.submission && isBrought(transition) ? JSON.stringify(effect.submission) : '';
     args.push(`${index} ${lineOf(effect)}`, submission, effect.end ?? '');
   }
-  const { changes, stops } = CHANNELS;
-  return redis.foretellTransitions(keys.length, ...keys, changes, stops, rules.size, ...rules.keys(), ...args);
+  const channels = [channelOf(redis, 'changes'), channelOf(redis, 'stops')];
+  return redis.foretellTransitions(keys.length, ...keys, ...channels, rules.size, ...rules.keys(), ...args);
 }
 
 /** What many effects have in common. */

@@ -18,7 +18,7 @@ import {
 import { faultOf, type RedisConnection } from './redis-connection.ts';
 import type { RedisLink } from './redis-link.ts';
 import { defineReads, type Row, readHeads, readTask, readTasks } from './redis-reads.ts';
-import { applyTransitions, CHANNELS, defineTransitions, type Transition } from './redis-transition.ts';
+import { applyTransitions, channelOf, defineTransitions, type Hears, type Transition } from './redis-transition.ts';
 import { READ_BYTES_MAX, type TaskHead, type TaskStore } from './store.ts';
 
 /** A result that is larger goes by the connection for large values: small commands do not wait behind it. */
@@ -36,16 +36,13 @@ export interface RedisStoreOptions {
   log: Log;
 }
 
-/** All changes; or, for a process that makes most of them itself, those alone by which a task ends without a result. */
-export type Hears = keyof typeof CHANNELS;
-
 /** Tasks in Redis: one hash each, one script that writes them and tells of it. The link stays the caller's. */
 export function createRedisStore({ link, resultTtlMs, hears = 'changes', log }: RedisStoreOptions): TaskStore {
   const { commands, large, events } = link;
   const listeners = createListeners(log);
   for (const { redis } of [commands, large]) defineTransitions(redis);
   defineReads(commands.redis);
-  const channel = CHANNELS[hears];
+  const channel = channelOf(commands.redis, hears);
   events.listen(channel, {
     onMessage: (text) => {
       const told = parseEvents(text, listeners.has);

@@ -1,6 +1,6 @@
 import type { Change, RecordState, Submission, Task, TaskEvent } from '../task.ts';
 
-/** Told of each change of a task; `'reread'` when events may have been missed (a reconnect, or simply now and then). */
+/** Told of each change of a task that its store was opened to hear of; `'reread'` when events may have been missed (a reconnect, or simply now and then). */
 export type TaskListener = (event: TaskEvent | 'reread') => void;
 
 /** Results that one call reads, unless it is a single one: what is in memory before anybody can say that it is too much. */
@@ -27,7 +27,7 @@ export interface TaskStore {
    * Resolves with the number of attempts after it, or `undefined` if the present state refuses.
    */
   transition(id: string, change: Change): Promise<number | undefined>;
-  /** Calls `listener` for every change announced from now on; returns the function that ends it. Synchronous, cannot fail. */
+  /** Calls `listener` for every change that is announced from now on, and that the store was opened to hear of; returns the function that ends it. Synchronous, cannot fail. */
   watch(id: string, listener: TaskListener): () => void;
   /** Listeners registered at present. */
   watching(): number;

@@ -22,6 +22,33 @@ test('what one process changes, another is told of and reads', async () => {
   unwatch();
 });
 
+test.each(['changes', 'stops'] as const)(
+  'two databases of one Redis are told nothing of each other (%s)',
+  async (hears) => {
+    const redis = await startServer();
+    const { store } = await openForTest(redis.url, createTestLog(), hears);
+    const other = await openForTest(`${redis.url}/1`, createTestLog(), hears);
+    // As the same idempotency key gives it in both.
+    const submission = newSubmission();
+    await store.create([submission]);
+    await other.store.create([submission]);
+    const told: unknown[] = [];
+    await expect.poll(() => store.isReady() && other.store.isReady()).toBe(true);
+    store.watch(submission.id, (event) => event !== 'reread' && told.push(['ours', event.state]));
+    other.store.watch(submission.id, (event) => event !== 'reread' && told.push(['theirs', event.state]));
+    await other.store.transition(submission.id, { to: 'CANCELLED', at: 30 });
+    const error = { code: 'MODEL_ERROR', message: 'no' } as const;
+    await store.transition(submission.id, { to: 'FAILED', at: 31, submission, error });
+    await expect.poll(() => told).toHaveLength(2);
+    expect(told).toEqual(
+      expect.arrayContaining([
+        ['theirs', 'CANCELLED'],
+        ['ours', 'FAILED'],
+      ]),
+    );
+  },
+);
+
 test('a store that hears of stops alone is told when a task ends without a result, and of nothing else', async () => {
   const redis = await startServer();
   const { store } = await openForTest(redis.url);

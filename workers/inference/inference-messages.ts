@@ -36,8 +36,8 @@ export type InferenceRequest =
   | { type: 'run'; model: ModelFile; inputs: Tensor[] };
 
 /**
- * What an inference process says: once `ready`, then for each request (`loading`, where the model is not loaded, and) (`running`, before its run, and)
- * an answer. No more than that: each message wakes the worker. What it noted is for the log, at any time.
+ * What an inference process says: once `ready`, then for each request `loading`, where the model is not loaded, `running`, before a run, and an answer. No more
+ * than that: each message wakes the worker. What it noted is for the log, at any time.
  */
 export type InferenceReply = { type: 'ready' } | { type: 'loading' } | { type: 'running' } | Noted | Reported;
 

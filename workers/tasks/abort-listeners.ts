@@ -1,4 +1,4 @@
-/** Calls `listener` when the signal aborts, at once if it has; returns the function that ends it. */
+/** Calls `listener`, which must not throw, when the signal aborts, at once if it has; returns the function that ends it. */
 export type OnAbort = (signal: AbortSignal, listener: () => void) => () => void;
 
 /** For signals that many listen to, each for a moment: one by itself goes through all the listeners that it has for each that comes. */
@@ -8,7 +8,7 @@ export function createAbortListeners(): OnAbort {
   function listen(signal: AbortSignal): Set<() => void> {
     const listeners = new Set<() => void>();
     const tell = () => {
-      for (const listener of listeners) listener();
+      for (const listener of [...listeners]) if (listeners.has(listener)) listener();
     };
     signal.addEventListener('abort', tell, { once: true });
     listenersOf.set(signal, listeners);

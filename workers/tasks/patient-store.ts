@@ -36,7 +36,7 @@ export function createPatientStore(options: {
     goOn();
   }
 
-  /** What the first try did not give: asked again until it is there, or `ended` aborts. */
+  /** What the first try did not give: asked again until it is there, or one of the signals aborts. */
   async function outlast<T>(
     error: unknown,
     question: (store: TaskStore) => Promise<T>,

@@ -23,7 +23,7 @@ export interface TasksInHand {
   find(id: string): HeldTask | undefined;
   /** Gives a task that is held its new delivery. */
   adopt(task: HeldTask, delivery: Delivery): Promise<Verdict>;
-  /** Holds a task until its verdict; for as long, whoever ends it elsewhere is heard. */
+  /** Holds a task until its verdict; for as long, whoever ends it elsewhere is heard, or found at the next look at its record. */
   hold(task: HeldTask): Promise<Verdict>;
   /** Lets go of a task; called by its release. */
   forget(task: HeldTask): void;
@@ -52,7 +52,7 @@ export function createTasksInHand(options: {
   }
 
   function heard(task: HeldTask, state: TaskState): void {
-    // Its own end is announced as well, perhaps before the store's answer; by then it neither waits nor runs.
+    // Its own failure is announced as well, perhaps before the store's answer; by then it neither waits nor runs.
     if (!isTerminal(state) || held.get(task.submission.id)?.task !== task) return;
     log.debug({ taskId: task.submission.id, state, attempt: task.attempt }, 'task in hand has ended');
     work.drop(task);
