@@ -31,9 +31,8 @@ const NO_RECORD = -1;
 /**
  * Applies each of several effects to its task's hash, all in one atomic step; one that ends the task removes its inputs. It knows no state: which are
  * allowed comes with the call, from the table in task.ts, as one of a few rules that the effects of a call share. It writes before it announces, so that
- * whoever is told finds what it was told of, and
- * a second run of a terminal change does nothing, since its state refuses; nor does the same claim count twice. What one fails by is its own
- * answer and harms no other. (`allows`, `applied` and `eventOf` in record.ts say the same for a store in memory.)
+ * whoever is told finds what it was told of. A second run of a terminal change does nothing, since its state refuses; nor does the same claim count
+ * twice. What one fails by is its own answer and harms no other. (`allows`, `applied` and `eventOf` in record.ts say the same for a store in memory.)
  *
  * Takes the two channels, the number of rules, the rules, and for each task three texts: its line, its submission and its end. Few, since each argument costs
  * more than what is in it. Returns for each the number of attempts, false if the present state refuses, or an error.
