@@ -6,12 +6,12 @@ import { createMemoryDeadlines } from './memory-deadlines.ts';
 import { createMemoryRegistry } from './memory-registry.ts';
 import type { Payloads } from './payloads.ts';
 import { createRedisStore } from './redis.ts';
+import type { Hears } from './redis-channels.ts';
 import type { RedisConnectionName } from './redis-connection.ts';
 import { createRedisDeadlines } from './redis-deadlines.ts';
 import { openRedisLink } from './redis-link.ts';
 import { createRedisPayloads } from './redis-payloads.ts';
 import { createRedisRegistry } from './redis-registry.ts';
-import type { Hears } from './redis-transition.ts';
 import type { TaskStore } from './store.ts';
 
 export interface StoreConfig {

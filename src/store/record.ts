@@ -115,14 +115,14 @@ export function effectOf(change: Change, resultTtlMs: number): Effect {
     case 'EXPIRED': {
       const { submission } = change;
       const expired = { state: to, submission, attemptsBefore: 0, attemptsMax: 0 };
-      return { from: submission ? from : EXPIRED_FROM, ...expired, ...terminal, announce: toldOf(to, at, undefined) };
+      return { from: submission ? from : EXPIRED_FROM, ...expired, ...terminal, announce: toldOf(to, at) };
     }
     default:
-      return { from, state: to, attemptsBefore: 0, ...terminal, announce: toldOf(to, at, undefined) };
+      return { from, state: to, attemptsBefore: 0, ...terminal, announce: toldOf(to, at) };
   }
 }
 
-function toldOf(state: TaskState, at: number, end: Buffer | undefined): NonNullable<Effect['announce']> {
+function toldOf(state: TaskState, at: number, end?: Buffer): NonNullable<Effect['announce']> {
   if (end && end.length > TOLD_BYTES_MAX) return { state, at };
   return { state, at, end: end?.toString('base64') ?? '' };
 }

@@ -15,10 +15,11 @@ import {
   type TaskRecord,
   taskOf,
 } from './record.ts';
+import { channelOf, type Hears } from './redis-channels.ts';
 import { faultOf, type RedisConnection } from './redis-connection.ts';
 import type { RedisLink } from './redis-link.ts';
 import { defineReads, type Row, readHeads, readTask, readTasks } from './redis-reads.ts';
-import { applyTransitions, channelOf, defineTransitions, type Hears, type Transition } from './redis-transition.ts';
+import { applyTransitions, defineTransitions, type Transition } from './redis-transition.ts';
 import { READ_BYTES_MAX, type TaskHead, type TaskStore } from './store.ts';
 
 /** A result that is larger goes by the connection for large values: small commands do not wait behind it. */

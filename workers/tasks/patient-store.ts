@@ -31,9 +31,12 @@ export function createPatientStore(options: {
   let away = false;
   let waiting = 0;
 
-  function tellBack(): void {
-    log.info({ waiting }, 'store available again');
-    goOn();
+  function answered<T>(answer: T): T {
+    if (away) {
+      log.info({ waiting }, 'store available again');
+      goOn();
+    }
+    return answer;
   }
 
   /** What the first try did not give: asked again until it is there, or one of the signals aborts. */
@@ -60,9 +63,7 @@ export function createPatientStore(options: {
       // Cut short by `ended`; what follows is then the last try.
       await sleep(delayMs * (0.5 + Math.random() / 2), undefined, { signal: ended }).catch(() => {});
       try {
-        const answer = await unlessOver(question(store));
-        if (away) tellBack();
-        return answer;
+        return answered(await unlessOver(question(store)));
       } catch (error) {
         if (!(error instanceof StoreUnavailable) || ended.aborted) throw error;
       }
@@ -78,13 +79,7 @@ export function createPatientStore(options: {
     isAway: () => away,
     // Twice for each task, and nearly always answered at once: no more is made for it than that takes.
     ask: (question, ...signals) =>
-      unlessOver(question(store)).then(
-        (answer) => {
-          if (away) tellBack();
-          return answer;
-        },
-        (error: unknown) => outlast(error, question, ...signals),
-      ),
+      unlessOver(question(store)).then(answered, (error: unknown) => outlast(error, question, ...signals)),
   };
 }
 
