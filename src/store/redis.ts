@@ -1,9 +1,9 @@
 import { z } from 'zod';
+import { gathering } from '../gathering.ts';
 import type { Log } from '../log.ts';
 import { isRecord } from '../models/input-issues.ts';
 import { submissionSchema } from '../submission.ts';
 import { TASK_STATES, type Task, type TaskEvent } from '../task.ts';
-import { gathering } from './gathering.ts';
 import { createListeners } from './listeners.ts';
 import {
   checkIds,

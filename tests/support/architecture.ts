@@ -30,7 +30,7 @@ const DOORS: Record<string, RegExp> = {
  * from another room on its floor.
  */
 const FLOORS: readonly (readonly RegExp[])[] = [
-  [/^src\/(tensor|errors|task)\.ts$/],
+  [/^src\/(tensor|errors|task|gathering)\.ts$/],
   [/^src\/(submission|tensor-values|tensor-frame)\.ts$/],
   [/^src\/media\//],
   [/^src\/models\//],
