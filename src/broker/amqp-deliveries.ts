@@ -2,10 +2,11 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { Channel, ConsumeMessage } from 'amqplib';
 import type { Log } from '../log.ts';
 import { createAcks } from './amqp-acks.ts';
-import { readMessage } from './amqp-properties.ts';
+import { type ReadMessage, readMessages } from './amqp-properties.ts';
 import type { Publisher } from './amqp-publisher.ts';
-import type { BrokerObserver, Delivery, Verdict } from './broker.ts';
-import { type ComingBack, comingBack, kindOf } from './coming-back.ts';
+import type { BrokerMessage, BrokerObserver, Delivery, Verdict, VerdictKind } from './broker.ts';
+import { comingBack, kindOf } from './coming-back.ts';
+import { DEAD_LETTER_QUEUE } from './topology.ts';
 
 /** Before a delivery whose handler threw is given out again, and between attempts to publish a retry: no hot loop. */
 const PAUSE_MS = 1_000;
@@ -24,6 +25,11 @@ export interface DeliveriesOptions {
   log: Log;
 }
 
+interface Settling {
+  how: Exclude<Verdict, object>;
+  kind: VerdictKind;
+}
+
 /** The deliveries of one channel that wait for their verdict. */
 export interface Deliveries {
   /** Resolves when it is settled, or no longer ours. */
@@ -39,27 +45,46 @@ export function createDeliveries(options: DeliveriesOptions): Deliveries {
   const acks = createAcks(channel, (err) => log.debug({ queue, err }, 'verdict came too late'));
 
   async function handle(message: ConsumeMessage): Promise<void> {
-    const { origin, ...said } = readMessage(message, queue);
+    const members = readMessages(message, queue);
+    const { redelivered } = message.fields;
+    const settlings = await Promise.all(members.map((said) => settlingOf(said, redelivered, members.length > 1)));
+    // The one place where deliveries are settled; nothing is awaited between this check and the channel.
+    if (signal.aborted) return;
+    // Of a bundle that is given out again for one of its members, the others are found to have ended.
+    const again = settlings.find(({ how }) => how === 'requeue');
+    settle(message, (again ?? settlings[0])?.how ?? 'ack');
+    for (const { kind } of settlings) options.observer.onVerdict?.(queue, kind);
+  }
+
+  /** The verdict on a message, once all of it is done that RabbitMQ cannot do by settling the delivery. */
+  async function settlingOf(
+    { origin, ...said }: ReadMessage,
+    redelivered: boolean,
+    isBundled: boolean,
+  ): Promise<Settling> {
     let verdict: Verdict;
     try {
-      verdict = await handler({ ...said, redelivered: message.fields.redelivered, signal });
+      verdict = await handler({ ...said, redelivered, signal });
     } catch (error) {
       log.error({ queue, taskId: said.id, err: error }, 'handler failed');
       verdict = 'requeue';
       await pause(signal, options.closing);
     }
     const kind = kindOf(verdict);
-    if (typeof verdict === 'object') verdict = await publishAgain(comingBack(said, verdict), origin, signal, options);
-    // The one place where deliveries are settled; nothing is awaited between this check and the channel.
-    if (signal.aborted) return;
-    settle(message, verdict);
-    options.observer.onVerdict?.(queue, verdict === 'requeue' ? 'requeue' : kind);
+    let how: Settling['how'];
+    if (typeof verdict === 'object') {
+      const { queue: rung, message } = comingBack(said, verdict);
+      how = await publishAgain(rung, message, origin, signal, options);
+    } else if (verdict === 'dead-letter' && isBundled) {
+      how = await publishAgain(DEAD_LETTER_QUEUE, said, origin, signal, options);
+    } else how = verdict;
+    return { how, kind: how === 'requeue' ? how : kind };
   }
 
-  function settle(message: ConsumeMessage, verdict: 'ack' | 'dead-letter' | 'requeue'): void {
-    if (verdict === 'ack') acks.ack(message);
+  function settle(message: ConsumeMessage, how: Settling['how']): void {
+    if (how === 'ack') acks.ack(message);
     // RabbitMQ moves it: kept here until the dead letters' queue has confirmed it, as after too many redeliveries.
-    else acks.nack(message, verdict === 'requeue');
+    else acks.nack(message, how === 'requeue');
   }
 
   return {
@@ -78,11 +103,12 @@ export function createDeliveries(options: DeliveriesOptions): Deliveries {
 }
 
 /**
- * Publishes the message to come back later; the original is acked only once that is confirmed. Until then it is held,
+ * Publishes the message to come back later, or as a dead letter; the original is acked only once that is confirmed. Until then it is held,
  * not given back: a handler must not run again, nor RabbitMQ count a delivery, because a publish failed.
  */
 async function publishAgain(
-  { queue: rung, message: again }: ComingBack,
+  exchange: string,
+  again: BrokerMessage,
   origin: string,
   signal: AbortSignal,
   { queue, publisher, closing, log }: DeliveriesOptions,
@@ -91,10 +117,10 @@ async function publishAgain(
     try {
       // A dead letter outlives the queue that it came from.
       if (origin !== queue) await publisher.prepare(origin);
-      await publisher.publish({ exchange: rung, routingKey: origin, origin }, again);
+      await publisher.publish({ exchange, routingKey: origin, origin }, again);
       return 'ack';
     } catch (error) {
-      if (attempt === 0) log.warn({ queue, taskId: again.id, err: error }, 'retry not published yet');
+      if (attempt === 0) log.warn({ queue, taskId: again.id, err: error }, 'message not published again yet');
       await pause(signal, closing);
     }
   }

@@ -1,4 +1,5 @@
 import type { Message, Options } from 'amqplib';
+import { type AmqpMessage, bodiesIn } from './amqp-bundle.ts';
 import type { BrokerMessage } from './broker.ts';
 import { isPredictionQueue } from './topology.ts';
 
@@ -14,9 +15,22 @@ const ORIGIN_HEADER = 'x-origin';
 /** By the name that W3C Trace Context gives it, so that other tools see it as well. */
 const TRACEPARENT_HEADER = 'traceparent';
 
+/** Of a bundle, the ids of its members and what they give as `traceparent`, apart by spaces: neither has any. */
+const MEMBERS_HEADER = 'x-members';
+const TRACEPARENTS_HEADER = 'x-traceparents';
+
 /** What is written beside the body of a message. */
-export function propertiesOf(message: BrokerMessage, origin: string): Options.Publish {
-  const { id, attemptsBefore, returnsBefore = 0, traceparent } = message;
+export function propertiesOf(message: AmqpMessage, origin: string): Options.Publish {
+  const { id, attemptsBefore, returnsBefore = 0, traceparent, members } = message;
+  if (members) {
+    const isTraced = members.some((member) => member.traceparent !== undefined);
+    const headers = {
+      [ORIGIN_HEADER]: origin,
+      [MEMBERS_HEADER]: members.map((member) => member.id).join(' '),
+      ...(isTraced && { [TRACEPARENTS_HEADER]: members.map((member) => member.traceparent ?? '').join(' ') }),
+    };
+    return { persistent: true, headers };
+  }
   const headers = {
     // One that is not there counts as none, as with most messages.
     ...(attemptsBefore > 0 && { [ATTEMPTS_HEADER]: attemptsBefore }),
@@ -27,8 +41,25 @@ export function propertiesOf(message: BrokerMessage, origin: string): Options.Pu
   return { persistent: true, messageId: id, headers };
 }
 
+/** What is in a message: itself, or the members of a bundle. */
+export function readMessages(message: Message, queue: string): ReadMessage[] {
+  const said = readMessage(message, queue);
+  const headers = message.properties.headers ?? {};
+  const members: unknown = headers[MEMBERS_HEADER];
+  if (typeof members !== 'string') return [said];
+  const traceparents = String(headers[TRACEPARENTS_HEADER] ?? '').split(' ');
+  const ids = members.split(' ');
+  const bodies = bodiesIn(message.content, ids.length);
+  return bodies.map((body, i) => {
+    const [id = '', traceparent] = [ids[i], traceparents[i]];
+    return { ...said, id, body, ...(traceparent && { traceparent }) };
+  });
+}
+
+export type ReadMessage = BrokerMessage & { returnsBefore: number; origin: string };
+
 /** What a message says, and the queue that it comes back to: of one that does not tell, the queue that it was found in. */
-export function readMessage({ content, properties }: Message, queue: string) {
+function readMessage({ content, properties }: Message, queue: string): ReadMessage {
   const headers = properties.headers ?? {};
   const origin: unknown = headers[ORIGIN_HEADER];
   const traceparent: unknown = headers[TRACEPARENT_HEADER];

@@ -1,11 +1,12 @@
 import { BrokerUnavailable } from '../errors.ts';
 import type { Log } from '../log.ts';
+import { createBundling } from './amqp-bundling.ts';
 import { type AmqpConnection, type Link, superviseConnection } from './amqp-connection.ts';
 import { attachConsumer, buildConsumingLink } from './amqp-consumer.ts';
 import { createPublisher } from './amqp-publisher.ts';
 import { buildPublishingLink } from './amqp-publishing-link.ts';
 import type { Broker, BrokerObserver, Consumer } from './broker.ts';
-import { EXCHANGE } from './topology.ts';
+import { queuesOf } from './topology.ts';
 
 /**
  * RabbitMQ, by two connections: when it is short of memory or disk it reads nothing from those that publish, and acks on
@@ -27,11 +28,18 @@ export function createAmqpBroker(brokerUrl: string, log: Log, observer: BrokerOb
 
   return {
     isReady: () => publisher.isReady() && (consuming === undefined || consuming.current() !== undefined),
-    publish: (queue, message) => publisher.publish({ exchange: EXCHANGE, routingKey: queue, origin: queue }, message),
+    publish: createBundling(publisher),
     consume: async ({ queue, prefetch }, handler) => {
       if (isClosed) throw new BrokerUnavailable('the broker is closed');
       consuming ??= superviseConnection({ brokerUrl, purpose: 'consuming', build: buildConsumingLink, observer, log });
-      const consumer = attachConsumer(consuming, { queue, prefetch, handler, publisher, observer, log });
+      const connection = consuming;
+      // Whoever counts knows of no other queue than the one that was asked for.
+      const told: BrokerObserver = { onVerdict: (_, kind) => observer.onVerdict?.(queue, kind) };
+      const attached = queuesOf(queue).map(({ queue: from, tasks }) => {
+        const messages = Math.max(1, Math.floor(prefetch / tasks));
+        return attachConsumer(connection, { queue: from, prefetch: messages, handler, publisher, observer: told, log });
+      });
+      const consumer = together(attached);
       consumers.add(consumer);
       return {
         ...consumer,
@@ -42,15 +50,38 @@ export function createAmqpBroker(brokerUrl: string, log: Log, observer: BrokerOb
       };
     },
     prepare: async (queues) => {
-      await Promise.all(queues.map(publisher.prepare));
+      await Promise.all(queues.flatMap(queuesOf).map(({ queue }) => publisher.prepare(queue)));
     },
-    depth: publisher.depth,
+    depth: async (queue) => {
+      const depths = await Promise.all(
+        queuesOf(queue).map(async ({ queue: each, tasks }) => tasks * (await publisher.depth(each))),
+      );
+      return depths.reduce((sum, depth) => sum + depth, 0);
+    },
     close: async () => {
       isClosed = true;
       // They are told to end first, and end at the latest with their connection.
       const consumersClosed = Promise.all([...consumers].map((consumer) => consumer.close()));
       await Promise.all([publisher.close().then(() => publishing.close()), consuming?.close()]);
       await consumersClosed;
+    },
+  };
+}
+
+/** Consumers that are used as one. */
+function together(consumers: readonly Consumer[]): Consumer {
+  return {
+    pause: () => {
+      for (const consumer of consumers) consumer.pause();
+    },
+    resume: () => {
+      for (const consumer of consumers) consumer.resume();
+    },
+    close: async () => {
+      await Promise.all(consumers.map((consumer) => consumer.close()));
+    },
+    retire: async () => {
+      await Promise.all(consumers.map((consumer) => consumer.retire()));
     },
   };
 }

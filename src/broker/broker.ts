@@ -19,6 +19,8 @@ export interface BrokerMessage {
   returnsBefore?: number;
   /** The span that published it, as W3C Trace Context writes it. */
   traceparent?: string | undefined;
+  /** The most tasks of its model that share a run: a worker may be given as many together. It is not delivered. @default 1 */
+  maxBatch?: number | undefined;
 }
 
 export interface Delivery extends BrokerMessage {

@@ -42,6 +42,14 @@ export const MESSAGE_BYTES_MAX = 16 * 1024 * 1024;
 
 const PREDICTION_PREFIX = `${VERSION}.predict.`;
 
+const HIGH_SUFFIX = '.high';
+
+/** So many tasks travel as one, no more and no fewer: then what waits in their queue, and what is taken of it, is known by its messages. */
+export const BUNDLE_SIZE = 4;
+
+/** As long as the other prefix, so that a name fits under both. */
+const BUNDLE_PREFIX = `${VERSION}.bundle${BUNDLE_SIZE}.`;
+
 /** AMQP's limit for a name. */
 const NAME_BYTES_MAX = 255;
 
@@ -50,7 +58,7 @@ const NAME_BYTES_MAX = 255;
  * one of those settled by a hash, is settled by a hash.
  */
 export function predictionQueue(model: string, lane: Lane): string {
-  const suffix = lane === 'high' ? '.high' : '';
+  const suffix = lane === 'high' ? HIGH_SUFFIX : '';
   const queue = `${PREDICTION_PREFIX}${model}${suffix}`;
   const isPlain = !/[\p{Cc}\p{Cs}]|\.high$|~[0-9a-f]{64}$/u.test(model);
   if (isPlain && Buffer.byteLength(queue) <= NAME_BYTES_MAX) return queue;
@@ -62,6 +70,18 @@ export function predictionQueue(model: string, lane: Lane): string {
 /** Whether a name is one that `predictionQueue` gives; what a stranger wrote into a message is not made a queue. */
 export function isPredictionQueue(name: string): boolean {
   return name.startsWith(PREDICTION_PREFIX) && Buffer.byteLength(name) <= NAME_BYTES_MAX;
+}
+
+/** The queue beside a model's normal one that holds bundles; `undefined` for any other: what is urgent is not many. */
+export function bundleQueueOf(queue: string): string | undefined {
+  const has = isPredictionQueue(queue) && !queue.endsWith(HIGH_SUFFIX);
+  return has ? BUNDLE_PREFIX + queue.slice(PREDICTION_PREFIX.length) : undefined;
+}
+
+/** The queues that hold what is published to a queue, and for how many tasks a message of each counts. */
+export function queuesOf(queue: string): { queue: string; tasks: number }[] {
+  const bundleQueue = bundleQueueOf(queue);
+  return [{ queue, tasks: 1 }, ...(bundleQueue === undefined ? [] : [{ queue: bundleQueue, tasks: BUNDLE_SIZE }])];
 }
 
 /** The shortest delay that is not shorter than asked, or the longest there is. */

@@ -105,7 +105,7 @@ export function createEnqueue(services: {
     const body = encodeMessage({ submission: first, inputs });
     const { id, traceparent: parent } = submission;
     const queue = predictionQueue(model.name, lane);
-    const message = { id, body, attemptsBefore: 0 };
+    const message = { id, body, attemptsBefore: 0, maxBatch: model.maxBatch };
     const attributes = messageAttributes({ operation: 'publish', exchange: EXCHANGE, queue, message });
     await tracing.span('publish', { kind: 'producer', parent, attributes }, ({ traceparent }) =>
       broker.publish(queue, { ...message, traceparent }),

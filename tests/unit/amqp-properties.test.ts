@@ -1,6 +1,6 @@
 import type { Message } from 'amqplib';
 import { expect, test } from 'vitest';
-import { propertiesOf, readMessage } from '../../src/broker/amqp-properties.ts';
+import { propertiesOf, readMessages } from '../../src/broker/amqp-properties.ts';
 import { predictionQueue } from '../../src/broker/topology.ts';
 
 const QUEUE = predictionQueue('iris', 'normal');
@@ -8,16 +8,14 @@ const received = (properties: object) => ({ content: Buffer.from('x'), propertie
 
 test('what is written beside a body is what is read', () => {
   const said = { id: 'a', body: Buffer.from('x'), attemptsBefore: 2, returnsBefore: 3, traceparent: '00-1-2-01' };
-  expect(readMessage(received(propertiesOf(said, QUEUE)), 'elsewhere')).toEqual({ ...said, origin: QUEUE });
+  expect(readMessages(received(propertiesOf(said, QUEUE)), 'elsewhere')).toEqual([{ ...said, origin: QUEUE }]);
 });
 
 test.each([-1, 1.5, Number.NaN, '2', null, undefined])(
   'counts that nobody of ours wrote count as none: %s',
   (count) => {
     const headers = { 'x-attempts-before': count, 'x-returns-before': count };
-    expect(readMessage(received({ messageId: 'a', headers }), QUEUE)).toMatchObject({
-      attemptsBefore: 0,
-      returnsBefore: 0,
-    });
+    const [said] = readMessages(received({ messageId: 'a', headers }), QUEUE);
+    expect(said).toMatchObject({ attemptsBefore: 0, returnsBefore: 0 });
   },
 );
