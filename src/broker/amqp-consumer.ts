@@ -7,6 +7,7 @@ import { createFlow, createIntake, type Flow } from './amqp-flow.ts';
 import type { Publisher } from './amqp-publisher.ts';
 import { declareQueue, declareStandingTopology } from './amqp-topology.ts';
 import type { BrokerObserver, Consumer, Delivery, Verdict } from './broker.ts';
+import { queuesOf } from './topology.ts';
 
 /** A cancel and a close are answered at once; where they are not, the connection is lost and does not know it yet. */
 const ANSWER_TIMEOUT_MS = 5_000;
@@ -26,7 +27,7 @@ export async function buildConsumingLink(link: Link): Promise<Link> {
   return link;
 }
 
-/** Consumes a queue on every link that comes. What keeps one queue from being consumed leaves the others alone. */
+/** Consumes a queue, and its bundles, on every link that comes. What keeps one queue from being consumed leaves the others alone. */
 export function attachConsumer(connection: AmqpConnection<Link>, options: ConsumerOptions): Consumer {
   const { queue, log } = options;
   const stopping = new AbortController();
@@ -81,26 +82,31 @@ interface Consuming extends ConsumerOptions {
 async function consumeOn(link: Link, options: Consuming): Promise<void> {
   const { queue, flow, stopping } = options;
   try {
-    await unlessLost(link, declareQueue(link, queue));
+    const sources = queuesOf(queue);
+    await unlessLost(link, Promise.all(sources.map((source) => declareQueue(link, source.queue))));
     // One channel each: its prefetch is this consumer's alone, and its close is a barrier behind this consumer's acks.
     const channel = await unlessLost(link, link.model.createChannel());
     dropWith(channel, link, stopping);
     const deliveries = createDeliveries({ ...options, channel, lost: link.lost });
-    const intake = createIntake({
-      ...options,
-      channel,
-      take: deliveries.take,
-      onCancel: () => link.drop(new Error(`queue "${queue}" was deleted under its consumer`)),
-      onRoom: flow.wake,
-    });
+    const intakes = sources.map((source) =>
+      createIntake({
+        channel,
+        queue: source.queue,
+        prefetch: Math.max(1, Math.floor(options.prefetch / source.tasks)),
+        take: deliveries.take,
+        onCancel: () => link.drop(new Error(`queue "${source.queue}" was deleted under its consumer`)),
+        onRoom: flow.wake,
+      }),
+    );
     while (!stopping.aborted) {
       // Asked for before anything is awaited, so that what changes meanwhile is not slept through.
       const woken = flow.woken();
-      await answered(link, flow.isPaused() ? intake.shut() : intake.open());
+      // One after the other: a prefetch is that of the next consumer on the channel.
+      for (const intake of intakes) await answered(link, flow.isPaused() ? intake.shut() : intake.open());
       options.onConsuming();
       await unlessLost(link, woken);
     }
-    await answered(link, intake.shut());
+    for (const intake of intakes) await answered(link, intake.shut());
     await unlessLost(link, deliveries.settled());
     await answered(link, channel.close());
   } catch (error) {

@@ -32,14 +32,7 @@ export function createAmqpBroker(brokerUrl: string, log: Log, observer: BrokerOb
     consume: async ({ queue, prefetch }, handler) => {
       if (isClosed) throw new BrokerUnavailable('the broker is closed');
       consuming ??= superviseConnection({ brokerUrl, purpose: 'consuming', build: buildConsumingLink, observer, log });
-      const connection = consuming;
-      // Whoever counts knows of no other queue than the one that was asked for.
-      const told: BrokerObserver = { onVerdict: (_, kind) => observer.onVerdict?.(queue, kind) };
-      const attached = queuesOf(queue).map(({ queue: from, tasks }) => {
-        const messages = Math.max(1, Math.floor(prefetch / tasks));
-        return attachConsumer(connection, { queue: from, prefetch: messages, handler, publisher, observer: told, log });
-      });
-      const consumer = together(attached);
+      const consumer = attachConsumer(consuming, { queue, prefetch, handler, publisher, observer, log });
       consumers.add(consumer);
       return {
         ...consumer,
@@ -64,24 +57,6 @@ export function createAmqpBroker(brokerUrl: string, log: Log, observer: BrokerOb
       const consumersClosed = Promise.all([...consumers].map((consumer) => consumer.close()));
       await Promise.all([publisher.close().then(() => publishing.close()), consuming?.close()]);
       await consumersClosed;
-    },
-  };
-}
-
-/** Consumers that are used as one. */
-function together(consumers: readonly Consumer[]): Consumer {
-  return {
-    pause: () => {
-      for (const consumer of consumers) consumer.pause();
-    },
-    resume: () => {
-      for (const consumer of consumers) consumer.resume();
-    },
-    close: async () => {
-      await Promise.all(consumers.map((consumer) => consumer.close()));
-    },
-    retire: async () => {
-      await Promise.all(consumers.map((consumer) => consumer.retire()));
     },
   };
 }
