@@ -1,26 +1,24 @@
 import type { BrokerMessage } from './broker.ts';
 
-/** A message as RabbitMQ carries it. */
-export interface AmqpMessage extends BrokerMessage {
-  /** Of a bundle: the messages that travel as one. Its body is then theirs, behind each other; what else it says is nobody's. */
-  members?: readonly Member[];
+/** Messages that travel as one, none of which was attempted or returned before. */
+export interface Bundle {
+  members: readonly Pick<BrokerMessage, 'id' | 'traceparent'>[];
+  /** Their bodies, behind each other. */
+  body: Uint8Array;
 }
-
-/** What a member of a bundle says by itself, beside its body. None was attempted or returned before. */
-export type Member = Pick<BrokerMessage, 'id' | 'traceparent'>;
 
 /** Before each member's body: its length, little endian. */
 const LENGTH_BYTES = 4;
 
 /** Several messages as one, which keeps them apart. */
-export function bundleOf(messages: readonly BrokerMessage[]): AmqpMessage {
+export function bundleOf(messages: readonly BrokerMessage[]): Bundle {
   const parts = messages.flatMap(({ body }) => {
     const length = Buffer.allocUnsafe(LENGTH_BYTES);
     length.writeUInt32LE(body.byteLength);
     return [length, body];
   });
   const members = messages.map(({ id, traceparent }) => ({ id, traceparent }));
-  return { id: '', body: Buffer.concat(parts), attemptsBefore: 0, members };
+  return { members, body: Buffer.concat(parts) };
 }
 
 /** The bodies of so many members, views of the bundle's; of a bundle that is none, they are empty, so that each member is found unreadable. */

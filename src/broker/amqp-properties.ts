@@ -1,5 +1,5 @@
 import type { Message, Options } from 'amqplib';
-import { type AmqpMessage, bodiesIn } from './amqp-bundle.ts';
+import { type Bundle, bodiesIn } from './amqp-bundle.ts';
 import type { BrokerMessage } from './broker.ts';
 import { isPredictionQueue } from './topology.ts';
 
@@ -20,17 +20,9 @@ const MEMBERS_HEADER = 'x-members';
 const TRACEPARENTS_HEADER = 'x-traceparents';
 
 /** What is written beside the body of a message. */
-export function propertiesOf(message: AmqpMessage, origin: string): Options.Publish {
-  const { id, attemptsBefore, returnsBefore = 0, traceparent, members } = message;
-  if (members) {
-    const isTraced = members.some((member) => member.traceparent !== undefined);
-    const headers = {
-      [ORIGIN_HEADER]: origin,
-      [MEMBERS_HEADER]: members.map((member) => member.id).join(' '),
-      ...(isTraced && { [TRACEPARENTS_HEADER]: members.map((member) => member.traceparent ?? '').join(' ') }),
-    };
-    return { persistent: true, headers };
-  }
+export function propertiesOf(message: BrokerMessage | Bundle, origin: string): Options.Publish {
+  if ('members' in message) return bundlePropertiesOf(message, origin);
+  const { id, attemptsBefore, returnsBefore = 0, traceparent } = message;
   const headers = {
     // One that is not there counts as none, as with most messages.
     ...(attemptsBefore > 0 && { [ATTEMPTS_HEADER]: attemptsBefore }),
@@ -39,6 +31,16 @@ export function propertiesOf(message: AmqpMessage, origin: string): Options.Publ
     ...(traceparent !== undefined && { [TRACEPARENT_HEADER]: traceparent }),
   };
   return { persistent: true, messageId: id, headers };
+}
+
+function bundlePropertiesOf({ members }: Bundle, origin: string): Options.Publish {
+  const isTraced = members.some(({ traceparent }) => traceparent !== undefined);
+  const headers = {
+    [ORIGIN_HEADER]: origin,
+    [MEMBERS_HEADER]: members.map(({ id }) => id).join(' '),
+    ...(isTraced && { [TRACEPARENTS_HEADER]: members.map(({ traceparent = '' }) => traceparent).join(' ') }),
+  };
+  return { persistent: true, headers };
 }
 
 /** What is in a message: itself, or the members of a bundle. */

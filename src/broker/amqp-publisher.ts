@@ -1,9 +1,10 @@
 import assert from 'node:assert/strict';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { BrokerUnavailable } from '../errors.ts';
-import type { AmqpMessage } from './amqp-bundle.ts';
+import type { Bundle } from './amqp-bundle.ts';
 import type { AmqpConnection } from './amqp-connection.ts';
 import { NotTaken, type PublishingLink, type Route, Unroutable } from './amqp-publishing-link.ts';
+import type { BrokerMessage } from './broker.ts';
 import { EXCHANGE, MESSAGE_BYTES_MAX } from './topology.ts';
 
 /** From the call to the confirm, whatever it waits for in between. A publish that ran out of time may still arrive. */
@@ -27,7 +28,7 @@ const PUBLISHING_BYTES_MAX = 256 * 1024 * 1024;
 export interface Publisher {
   isReady(): boolean;
   /** Resolves on the confirm; rejects with `BrokerUnavailable` within `PUBLISH_TIMEOUT_MS`. Declares prediction queues. */
-  publish(route: Route, message: AmqpMessage): Promise<void>;
+  publish(route: Route, message: BrokerMessage | Bundle): Promise<void>;
   /** Makes sure that a prediction queue is there. Rejects with `BrokerUnavailable`. */
   prepare(queue: string): Promise<void>;
   depth(queue: string): Promise<number>;
@@ -55,7 +56,7 @@ export function createPublisher(connection: AmqpConnection<PublishingLink>): Pub
     }
   }
 
-  async function send(route: Route, message: AmqpMessage, signal: AbortSignal): Promise<void> {
+  async function send(route: Route, message: BrokerMessage | Bundle, signal: AbortSignal): Promise<void> {
     for (let pauseMs = NOT_TAKEN_PAUSE_MS; ; pauseMs *= 2) {
       const link = await linkOf(signal);
       try {
@@ -68,7 +69,7 @@ export function createPublisher(connection: AmqpConnection<PublishingLink>): Pub
     }
   }
 
-  async function publish(route: Route, message: AmqpMessage): Promise<void> {
+  async function publish(route: Route, message: BrokerMessage | Bundle): Promise<void> {
     const bytes = message.body.byteLength;
     assert(bytes <= MESSAGE_BYTES_MAX, `a message body has at most ${MESSAGE_BYTES_MAX} bytes, got ${bytes}`);
     if (closing.signal.aborted) throw new BrokerUnavailable('the broker is closed');
@@ -104,7 +105,12 @@ export function createPublisher(connection: AmqpConnection<PublishingLink>): Pub
   };
 }
 
-async function sendOn(link: PublishingLink, route: Route, message: AmqpMessage, signal: AbortSignal): Promise<void> {
+async function sendOn(
+  link: PublishingLink,
+  route: Route,
+  message: BrokerMessage | Bundle,
+  signal: AbortSignal,
+): Promise<void> {
   const { exchange, routingKey } = route;
   const startedAt = performance.now();
   // In the next turn of the event loop, because of a process that stood still itself the answers are yet to be read.

@@ -1,13 +1,14 @@
 import { once } from 'node:events';
 import type { ConfirmChannel, Message } from 'amqplib';
 import type { Log } from '../log.ts';
-import type { AmqpMessage } from './amqp-bundle.ts';
+import type { Bundle } from './amqp-bundle.ts';
 import { dropWith } from './amqp-channel.ts';
 import type { Link } from './amqp-connection.ts';
 import { createDeclarations, type Declarations } from './amqp-declarations.ts';
 import { createDepths, type Depths } from './amqp-depth.ts';
 import { propertiesOf } from './amqp-properties.ts';
 import { declareQueue, declareStandingTopology } from './amqp-topology.ts';
+import type { BrokerMessage } from './broker.ts';
 
 /** Where a message goes, and the queue of origin that it is to carry. */
 export interface Route {
@@ -42,7 +43,7 @@ export interface PublishingLink extends Declarations {
   /** Waits until the channel has room for more. */
   room(): Promise<void>;
   /** Resolves on the confirm; rejects when it was not taken, or the link is gone. */
-  publish(route: Route, message: AmqpMessage): Promise<void>;
+  publish(route: Route, message: BrokerMessage | Bundle): Promise<void>;
   depth: Depths;
 }
 
@@ -76,7 +77,11 @@ function createConfirmedPublish(channel: ConfirmChannel, link: Link): Pick<Publi
     unconfirmed.get(properties.correlationId)?.(new Unroutable(fields.routingKey));
   });
 
-  function send({ exchange, routingKey, origin }: Route, message: AmqpMessage, onConfirm: (error: unknown) => void) {
+  function send(
+    { exchange, routingKey, origin }: Route,
+    message: BrokerMessage | Bundle,
+    onConfirm: (error: unknown) => void,
+  ) {
     published += 1;
     const correlationId = String(published);
     const { buffer, byteOffset, byteLength } = message.body;
