@@ -23,7 +23,7 @@ export interface Api {
 export async function openApi(config: Config, services: Services, log: Log): Promise<Api> {
   const { broker, store, deadlines, registry, metrics } = services;
   const closing = new AbortController();
-  const predictions = createPredictions({ ...services, log });
+  const predictions = createPredictions({ ...services, resultTtlMs: config.resultTtlMs, log });
   metrics.observe({ queueDepths: () => queueDepths(broker, registry) });
   const graphql = createGraphQLServer({ predictions, registry, settings: config, log });
   const load = createLoad(config);

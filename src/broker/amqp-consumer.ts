@@ -92,7 +92,7 @@ async function consumeOn(link: Link, options: Consuming): Promise<void> {
       createIntake({
         channel,
         queue: source.queue,
-        prefetch: Math.max(1, Math.floor(options.prefetch / source.tasks)),
+        prefetch: Math.ceil(options.prefetch / source.tasks),
         take: deliveries.take,
         onCancel: () => link.drop(new Error(`queue "${source.queue}" was deleted under its consumer`)),
         onRoom: flow.wake,

@@ -4,9 +4,8 @@ import type { Log } from '../log.ts';
 import { createAcks } from './amqp-acks.ts';
 import { type ReadMessage, readMessages } from './amqp-properties.ts';
 import type { Publisher } from './amqp-publisher.ts';
-import type { BrokerMessage, BrokerObserver, Delivery, Verdict, VerdictKind } from './broker.ts';
-import { comingBack, kindOf } from './coming-back.ts';
-import { DEAD_LETTER_QUEUE } from './topology.ts';
+import type { BrokerObserver, Delivery, Verdict } from './broker.ts';
+import { type ComingBack, carriedOut, kindOf, type Settling } from './coming-back.ts';
 
 /** Before a delivery whose handler threw is given out again, and between attempts to publish a retry: no hot loop. */
 const PAUSE_MS = 1_000;
@@ -23,11 +22,6 @@ export interface DeliveriesOptions {
   publisher: Publisher;
   observer: BrokerObserver;
   log: Log;
-}
-
-interface Settling {
-  how: Exclude<Verdict, object>;
-  kind: VerdictKind;
 }
 
 /** The deliveries of one channel that wait for their verdict. */
@@ -47,41 +41,27 @@ export function createDeliveries(options: DeliveriesOptions): Deliveries {
   async function handle(message: ConsumeMessage): Promise<void> {
     const members = readMessages(message, queue);
     const { redelivered } = message.fields;
-    const settlings = await Promise.all(members.map((said) => settlingOf(said, redelivered, members.length > 1)));
+    const verdicts = await Promise.all(members.map((said) => verdictOn(said, redelivered)));
+    const how = await carriedOut(members, verdicts, (again, { origin }) =>
+      publishAgain(again, origin, signal, options),
+    );
     // The one place where deliveries are settled; nothing is awaited between this check and the channel.
     if (signal.aborted) return;
-    // Of a bundle that is given out again for one of its members, the others are found to have ended.
-    const again = settlings.find(({ how }) => how === 'requeue');
-    settle(message, (again ?? settlings[0])?.how ?? 'ack');
-    for (const { kind } of settlings) options.observer.onVerdict?.(queue, kind);
+    settle(message, how);
+    for (const verdict of verdicts) options.observer.onVerdict?.(queue, how === 'requeue' ? how : kindOf(verdict));
   }
 
-  /** The verdict on a message, once all of it is done that RabbitMQ cannot do by settling the delivery. */
-  async function settlingOf(
-    { origin, ...said }: ReadMessage,
-    redelivered: boolean,
-    isBundled: boolean,
-  ): Promise<Settling> {
-    let verdict: Verdict;
+  async function verdictOn({ origin: _, ...said }: ReadMessage, redelivered: boolean): Promise<Verdict> {
     try {
-      verdict = await handler({ ...said, redelivered, signal });
+      return await handler({ ...said, redelivered, signal });
     } catch (error) {
       log.error({ queue, taskId: said.id, err: error }, 'handler failed');
-      verdict = 'requeue';
       await pause(signal, options.closing);
+      return 'requeue';
     }
-    const kind = kindOf(verdict);
-    let how: Settling['how'];
-    if (typeof verdict === 'object') {
-      const { queue: rung, message } = comingBack(said, verdict);
-      how = await publishAgain(rung, message, origin, signal, options);
-    } else if (verdict === 'dead-letter' && isBundled) {
-      how = await publishAgain(DEAD_LETTER_QUEUE, said, origin, signal, options);
-    } else how = verdict;
-    return { how, kind: how === 'requeue' ? how : kind };
   }
 
-  function settle(message: ConsumeMessage, how: Settling['how']): void {
+  function settle(message: ConsumeMessage, how: Settling): void {
     if (how === 'ack') acks.ack(message);
     // RabbitMQ moves it: kept here until the dead letters' queue has confirmed it, as after too many redeliveries.
     else acks.nack(message, how === 'requeue');
@@ -107,8 +87,7 @@ export function createDeliveries(options: DeliveriesOptions): Deliveries {
  * not given back: a handler must not run again, nor RabbitMQ count a delivery, because a publish failed.
  */
 async function publishAgain(
-  exchange: string,
-  again: BrokerMessage,
+  { queue: exchange, message: again }: ComingBack,
   origin: string,
   signal: AbortSignal,
   { queue, publisher, closing, log }: DeliveriesOptions,

@@ -1,5 +1,5 @@
 import type { BrokerMessage, Verdict, VerdictKind } from './broker.ts';
-import { type RetryRung, retryRung } from './topology.ts';
+import { DEAD_LETTER_QUEUE, type RetryRung, retryRung } from './topology.ts';
 
 /** A message on its way back to its queue: what it then says, and the rung that it waits on. */
 export interface ComingBack extends RetryRung {
@@ -24,4 +24,29 @@ export function comingBack(said: BrokerMessage, verdict: Extract<Verdict, object
 export function kindOf(verdict: Verdict): VerdictKind {
   if (typeof verdict === 'string') return verdict;
   return 'retryAfterMs' in verdict ? 'retry' : 'return';
+}
+
+/** What a broker can do with a delivery by itself. */
+export type Settling = Exclude<Verdict, object>;
+
+/**
+ * How a delivery is to be settled that brought these messages, one or the members of a bundle, once all is published that is to come back. Of a bundle a
+ * dead letter is published as well: RabbitMQ would move all of it.
+ */
+export async function carriedOut<M extends BrokerMessage>(
+  members: readonly M[],
+  verdicts: readonly Verdict[],
+  publish: (again: ComingBack, of: M) => Promise<'ack' | 'requeue'>,
+): Promise<Settling> {
+  // All of a bundle is given out again for one of its members; those that have ended are found to have. Nothing of it is published
+  // before that is known: whoever runs what comes back would be taken for dead as soon as the bundle comes again.
+  if (verdicts.includes('requeue')) return 'requeue';
+  const [first = 'ack'] = verdicts;
+  if (members.length === 1 && typeof first === 'string') return first;
+  const settlings = members.map((member, i) => {
+    const { [i]: verdict = 'ack' } = verdicts;
+    if (verdict === 'dead-letter') return publish({ queue: DEAD_LETTER_QUEUE, delayMs: 0, message: member }, member);
+    return typeof verdict === 'string' ? verdict : publish(comingBack(member, verdict), member);
+  });
+  return (await Promise.all(settlings)).includes('requeue') ? 'requeue' : 'ack';
 }

@@ -13,6 +13,12 @@ import { messageAttributes } from '../telemetry/tracing-attributes.ts';
 import type { Tensor } from '../tensor.ts';
 import type { Admission } from './admission.ts';
 
+/**
+ * Tasks that may share a run may travel as one message, which stays until the last of them is through: half an hour at most. Who is given it again must find
+ * that the others have ended, so they go one by one where results are kept no longer than this.
+ */
+const TOGETHER_TTL_MS_MIN = 60 * 60_000;
+
 /** A submission that is ready to be queued. */
 export interface Prepared {
   model: ServedModel;
@@ -39,8 +45,10 @@ export function createEnqueue(services: {
   admission: Admission;
   tracing: Tracing;
   log: Log;
+  resultTtlMs: number;
 }): Enqueue {
-  const { broker, store, deadlines, payloads, admission, tracing, log } = services;
+  const { broker, store, deadlines, payloads, admission, tracing, log, resultTtlMs } = services;
+  const mayGoTogether = resultTtlMs >= TOGETHER_TTL_MS_MIN;
 
   return {
     all: (prepared) =>
@@ -49,7 +57,13 @@ export function createEnqueue(services: {
         // The record first: an unknown id and a queued one must be different answers.
         await store.create(submissions);
         await remember(submissions);
-        const published = await Promise.allSettled(prepared.map((one) => publish(one, one.submission)));
+        const published = await Promise.allSettled(
+          prepared.map((one) => {
+            // Large inputs count when they are fetched, and a worker may not have room for several.
+            const maxBatch = mayGoTogether && !one.payload ? one.model.maxBatch : 1;
+            return publish(one, one.submission, maxBatch);
+          }),
+        );
         const refused = published.find((result) => result.status === 'rejected');
         if (!refused) return;
         await withdraw(submissions);
@@ -97,15 +111,15 @@ export function createEnqueue(services: {
     return bytes === undefined ? undefined : { bytes };
   }
 
-  /** Publishes a message that says `first`: the submission that counts, where there are several of a task. */
-  async function publish(prepared: Prepared, first: Submission): Promise<void> {
+  /** Publishes a message that says `first`: the submission that counts, where there are several of a task. Those go by themselves. */
+  async function publish(prepared: Prepared, first: Submission, maxBatch = 1): Promise<void> {
     const { model, lane, submission } = prepared;
     const inputs = await place(prepared);
     if (!inputs) return;
     const body = encodeMessage({ submission: first, inputs });
     const { id, traceparent: parent } = submission;
     const queue = predictionQueue(model.name, lane);
-    const message = { id, body, attemptsBefore: 0, maxBatch: model.maxBatch };
+    const message = { id, body, attemptsBefore: 0, maxBatch };
     const attributes = messageAttributes({ operation: 'publish', exchange: EXCHANGE, queue, message });
     await tracing.span('publish', { kind: 'producer', parent, attributes }, ({ traceparent }) =>
       broker.publish(queue, { ...message, traceparent }),

@@ -41,6 +41,8 @@ export function createPredictions(services: {
   metrics: Metrics;
   tracing: Tracing;
   log: Log;
+  /** Milliseconds that a task is kept from its terminal state on. */
+  resultTtlMs: number;
   /** Larger inputs go by the store. @default MESSAGE_INPUT_BYTES_MAX */
   messageInputBytesMax?: number;
 }): Predictions {

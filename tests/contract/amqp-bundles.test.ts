@@ -8,6 +8,7 @@ import {
   DEAD_LETTER_QUEUE,
   PREDICTION_QUEUE_ARGUMENTS,
   predictionQueue,
+  retryRung,
 } from '../../src/broker/topology.ts';
 import { type Rabbitmq, startRabbitmq } from '../support/rabbitmq.ts';
 import { createTestLog } from '../support/test-log.ts';
@@ -191,7 +192,24 @@ test('a bundle that RabbitMQ gives up on is four dead letters, each of which goe
   expect(deliveries).toBeGreaterThanOrEqual(BUNDLE_SIZE * DELIVERIES_MAX);
 });
 
-test('a consumer holds no more tasks in bundles than its prefetch, and one bundle at least', async () => {
+test('nothing is published of a bundle that comes again: what it asked for is asked for then', async () => {
+  const [broker, queue] = [await open(), uniqueQueue()];
+  await publishBundle(broker, queue);
+  const asked: Verdict[] = [{ retryAfterMs: 1 }, { returnAfterMs: 1 }, 'dead-letter', 'requeue'];
+  const inbox = createInbox((delivery) => (delivery.redelivered ? 'ack' : (asked[Number(textOf(delivery))] ?? 'ack')));
+  await broker.consume({ queue, prefetch: 8 }, inbox.handler);
+  const again: Delivery[] = [];
+  for (let i = 0; i < 2 * BUNDLE_SIZE; i += 1) again.push(await inbox.next());
+  const told = again.slice(BUNDLE_SIZE).map(({ redelivered, attemptsBefore, returnsBefore }) => {
+    return { redelivered, attemptsBefore, returnsBefore };
+  });
+  expect(told).toEqual(asked.map(() => ({ redelivered: true, attemptsBefore: 0, returnsBefore: 0 })));
+  await expect.poll(() => broker.depth(queue), PATIENT).toBe(0);
+  expect(await waitingIn(retryRung(1).queue)).toBe(0);
+  expect(await waitingIn(DEAD_LETTER_QUEUE)).toBe(0);
+});
+
+test('a consumer holds as many tasks in bundles as its prefetch, and those that the last bundle brings', async () => {
   const [broker, queue] = [await open(), uniqueQueue()];
   await publishAll(
     broker,
@@ -205,11 +223,11 @@ test('a consumer holds no more tasks in bundles than its prefetch, and one bundl
     return verdict.promise;
   };
   await broker.consume({ queue, prefetch: 2 * BUNDLE_SIZE + 3 }, hold);
-  await expect.poll(() => broker.depth(queue), PATIENT).toBe(3 * BUNDLE_SIZE);
-  await expect.poll(() => held, PATIENT).toBe(2 * BUNDLE_SIZE);
-  await broker.consume({ queue, prefetch: 1 }, hold);
   await expect.poll(() => broker.depth(queue), PATIENT).toBe(2 * BUNDLE_SIZE);
   await expect.poll(() => held, PATIENT).toBe(3 * BUNDLE_SIZE);
+  await broker.consume({ queue, prefetch: 1 }, hold);
+  await expect.poll(() => broker.depth(queue), PATIENT).toBe(BUNDLE_SIZE);
+  await expect.poll(() => held, PATIENT).toBe(4 * BUNDLE_SIZE);
   verdict.resolve('ack');
   await expect.poll(() => broker.depth(queue), PATIENT).toBe(0);
 });

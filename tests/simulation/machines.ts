@@ -12,7 +12,7 @@ import { modelsOf } from './model.ts';
 import type { Planted } from './planted.ts';
 import type { SimulatedBroker } from './simulated-broker.ts';
 import { createSimulatedPool, type SimulatedPool } from './simulated-pool.ts';
-import type { SimulatedStore } from './simulated-store.ts';
+import { RESULT_TTL_MS, type SimulatedStore } from './simulated-store.ts';
 
 /** What a worker is given for its end, as by whoever sends it SIGTERM. */
 const GRACE_MS = 10_000;
@@ -66,6 +66,7 @@ export class Machines {
       deadlines,
       payloads,
       messageInputBytesMax,
+      resultTtlMs: RESULT_TTL_MS,
       metrics: NO_METRICS,
       tracing: NO_TRACING,
       log,

@@ -80,7 +80,7 @@ const moment = fc.oneof(
 const clientPlan: fc.Arbitrary<ClientPlan> = fc
   .record({
     submitAt: moment,
-    count: fc.constantFrom(1, 1, 1, 3),
+    count: fc.constantFrom(1, 1, 1, 5),
     behaviour: fc.constantFrom<Behaviour>('well', 'well', 'well', 'well', 'slowly', 'slowly', ...BEHAVIOURS),
     key: rarely(fc.constantFrom('a', 'b')),
     isHigh: fc.boolean(),

@@ -1,17 +1,26 @@
 import type { BrokerMessage } from '../../src/broker/broker.ts';
-import { DEAD_LETTER_QUEUE } from '../../src/broker/topology.ts';
+import { bundleQueueOf, DEAD_LETTER_QUEUE } from '../../src/broker/topology.ts';
 import { addTo } from './ledger.ts';
 import { latencyMs, type Machine, type Setting } from './machine.ts';
 
 /** One copy of a message on the server. */
 export interface Held {
-  message: BrokerMessage;
+  /** One, or the members of a bundle. */
+  messages: readonly BrokerMessage[];
   /** The queue that it was first published to, and comes back to. */
   origin: string;
   /** How often it was given out. */
   deliveries: number;
-  /** The one that is to come back later is on the server; this one only waits for its ack. */
-  isReplaced?: boolean;
+  /** Of these, the one that is to come back later is on the server; this one only waits for its ack. */
+  replaced: Set<string>;
+}
+
+export function heldOf(messages: readonly BrokerMessage[], origin: string): Held {
+  return { messages, origin, deliveries: 0, replaced: new Set() };
+}
+
+export function nameOf({ messages }: Held): string {
+  return messages.map(({ id }) => id).join(' ');
 }
 
 /** By which one consumer gets its deliveries, until it is lost. */
@@ -22,6 +31,10 @@ export interface ServerChannel {
   pause(isPaused: boolean): void;
   /** Closed by its consumer: what is unsettled goes out again. */
   end(): void;
+}
+
+function bundleQueueFor({ messages, origin }: Held): string | undefined {
+  return messages.length > 1 ? bundleQueueOf(origin) : undefined;
 }
 
 interface Consuming {
@@ -48,6 +61,8 @@ export function createServerQueues({ time, random, trace }: Setting, deliveryLim
   /** On a rung of the retry ladder. */
   const delayed = new Set<Held>();
   const copies = new Map<string, { now: number; most: number }>();
+  /** Until when a machine takes a connection for alive that is not: one for all its consumers. */
+  const halfOpenUntil = new Map<Machine, number>();
   /** When messages were published again. */
   const publishedAgain = new Map<string, number[]>();
 
@@ -63,7 +78,7 @@ export function createServerQueues({ time, random, trace }: Setting, deliveryLim
   }
 
   function enqueue(queue: string, held: Held): void {
-    count(held.message.id, 1);
+    for (const { id } of held.messages) count(id, 1);
     readyOf(queue).push(held);
     dispatch(queue);
   }
@@ -76,7 +91,7 @@ export function createServerQueues({ time, random, trace }: Setting, deliveryLim
       const held = ready.shift();
       if (!held) return;
       if (held.deliveries > deliveryLimit && queue !== DEAD_LETTER_QUEUE) {
-        trace('dead-lettered', held.message.id);
+        trace('dead-lettered', nameOf(held));
         deadLetter(held);
         continue;
       }
@@ -95,17 +110,22 @@ export function createServerQueues({ time, random, trace }: Setting, deliveryLim
     });
   }
 
+  function replace(original: Held, id: string): void {
+    if (original.replaced.has(id)) count(id, 1);
+    original.replaced.add(id);
+  }
+
   function deadLetter(held: Held): void {
-    count(held.message.id, -1);
-    enqueue(DEAD_LETTER_QUEUE, { ...held, deliveries: 0 });
+    for (const { id } of held.messages) count(id, -1);
+    enqueue(DEAD_LETTER_QUEUE, heldOf(held.messages, held.origin));
   }
 
   /** Back to the head, in the order in which they were given out. */
   function giveBack(channel: Channel, unsettled: readonly Held[]): void {
     for (const held of unsettled) {
       channel.unacked.delete(held);
-      if (held.isReplaced) count(held.message.id, 1);
-      held.isReplaced = false;
+      for (const id of held.replaced) count(id, 1);
+      held.replaced.clear();
     }
     readyOf(channel.queue).unshift(...unsettled);
     dispatch(channel.queue);
@@ -135,7 +155,7 @@ export function createServerQueues({ time, random, trace }: Setting, deliveryLim
         if (verdict === 'requeue') return giveBack(channel, [held]);
         channel.unacked.delete(held);
         if (verdict === 'dead-letter') deadLetter(held);
-        else if (!held.isReplaced) count(held.message.id, -1);
+        else for (const { id } of held.messages) if (!held.replaced.has(id)) count(id, -1);
         return dispatch(channel.queue);
       },
       pause(isPaused) {
@@ -151,10 +171,9 @@ export function createServerQueues({ time, random, trace }: Setting, deliveryLim
     open,
     depth: (queue: string) => readyOf(queue).length,
     comeBack(original: Held, message: BrokerMessage, delayMs: number): void {
-      const held = { message, origin: original.origin, deliveries: 0 };
+      const held = heldOf([message], original.origin);
       addTo(publishedAgain, message.id, time.now);
-      if (original.isReplaced) count(message.id, 1);
-      original.isReplaced = true;
+      replace(original, message.id);
       delayed.add(held);
       time.after(delayMs, () => {
         count(message.id, -1);
@@ -162,11 +181,18 @@ export function createServerQueues({ time, random, trace }: Setting, deliveryLim
         enqueue(held.origin, held);
       });
     },
+    /** One of a bundle becomes a dead letter by itself. */
+    deadLetterOne(original: Held, message: BrokerMessage): void {
+      replace(original, message.id);
+      deadLetter(heldOf([message], original.origin));
+    },
     drop(machine: Machine): void {
       // Half-open, it may take heartbeats until the client knows.
       const noticedAfterMs = random.chance(0.5) ? random.integer(1, 20) : random.integer(100, 20_000);
+      halfOpenUntil.set(machine, time.now + noticedAfterMs);
       for (const channel of channels.filter((each) => each.machine === machine)) close(channel, noticedAfterMs);
     },
+    isHalfOpen: (machine: Machine) => time.now < (halfOpenUntil.get(machine) ?? 0),
     dropAll(): void {
       for (const channel of [...channels]) close(channel, random.integer(1, 20));
     },
@@ -174,8 +200,8 @@ export function createServerQueues({ time, random, trace }: Setting, deliveryLim
       const all = [...[...queues.values()].flat(), ...channels.flatMap(({ unacked }) => [...unacked]), ...delayed];
       const held = all[random.integer(0, all.length - 1)];
       if (!held) return;
-      trace('a second copy of', held.message.id);
-      enqueue(held.origin, { ...held, deliveries: 0 });
+      trace('a second copy of', nameOf(held));
+      enqueue(bundleQueueFor(held) ?? held.origin, heldOf(held.messages, held.origin));
     },
     isEmpty: () =>
       delayed.size === 0 &&

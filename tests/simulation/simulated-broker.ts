@@ -1,9 +1,12 @@
 import { setTimeout as sleep } from 'node:timers/promises';
+import { type Bundle, bodiesIn } from '../../src/broker/amqp-bundle.ts';
+import { createBundling } from '../../src/broker/amqp-bundling.ts';
 import type { Broker, BrokerMessage, Consumer, Delivery, Verdict } from '../../src/broker/broker.ts';
-import { comingBack } from '../../src/broker/coming-back.ts';
+import { type ComingBack, carriedOut } from '../../src/broker/coming-back.ts';
+import { DEAD_LETTER_QUEUE, queuesOf } from '../../src/broker/topology.ts';
 import { BrokerUnavailable } from '../../src/errors.ts';
 import { createCaller, type Line, latencyMs, type Machine, type Setting } from './machine.ts';
-import { createServerQueues, type Held, type ServerChannel } from './server-queues.ts';
+import { createServerQueues, type Held, heldOf, nameOf, type ServerChannel } from './server-queues.ts';
 
 /** One server for all machines: each sees it through a `Broker` of its own, as with RabbitMQ. */
 export interface SimulatedBroker {
@@ -58,7 +61,7 @@ export function createSimulatedBroker(
     function connectSoon(delayMs: number): void {
       time.after(delayMs, () => {
         if (!machine.isAlive || stopping.signal.aborted) return;
-        if (time.now < awayUntil) return connectSoon(random.integer(100, 5_000));
+        if (time.now < awayUntil || server.isHalfOpen(machine)) return connectSoon(random.integer(100, 5_000));
         const opened = server.open({ machine, queue, prefetch, isPaused, take: (held) => take(opened, held) });
         channel = opened;
         opened.lost.signal.addEventListener('abort', () => connectSoon(random.integer(100, 5_000)));
@@ -74,12 +77,23 @@ export function createSimulatedBroker(
     }
 
     async function handle({ lost, settle }: ServerChannel, held: Held): Promise<void> {
-      const { message, deliveries } = held;
       const { signal } = lost;
-      const redelivered = deliveries > 1;
+      const redelivered = held.deliveries > 1;
+      trace(machine.name, 'takes', nameOf(held), 'from', queue, redelivered ? 'redelivered' : '');
+      const verdicts = await Promise.all(held.messages.map((message) => verdictOn(message, redelivered, signal)));
+      const how = await carriedOut(held.messages, verdicts, (again) => publishAgain(held, again, signal));
+      if (signal.aborted || !machine.isAlive) return;
+      await new Promise<void>((resolve) => {
+        time.after(latencyMs(random), () => {
+          settle(held, how);
+          resolve();
+        });
+      });
+    }
+
+    async function verdictOn(message: BrokerMessage, redelivered: boolean, signal: AbortSignal): Promise<Verdict> {
       let verdict: Verdict;
       try {
-        trace(machine.name, 'takes', message.id, 'from', queue, redelivered ? 'redelivered' : '');
         verdict = await handler({ ...message, returnsBefore: message.returnsBefore ?? 0, redelivered, signal });
       } catch (error) {
         options.onHandlerError(error);
@@ -87,22 +101,16 @@ export function createSimulatedBroker(
         verdict = 'requeue';
       }
       trace(machine.name, 'verdict on', message.id, verdict);
-      if (typeof verdict === 'object') verdict = await publishAgain(held, verdict, signal);
-      if (signal.aborted || !machine.isAlive) return;
-      const given = verdict;
-      await new Promise<void>((resolve) => {
-        time.after(latencyMs(random), () => {
-          settle(held, given);
-          resolve();
-        });
-      });
+      return verdict;
     }
 
-    async function publishAgain(held: Held, verdict: Extract<Verdict, object>, signal: AbortSignal) {
+    async function publishAgain(held: Held, { queue: to, message, delayMs }: ComingBack, signal: AbortSignal) {
       while (!signal.aborted && !closing.signal.aborted) {
         try {
-          const { message, delayMs } = comingBack(held.message, verdict);
-          await call(machine, `publish again ${message.id}`, () => server.comeBack(held, message, delayMs));
+          await call(machine, `publish again ${message.id}`, () => {
+            if (to === DEAD_LETTER_QUEUE) server.deadLetterOne(held, message);
+            else server.comeBack(held, message, delayMs);
+          });
           return 'ack';
         } catch {
           await pause(signal, closing.signal);
@@ -147,11 +155,20 @@ export function createSimulatedBroker(
   return {
     connect: (machine) => ({
       isReady: () => time.now >= line.awayUntil,
-      publish: (queue: string, message: BrokerMessage) =>
-        call(machine, `publish ${message.id}`, () => server.enqueue(queue, { message, origin: queue, deliveries: 0 })),
-      consume: async ({ queue, prefetch }, handler) => attach(machine, queue, prefetch, handler),
+      publish: createBundling({
+        publish: ({ routingKey, origin }, sent) => {
+          const messages = messagesIn(sent);
+          const enqueue = () => server.enqueue(routingKey, heldOf(messages, origin));
+          return call(machine, `publish ${messages.map(({ id }) => id).join(' ')}`, enqueue);
+        },
+      }),
+      consume: async ({ queue, prefetch }, handler) =>
+        together(queuesOf(queue).map((each) => attach(machine, each.queue, Math.ceil(prefetch / each.tasks), handler))),
       prepare: (queues) => call(machine, `prepare ${queues.length} queues`, () => undefined),
-      depth: (queue) => call(machine, 'depth', () => server.depth(queue)),
+      depth: (queue) =>
+        call(machine, 'depth', () =>
+          queuesOf(queue).reduce((sum, each) => sum + each.tasks * server.depth(each.queue), 0),
+        ),
       close: async () => undefined,
     }),
     outage(ms) {
@@ -170,6 +187,30 @@ export function createSimulatedBroker(
     isEmpty: () => server.isEmpty(),
     publishedAgain: (id) => server.publishedAgain(id),
     copiesMax: (id) => server.copiesMax(id),
+  };
+}
+
+function messagesIn(sent: BrokerMessage | Bundle): readonly BrokerMessage[] {
+  if (!('members' in sent)) return [sent];
+  const bodies = bodiesIn(Buffer.from(sent.body), sent.members.length);
+  return bodies.map((body, i) => ({ id: '', ...sent.members[i], body, attemptsBefore: 0 }));
+}
+
+/** Consumers that are used as one. */
+function together(consumers: readonly Consumer[]): Consumer {
+  return {
+    pause: () => {
+      for (const consumer of consumers) consumer.pause();
+    },
+    resume: () => {
+      for (const consumer of consumers) consumer.resume();
+    },
+    close: async () => {
+      await Promise.all(consumers.map((consumer) => consumer.close()));
+    },
+    retire: async () => {
+      await Promise.all(consumers.map((consumer) => consumer.retire()));
+    },
   };
 }
 

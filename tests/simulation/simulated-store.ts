@@ -39,6 +39,8 @@ export interface SimulatedStore {
 export interface Applied {
   id: string;
   by: Machine;
+  /** Its process had died by then. */
+  isLate: boolean;
   change: Change | { to: 'CREATED' };
   before: TaskRecord | undefined;
   after: TaskRecord;
@@ -75,7 +77,7 @@ export function createSimulatedStore(setting: Setting, options: StoreOptions): S
     records.set(id, after);
     if (effect.ends) payloads.delete(id);
     trace(by.name, change.to, id, 'attempts', after.attempts, 'revision', after.revision);
-    onApplied({ id, by, change, before, after });
+    onApplied({ id, by, isLate: !by.isAlive, change, before, after });
     const event = eventOf(id, effect, after);
     if (event) announce(event);
     return after.attempts;
@@ -173,4 +175,4 @@ export function createSimulatedStore(setting: Setting, options: StoreOptions): S
 }
 
 /** Longer than any world lasts: that results go some day is not what is looked at here. */
-const RESULT_TTL_MS = 24 * 3_600_000;
+export const RESULT_TTL_MS = 24 * 3_600_000;
