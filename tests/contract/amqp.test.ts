@@ -1,5 +1,5 @@
 import { afterAll, afterEach, beforeAll, expect, test } from 'vitest';
-import type { Broker, Verdict } from '../../src/broker/broker.ts';
+import type { Broker, BrokerObserver, Verdict } from '../../src/broker/broker.ts';
 import { openBroker } from '../../src/broker/open.ts';
 import { DEAD_LETTER_QUEUE, EXCHANGE, retryRung } from '../../src/broker/topology.ts';
 import { type Rabbitmq, startRabbitmq } from '../support/rabbitmq.ts';
@@ -27,9 +27,9 @@ afterEach(async () => {
 });
 afterAll(() => rabbitmq.close());
 
-async function open() {
+async function open(observer?: BrokerObserver) {
   const log = createTestLog();
-  const broker = await openBroker(rabbitmq.url, log);
+  const broker = await openBroker(rabbitmq.url, log, observer);
   opened.push(broker);
   await becomesReady(broker);
   return { broker, log };
@@ -174,7 +174,12 @@ test('a dead letter carries the queue that it came from', async () => {
 });
 
 test('retries of a queue that was deleted become dead letters and stop nobody else', async () => {
-  const { broker } = await open();
+  let retried = 0;
+  const { broker } = await open({
+    onVerdict: (_, kind) => {
+      if (kind === 'retry') retried += 1;
+    },
+  });
   const [deleted, queue] = [uniqueQueue(), uniqueQueue()];
   const doomed = createInbox(() => ({ retryAfterMs: 5_000 }));
   const consumer = await broker.consume({ queue: deleted, prefetch: 100 }, doomed.handler);
@@ -186,6 +191,8 @@ test('retries of a queue that was deleted become dead letters and stop nobody el
     await broker.publish(deleted, message);
     await doomed.next();
   }
+  // One whose retry is not on its way would be given back by the close, and deleted with its queue.
+  await expect.poll(() => retried, PATIENT).toBe(40);
   await consumer.close();
   await rabbitmq.withChannel((channel) => channel.deleteQueue(deleted));
   const inbox = createInbox(({ attemptsBefore }) => (attemptsBefore === 0 ? { retryAfterMs: 5_000 } : 'ack'));
