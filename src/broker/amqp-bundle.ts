@@ -10,6 +10,8 @@ export interface Bundle {
 /** Before each member's body: its length, little endian. */
 const LENGTH_BYTES = 4;
 
+const NO_BODY = Buffer.alloc(0);
+
 /** Several messages as one, which keeps them apart. */
 export function bundleOf(messages: readonly BrokerMessage[]): Bundle {
   const parts = messages.flatMap(({ body }) => {
@@ -19,6 +21,12 @@ export function bundleOf(messages: readonly BrokerMessage[]): Bundle {
   });
   const members = messages.map(({ id, traceparent }) => ({ id, traceparent }));
   return { members, body: Buffer.concat(parts) };
+}
+
+/** What each of them says, apart again. */
+export function messagesIn({ members, body }: Bundle) {
+  const bodies = bodiesIn(Buffer.from(body.buffer, body.byteOffset, body.byteLength), members.length);
+  return members.map((member, i) => ({ ...member, body: bodies[i] ?? NO_BODY }));
 }
 
 /** The bodies of so many members, views of the bundle's; of a bundle that is none, they are empty, so that each member is found unreadable. */
@@ -31,5 +39,5 @@ export function bodiesIn(bundle: Buffer, count: number): Buffer[] {
     at = end;
   }
   const isWhole = at === bundle.length && bodies.length === count;
-  return isWhole ? bodies : Array.from({ length: count }, () => Buffer.alloc(0));
+  return isWhole ? bodies : Array.from({ length: count }, () => NO_BODY);
 }

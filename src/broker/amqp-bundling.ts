@@ -12,31 +12,33 @@ const BUNDLED_BYTES_MAX = 16 * 1024;
  * by message, and so does what is to be attempted again. A message of four tasks costs RabbitMQ little more than that of one.
  */
 export function createBundling(publisher: Pick<Publisher, 'publish'>): Broker['publish'] {
-  const bundlings = new Map<string, (message: BrokerMessage) => Promise<void>>();
+  const known = new Map<string, (message: BrokerMessage) => Promise<void>>();
 
   function alone(queue: string, message: BrokerMessage): Promise<void> {
     return publisher.publish({ exchange: EXCHANGE, routingKey: queue, origin: queue }, message);
   }
 
-  function bundling(queue: string, bundleQueue: string) {
+  function togetherOf(queue: string): (message: BrokerMessage) => Promise<void> {
+    const bundleQueue = bundleQueueOf(queue);
+    if (bundleQueue === undefined) return (message) => alone(queue, message);
+    const route = { exchange: EXCHANGE, routingKey: bundleQueue, origin: queue };
     return gathering<BrokerMessage, void>({
       max: BUNDLE_SIZE,
       ask: async (messages) => {
         if (messages.length < BUNDLE_SIZE) {
           return Promise.all(messages.map((message) => alone(queue, message).catch(asError)));
         }
-        await publisher.publish({ exchange: EXCHANGE, routingKey: bundleQueue, origin: queue }, bundleOf(messages));
+        await publisher.publish(route, bundleOf(messages));
         return [];
       },
     });
   }
 
   return (queue, message) => {
-    const bundleQueue = isBundled(message) ? bundleQueueOf(queue) : undefined;
-    if (bundleQueue === undefined) return alone(queue, message);
-    const known = bundlings.get(queue) ?? bundling(queue, bundleQueue);
-    bundlings.set(queue, known);
-    return known(message);
+    if (!isBundled(message)) return alone(queue, message);
+    const together = known.get(queue) ?? togetherOf(queue);
+    known.set(queue, together);
+    return together(message);
   };
 }
 

@@ -1,5 +1,5 @@
 import type { Message, Options } from 'amqplib';
-import { type Bundle, bodiesIn } from './amqp-bundle.ts';
+import { type Bundle, messagesIn } from './amqp-bundle.ts';
 import type { BrokerMessage } from './broker.ts';
 import { isPredictionQueue } from './topology.ts';
 
@@ -47,15 +47,14 @@ function bundlePropertiesOf({ members }: Bundle, origin: string): Options.Publis
 export function readMessages(message: Message, queue: string): ReadMessage[] {
   const said = readMessage(message, queue);
   const headers = message.properties.headers ?? {};
-  const members: unknown = headers[MEMBERS_HEADER];
-  if (typeof members !== 'string') return [said];
+  const ids: unknown = headers[MEMBERS_HEADER];
+  if (typeof ids !== 'string') return [said];
   const traceparents = String(headers[TRACEPARENTS_HEADER] ?? '').split(' ');
-  const ids = members.split(' ');
-  const bodies = bodiesIn(message.content, ids.length);
-  return bodies.map((body, i) => {
-    const [id = '', traceparent] = [ids[i], traceparents[i]];
-    return { ...said, id, body, ...(traceparent && { traceparent }) };
+  const members = ids.split(' ').map((id, i) => {
+    const { [i]: traceparent } = traceparents;
+    return { id, ...(traceparent && { traceparent }) };
   });
+  return messagesIn({ members, body: message.content }).map((member) => ({ ...said, ...member }));
 }
 
 export type ReadMessage = BrokerMessage & { returnsBefore: number; origin: string };

@@ -19,7 +19,7 @@ export interface BrokerMessage {
   returnsBefore?: number;
   /** The span that published it, as W3C Trace Context writes it. */
   traceparent?: string | undefined;
-  /** The most tasks of its model that share a run: a worker may be given as many together. It is not delivered. @default 1 */
+  /** The most tasks of its model that share a run: a worker may be given as many together. A delivery need not say it. @default 1 */
   maxBatch?: number | undefined;
 }
 
@@ -65,8 +65,8 @@ export interface Broker {
   /** Resolves once the broker has confirmed the message; rejects with `BrokerUnavailable` if it does not within five seconds. */
   publish(queue: string, message: BrokerMessage): Promise<void>;
   /**
-   * Hands deliveries to `handler`, at most `prefetch` unsettled ones at a time, and goes on doing so through every
-   * reconnect. `{ retryAfterMs }` and `{ returnAfterMs }` publish the message again, with one more attempt or one more
+   * Hands deliveries to `handler`, at most `prefetch` unsettled ones at a time, and at most as many (rounded up to whole messages of
+   * the broker's) of those that travel together, and goes on doing so through every reconnect. `{ retryAfterMs }` and `{ returnAfterMs }` publish the message again, with one more attempt or one more
    * return counted, to come back after the next longer delay of the ladder, and ack it once that is confirmed. It comes
    * back to the queue that it was first published to, a dead letter too. A handler that throws is a bug: the delivery is
    * given out again after a pause.

@@ -15,7 +15,7 @@ import type { Admission } from './admission.ts';
 
 /**
  * Tasks that may share a run may travel as one message, which stays until the last of them is through: half an hour at most. Who is given it again must find
- * that the others have ended, so they go one by one where results are kept no longer than this.
+ * that the others have ended, so they go one by one where results are kept for less than this.
  */
 const TOGETHER_TTL_MS_MIN = 60 * 60_000;
 
@@ -45,6 +45,7 @@ export function createEnqueue(services: {
   admission: Admission;
   tracing: Tracing;
   log: Log;
+  /** Milliseconds that a task is kept from its terminal state on. */
   resultTtlMs: number;
 }): Enqueue {
   const { broker, store, deadlines, payloads, admission, tracing, log, resultTtlMs } = services;

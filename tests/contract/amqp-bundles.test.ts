@@ -22,9 +22,7 @@ let rabbitmq: Rabbitmq;
 const opened: Broker[] = [];
 beforeAll(async () => {
   rabbitmq = await startRabbitmq();
-  const broker = await openBroker(rabbitmq.url, createTestLog());
-  await settleQueues(broker, 20);
-  await broker.close();
+  await settleQueues(rabbitmq.url, 20);
 }, 120_000);
 afterEach(async () => {
   await Promise.all(opened.splice(0).map((broker) => broker.close()));

@@ -9,9 +9,7 @@ import { brokerComingsContract } from './broker-comings.ts';
 let rabbitmq: Rabbitmq;
 beforeAll(async () => {
   rabbitmq = await startRabbitmq();
-  const broker = await openBroker(rabbitmq.url, createTestLog());
-  await settleQueues(broker, 80);
-  await broker.close();
+  await settleQueues(rabbitmq.url, 80);
 }, 120_000);
 afterAll(() => rabbitmq.close());
 

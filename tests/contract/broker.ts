@@ -2,6 +2,7 @@ import { randomUUID } from 'node:crypto';
 import { EventEmitter, on } from 'node:events';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import type { Broker, BrokerMessage, Delivery, Verdict } from '../../src/broker/broker.ts';
+import { openBroker } from '../../src/broker/open.ts';
 import { predictionQueue } from '../../src/broker/topology.ts';
 import type { Log } from '../../src/log.ts';
 import { createTestLog, type TestLog } from '../support/test-log.ts';
@@ -9,10 +10,12 @@ import { createTestLog, type TestLog } from '../support/test-log.ts';
 const settled: string[] = [];
 
 /** Makes queues that tests will ask for: made together, they settle together, instead of a second and a half each. */
-export async function settleQueues(broker: Broker, count: number): Promise<void> {
+export async function settleQueues(brokerUrl: string, count: number): Promise<void> {
+  const broker = await openBroker(brokerUrl, createTestLog());
   const queues = Array.from({ length: count }, uniqueQueue);
   await broker.prepare(queues);
   settled.push(...queues);
+  await broker.close();
 }
 
 /** A queue that no other test uses. */

@@ -6,9 +6,4 @@ export const KNOWN = {
    * worker that closes has no time for that, least of all while the broker takes nothing.
    */
   secondCopyTakesOver: true,
-  /**
-   * A claim that reaches the store after its worker has died, and after another one has put the task back to be tried again, stands
-   * in the way of the message that comes for that: not a redelivered one, it is returned until nobody can be running the task.
-   */
-  claimOfTheDead: true,
 };

@@ -1,14 +1,11 @@
-import { LONGEST_RUNG } from '../../src/broker/topology.ts';
 import { taskOf } from '../../src/store/record.ts';
 import { isTerminal, type Task } from '../../src/task.ts';
 import { elementsOf } from '../../src/tensor-values.ts';
-import { RETURNS_MAX } from '../../workers/tasks/absent-model.ts';
 import { judgeChanges, judgeRuns } from './judge-changes.ts';
 import { KNOWN } from './known.ts';
 import type { Given, Ledger } from './ledger.ts';
 import { isCalm, isLarge, isStoreSure, type Scenario } from './scenario.ts';
 import { type Behaviour, outputOf } from './simulated-pool.ts';
-import type { Applied } from './simulated-store.ts';
 import type { Past } from './world.ts';
 
 /** Every promise that was broken in a world that is over, one sentence each. */
@@ -60,9 +57,6 @@ const EXPIRY_MS = 3_000;
  */
 const TASK_MS = 120_000;
 
-/** How long a message is returned that finds its task running elsewhere. */
-const RETURNED_MS = RETURNS_MAX * LONGEST_RUNG.delayMs;
-
 function judgeEnd({ scenario, ledger, broker, recoveredAt }: Judged, { plans, numbers }: Given, task: Task): string[] {
   const broken: string[] = [];
   const end = task.error ? `${task.state} ${task.error.code}` : task.state;
@@ -82,9 +76,7 @@ function judgeEnd({ scenario, ledger, broker, recoveredAt }: Judged, { plans, nu
     if (task.attempts > scenario.maxAttempts + 1) broken.push(`was tried ${task.attempts} times`);
   }
   const tookMs = (task.completedAt ?? 0) - Math.max(task.submittedAt, recoveredAt);
-  const isLateClaim = ({ isLate, change }: Applied) => isLate && change.to === 'RUNNING';
-  const isHeldUp = KNOWN.claimOfTheDead && ledger.changes.get(task.id)?.some(isLateClaim);
-  if (tookMs > TASK_MS + (isHeldUp ? RETURNED_MS : 0)) broken.push(`took ${tookMs} ms although nothing was in its way`);
+  if (tookMs > TASK_MS) broken.push(`took ${tookMs} ms although nothing was in its way`);
   const [output] = task.result?.outputs ?? [];
   if (task.state === 'SUCCEEDED' && !(output && numbers.some((n) => elementsOf(output)[0] === outputOf(n)))) {
     broken.push(`has a wrong result: ${output && elementsOf(output).join(', ')}`);

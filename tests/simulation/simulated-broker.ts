@@ -1,5 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import { type Bundle, bodiesIn } from '../../src/broker/amqp-bundle.ts';
+import { messagesIn } from '../../src/broker/amqp-bundle.ts';
 import { createBundling } from '../../src/broker/amqp-bundling.ts';
 import type { Broker, BrokerMessage, Consumer, Delivery, Verdict } from '../../src/broker/broker.ts';
 import { type ComingBack, carriedOut } from '../../src/broker/coming-back.ts';
@@ -157,9 +157,10 @@ export function createSimulatedBroker(
       isReady: () => time.now >= line.awayUntil,
       publish: createBundling({
         publish: ({ routingKey, origin }, sent) => {
-          const messages = messagesIn(sent);
-          const enqueue = () => server.enqueue(routingKey, heldOf(messages, origin));
-          return call(machine, `publish ${messages.map(({ id }) => id).join(' ')}`, enqueue);
+          const messages =
+            'members' in sent ? messagesIn(sent).map((member) => ({ ...member, attemptsBefore: 0 })) : [sent];
+          const held = heldOf(messages, origin);
+          return call(machine, `publish ${nameOf(held)}`, () => server.enqueue(routingKey, held));
         },
       }),
       consume: async ({ queue, prefetch }, handler) =>
@@ -188,12 +189,6 @@ export function createSimulatedBroker(
     publishedAgain: (id) => server.publishedAgain(id),
     copiesMax: (id) => server.copiesMax(id),
   };
-}
-
-function messagesIn(sent: BrokerMessage | Bundle): readonly BrokerMessage[] {
-  if (!('members' in sent)) return [sent];
-  const bodies = bodiesIn(Buffer.from(sent.body), sent.members.length);
-  return bodies.map((body, i) => ({ id: '', ...sent.members[i], body, attemptsBefore: 0 }));
 }
 
 /** Consumers that are used as one. */

@@ -39,8 +39,6 @@ export interface SimulatedStore {
 export interface Applied {
   id: string;
   by: Machine;
-  /** Its process had died by then. */
-  isLate: boolean;
   change: Change | { to: 'CREATED' };
   before: TaskRecord | undefined;
   after: TaskRecord;
@@ -77,7 +75,7 @@ export function createSimulatedStore(setting: Setting, options: StoreOptions): S
     records.set(id, after);
     if (effect.ends) payloads.delete(id);
     trace(by.name, change.to, id, 'attempts', after.attempts, 'revision', after.revision);
-    onApplied({ id, by, isLate: !by.isAlive, change, before, after });
+    onApplied({ id, by, change, before, after });
     const event = eventOf(id, effect, after);
     if (event) announce(event);
     return after.attempts;
