@@ -1,58 +1,39 @@
-import { once } from 'node:events';
 import type { Channel } from 'amqplib';
 import { isNotFound } from './amqp-channel.ts';
 import { type Link, unlessLost } from './amqp-connection.ts';
 
-/** Messages that wait in a queue, 0 if there is no such queue; the signal ends the wait. */
-export type Depths = (queue: string, signal: AbortSignal) => Promise<number>;
+/** Messages that wait in a queue, 0 if there is no such queue. */
+export type Depths = (queue: string) => Promise<number>;
 
-/** Asks one after the other on one channel, which an answer that there is no such queue ends. */
+/** Channels that are kept open for the next questions. */
+const IDLE_MAX = 8;
+
+/** Each question has a channel to itself: the answer that there is no such queue ends it, and no question waits for another. */
 export function createDepths(link: Link): Depths {
-  let channel: Promise<Channel> | undefined;
-  let last: Promise<unknown> = Promise.resolve();
+  const idle: Channel[] = [];
 
   async function open(): Promise<Channel> {
-    const opened = await link.model.createChannel();
-    opened.on('error', () => undefined);
-    return opened;
+    const channel = await link.model.createChannel();
+    channel.on('error', () => undefined);
+    return channel;
+  }
+
+  function keep(channel: Channel): void {
+    if (idle.length < IDLE_MAX) idle.push(channel);
+    else channel.close().catch(() => undefined);
   }
 
   async function ask(queue: string): Promise<number> {
-    channel ??= open();
+    const channel = idle.pop() ?? (await open());
     try {
-      const { messageCount } = await (await channel).checkQueue(queue);
+      const { messageCount } = await channel.checkQueue(queue);
+      keep(channel);
       return messageCount;
     } catch (error) {
-      channel = undefined;
       if (isNotFound(error)) return 0;
       throw error;
     }
   }
 
-  /** A question without an answer is left with its channel: those behind it shall not wait for it too. */
-  function leave(): void {
-    channel?.then((left) => left.close()).catch(() => undefined);
-    channel = undefined;
-  }
-
-  async function askInTime(queue: string, signal: AbortSignal): Promise<number> {
-    signal.throwIfAborted();
-    const answered = new AbortController();
-    const late = once(signal, 'abort', { signal: answered.signal }).then(() => {
-      leave();
-      throw signal.reason;
-    });
-    try {
-      return await Promise.race([unlessLost(link, ask(queue)), late]);
-    } finally {
-      answered.abort();
-      await late.catch(() => undefined);
-    }
-  }
-
-  return (queue, signal) => {
-    const depth = last.then(() => askInTime(queue, signal));
-    last = depth.catch(() => undefined);
-    return depth;
-  };
+  return (queue) => unlessLost(link, ask(queue));
 }

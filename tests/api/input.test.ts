@@ -1,5 +1,4 @@
 import { expect, test } from 'vitest';
-import { predictionQueue } from '../../src/broker/topology.ts';
 import { describeService } from '../support/describe-service.ts';
 import { FLOWER, IRIS, servedModel, spec } from '../support/models.ts';
 
@@ -58,8 +57,7 @@ const SUBMIT_ALL = 'mutation ($inputs: [PredictionInput!]!) { submitPredictions(
 
 describeService('wrong input', { withWorker: false }, (service) => {
   const announce = () => service().registry.announce([IRIS, IRIS_OF_OLD, GRID]);
-  const queued = () =>
-    Promise.all(['iris', 'grid'].map((model) => service().broker.depth(predictionQueue(model, 'normal'))));
+  const queued = () => Promise.all(['iris', 'grid'].map((model) => service().waiting(model)));
 
   test.each(WRONG)('%s is refused with the path of the fault, and nothing is queued', async (_what, input, paths) => {
     await announce();

@@ -1,7 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import { expect, onTestFinished, test } from 'vitest';
 import { openApi } from '../../src/api.ts';
-import { predictionQueue } from '../../src/broker/topology.ts';
 import { readConfig } from '../../src/config.ts';
 import { BrokerUnavailable } from '../../src/errors.ts';
 import { createLog } from '../../src/log.ts';
@@ -111,7 +110,6 @@ describeService('without a worker', { withWorker: false }, (service) => {
     await service().registry.announce([IRIS, servedModel(name, IRIS.signature, { names: IRIS.names })]);
     return name;
   }
-  const depth = (name: string, lane: 'normal' | 'high') => service().broker.depth(predictionQueue(name, lane));
 
   test('a task expires on time, and whoever waits is told', async () => {
     const { client } = service();
@@ -147,7 +145,7 @@ describeService('without a worker', { withWorker: false }, (service) => {
     const first = await client.submit({ [name]: FLOWER }, { ...options, expiresInMs: 2_000 });
     const again = await client.submit({ [name]: OTHER_FLOWER }, { ...options, expiresInMs: 600_000 });
     expect(again).toEqual(first);
-    expect(await depth(name, 'normal')).toBe(1);
+    expect(await service().waiting(name)).toBe(1);
     expect(await client.completed(first.id)).toMatchObject([{ state: 'EXPIRED' }]);
     expect(await client.submit({ [name]: FLOWER }, options)).toMatchObject({ id: first.id, state: 'EXPIRED' });
   });
@@ -163,7 +161,7 @@ describeService('without a worker', { withWorker: false }, (service) => {
     expect(refused.map(({ errors }) => errors?.[0]?.extensions.code)).toEqual(Array(2).fill('BROKER_UNAVAILABLE'));
     const accepted = await client.submit({ [name]: FLOWER }, options);
     expect(accepted).toMatchObject({ state: 'QUEUED', id: keyedTaskId('anonymous', options.idempotencyKey) });
-    expect(await depth(name, 'normal')).toBe(1);
+    expect(await service().waiting(name)).toBe(1);
     // Not withdrawn by the refusal, or its message would be dropped.
     expect(await client.result(accepted.id)).toMatchObject({ state: 'QUEUED' });
   });
@@ -179,7 +177,7 @@ describeService('without a worker', { withWorker: false }, (service) => {
     const { errors } = await client.ask(SUBMIT, { input: { [name]: OTHER_FLOWER }, options });
     const issues = [{ path: ['options', 'idempotencyKey'] }];
     expect(errors).toMatchObject([{ extensions: { code: 'INVALID_INPUT', issues } }]);
-    expect(await depth(name, 'normal')).toBe(0);
+    expect(await service().waiting(name)).toBe(0);
     expect(await client.submit({ [name]: FLOWER }, options)).toMatchObject({ state: 'QUEUED' });
   });
 
@@ -194,7 +192,7 @@ describeService('without a worker', { withWorker: false }, (service) => {
     const { errors } = await client.ask(SUBMIT, { input: { iris: FLOWER }, options: { idempotencyKey } });
     const issues = [{ path: ['options', 'idempotencyKey'] }];
     expect(errors).toMatchObject([{ extensions: { code: 'INVALID_INPUT', issues } }]);
-    expect(await depth('iris', 'normal')).toBe(0);
+    expect(await service().waiting('iris')).toBe(0);
   });
 
   test('priority says which queue: HIGH has its own', async () => {
@@ -202,7 +200,7 @@ describeService('without a worker', { withWorker: false }, (service) => {
     const name = await model();
     await client.submitAll([{ [name]: FLOWER }, { [name]: FLOWER }], { priority: 'HIGH' });
     await client.submit({ [name]: FLOWER }, { priority: 'NORMAL' });
-    expect([await depth(name, 'high'), await depth(name, 'normal')]).toEqual([2, 1]);
+    expect([await service().waiting(name, 'high'), await service().waiting(name)]).toEqual([2, 1]);
   });
 
   test('a queued task that is cancelled is told to be, and its key gives the cancelled task', async () => {

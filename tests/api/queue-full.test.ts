@@ -31,10 +31,7 @@ describeService('a full queue', { withWorker: false }, (service) => {
     await expect.poll(() => waiting(name), { interval: 20, timeout: 10_000 }).toBe(0);
     await consumer.close();
   }
-  const waiting = async (name: string) => {
-    const { broker } = service();
-    return (await broker.depth(predictionQueue(name, 'normal'))) + (await broker.depth(predictionQueue(name, 'high')));
-  };
+  const waiting = async (name: string) => (await service().waiting(name)) + (await service().waiting(name, 'high'));
 
   test('one after the other: as many as may wait are accepted, the rest are told how many wait and when to come back', async () => {
     const [name = ''] = await models(50);

@@ -1,6 +1,5 @@
 import sharp from 'sharp';
 import { beforeAll, expect, test } from 'vitest';
-import { predictionQueue } from '../../src/broker/topology.ts';
 import { describeService } from '../support/describe-service.ts';
 import { servedModel, spec } from '../support/models.ts';
 
@@ -63,8 +62,7 @@ async function send(
 
 describeService('a picture', { withWorker: false, bodyLimitBytes: 300_000 }, (service) => {
   beforeAll(() => service().registry.announce([DRAWING, PAIR]));
-  const queued = () =>
-    Promise.all(['drawing', 'pair'].map((model) => service().broker.depth(predictionQueue(model, 'normal'))));
+  const queued = () => Promise.all(['drawing', 'pair'].map((model) => service().waiting(model)));
   const upload = (form: Form) => send(service().client.url, form);
   const drawing = { query: SUBMIT, variables: { input: { drawing: { image: null } } } };
   const map = { 0: ['variables.input.drawing.image'] };

@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import { EventEmitter, on } from 'node:events';
-import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
 import type { Broker, BrokerMessage, Delivery, Verdict } from '../../src/broker/broker.ts';
 import { openBroker } from '../../src/broker/open.ts';
 import { predictionQueue } from '../../src/broker/topology.ts';
@@ -13,7 +13,8 @@ const settled: string[] = [];
 export async function settleQueues(brokerUrl: string, count: number): Promise<void> {
   const broker = await openBroker(brokerUrl, createTestLog());
   const queues = Array.from({ length: count }, uniqueQueue);
-  await broker.prepare(queues);
+  // A busy machine makes so many in more than the time that one call may take; those that are there are no work any more.
+  await vi.waitFor(() => broker.prepare(queues), PATIENT);
   settled.push(...queues);
   await broker.close();
 }

@@ -1,6 +1,5 @@
 import { createHash, randomBytes } from 'node:crypto';
 import { expect, onTestFinished, test } from 'vitest';
-import { predictionQueue } from '../../src/broker/topology.ts';
 import { readConfig } from '../../src/config.ts';
 import { createLog } from '../../src/log.ts';
 import { openWorker } from '../../workers/open.ts';
@@ -113,7 +112,7 @@ test.each(PAIRS)(
     expect(ids).toEqual([id, id]);
     const kept = Buffer.from((await service.payloads.get(id)) ?? []);
     expect(digestOf(kept.subarray(-first.length))).toBe(digestOf(first));
-    expect(await service.broker.depth(predictionQueue('bytes', 'normal'))).toBe(1);
+    expect(await service.waiting('bytes')).toBe(1);
     await service.client.get('mutation ($id: ID!) { cancelTask(id: $id) { state } }', { id });
     expect(await service.payloads.get(id)).toBeUndefined();
   },

@@ -1,6 +1,7 @@
-import { afterAll, beforeAll, onTestFinished } from 'vitest';
+import { afterAll, beforeAll, onTestFinished, vi } from 'vitest';
 import { type Api, openApi } from '../../src/api.ts';
 import { ApiKeys } from '../../src/api-keys.ts';
+import { type Lane, predictionQueue } from '../../src/broker/topology.ts';
 import { type Config, readConfig } from '../../src/config.ts';
 import { createLifecycle } from '../../src/lifecycle.ts';
 import { createLog } from '../../src/log.ts';
@@ -38,6 +39,8 @@ export interface Service extends Services {
   client: Client;
   api: Api;
   worker: OpenWorker | undefined;
+  /** How many messages wait for a model, asked until it is answered: a busy broker may take longer than one call waits. */
+  waiting(model: string, lane?: Lane): Promise<number>;
   close(): Promise<void>;
 }
 
@@ -67,7 +70,9 @@ export async function openService(options: ServiceOptions): Promise<Service> {
   lifecycle.onClose(() => worker?.close());
   const api = await openApi(config, services, log);
   lifecycle.onClose(() => api.close());
-  return { ...services, client: new Client(api.url, key), api, worker, close: lifecycle.close };
+  const waiting = (model: string, lane: Lane = 'normal') =>
+    vi.waitFor(() => services.broker.depth(predictionQueue(model, lane)), { timeout: 20_000 });
+  return { ...services, client: new Client(api.url, key), api, worker, waiting, close: lifecycle.close };
 }
 
 /** The service of one test, which closes it and fails if a listener is left behind. */
