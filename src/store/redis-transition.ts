@@ -22,22 +22,22 @@ const NO_RECORD = -1;
  * whoever is told finds what it was told of. A second run of a terminal change does nothing, since its state refuses; nor does the same claim count
  * twice. What one fails by is its own answer and harms no other. (`allows`, `applied` and `eventOf` in record.ts say the same for a store in memory.)
  *
- * Takes the two channels, the number of rules, the rules, and for each task three texts: its line, its submission and its end. Few, since each argument costs
- * more than what is in it. Returns for each the number of attempts, false if the present state refuses, or an error.
+ * Takes the two channels, the rules, the tasks' texts, and their ends behind each other. A rule is a line; a task is two, its own and its submission. So few
+ * arguments, since each costs more than what is in it. Returns for each task the number of attempts, false if the present state refuses, or an error.
  */
 const TRANSITIONS = `
 local changes, stops, rules = {}, {}, {}
-for i = 1, tonumber(ARGV[3]) do
+for line in string.gmatch(ARGV[3], '[^\\n]+') do
   local rule = {}
   rule.allowed, rule.state, rule.ttl, rule.attemptsMax, rule.stamp, rule.ends, rule.recreates, rule.announced, rule.stops =
-    string.match(ARGV[3 + i], '^(.*)|(.*)|(.*)|(.*)|(.*)|(.*)|(.*)|(.*)|(.*)$')
+    string.match(line, '^(.*)|(.*)|(.*)|(.*)|(.*)|(.*)|(.*)|(.*)|(.*)$')
   rule.attemptsMax = tonumber(rule.attemptsMax)
-  rules[i] = rule
+  rules[#rules + 1] = rule
 end
 
-local function transition(key, inputs, line, submission, ending)
-  local index, attemptsBefore, claim, undone, stamp, at, told =
-    string.match(line, '^(%d+) (%d+) (%S*) (%S*) (%S*) (%S*) (%S*)$')
+local function transition(key, inputs, line, submission)
+  local index, attemptsBefore, claim, undone, stamp, first, last, at, told =
+    string.match(line, '^(%d+) (%d+) (%S*) (%S*) (%S*) (%d*) (%d*) (%S*) (%S*)$')
   local rule = rules[tonumber(index)]
 
   local kept = redis.call('HMGET', key, 'state', 'attempts', 'claim', 'revision', 'startedAt')
@@ -56,7 +56,7 @@ local function transition(key, inputs, line, submission, ending)
   local fields, n = { 'state', rule.state, 'attempts', attempts, 'revision', revision }, 6
   if lastClaim ~= (kept[3] or '') then fields[n + 1], fields[n + 2], n = 'claim', lastClaim, n + 2 end
   if rule.stamp ~= '' then fields[n + 1], fields[n + 2], n = rule.stamp, stamp, n + 2 end
-  if ending ~= '' then fields[n + 1], fields[n + 2], n = 'end', ending, n + 2 end
+  if first ~= '' then fields[n + 1], fields[n + 2], n = 'end', string.sub(ARGV[5], first, last), n + 2 end
   if isNew and submission ~= '' then fields[n + 1], fields[n + 2] = 'submission', submission end
   redis.call('HSET', key, unpack(fields))
   redis.call('PEXPIRE', key, rule.ttl)
@@ -75,12 +75,12 @@ local function transition(key, inputs, line, submission, ending)
   return attempts
 end
 
-local answers, at = {}, 4 + #rules
-for i = 1, #KEYS, 2 do
-  local done, answer = pcall(transition, KEYS[i], KEYS[i + 1], ARGV[at], ARGV[at + 1], ARGV[at + 2])
+local answers, i = {}, 1
+for line, submission in string.gmatch(ARGV[4], '([^\\n]*)\\n([^\\n]*)\\n') do
+  local done, answer = pcall(transition, KEYS[i], KEYS[i + 1], line, submission)
   if not done and type(answer) == 'string' then answer = redis.error_reply(answer) end
   answers[#answers + 1] = answer
-  at = at + 3
+  i = i + 2
 end
 if #changes > 0 then redis.call('PUBLISH', ARGV[1], '[' .. table.concat(changes, ',') .. ']') end
 if #stops > 0 then redis.call('PUBLISH', ARGV[2], '[' .. table.concat(stops, ',') .. ']') end
@@ -115,7 +115,9 @@ export async function applyTransitions(redis: Redis, transitions: readonly Trans
 function call(redis: Redis, transitions: readonly Transition[], isBrought: (transition: Transition) => boolean) {
   const rules = new Map<string, number>();
   const keys: string[] = [];
-  const args: (string | Buffer)[] = [];
+  const ends: Buffer[] = [];
+  let endBytes = 0;
+  let lines = '';
   for (const transition of transitions) {
     const { id, effect } = transition;
     const rule = ruleOf(effect);
@@ -123,10 +125,21 @@ function call(redis: Redis, transitions: readonly Transition[], isBrought: (tran
     rules.set(rule, index);
     keys.push(keyOf(id), inputsKeyOf(id));
     const submission = effect.submission && isBrought(transition) ? JSON.stringify(effect.submission) : '';
-    args.push(`${index} ${lineOf(effect)}`, submission, effect.end ?? '');
+    lines += `${index} ${lineOf(effect, endBytes)}\n${submission}\n`;
+    if (effect.end) {
+      ends.push(effect.end);
+      endBytes += effect.end.length;
+    }
   }
   const channels = [channelOf(redis, 'changes'), channelOf(redis, 'stops')];
-  return redis.foretellTransitions(keys.length, ...keys, ...channels, rules.size, ...rules.keys(), ...args);
+  const ruleLines = [...rules.keys()].join('\n');
+  return redis.foretellTransitions(keys.length, ...keys, ...channels, ruleLines, lines, endsOf(ends));
+}
+
+/** One of tens of megabytes is not copied; where there are none, no argument is made of bytes, which costs all of them more. */
+function endsOf(ends: readonly Buffer[]): Buffer | string {
+  const [first = ''] = ends;
+  return ends.length > 1 ? Buffer.concat(ends) : first;
 }
 
 /** What many effects have in common. */
@@ -142,12 +155,21 @@ function ruleOf({
   announce,
 }: Effect): string {
   const stamp = startedAt !== undefined ? 'startedAt' : completedAt !== undefined ? 'completedAt' : '';
-  const marks = [ends, submission, announce, STOPS.includes(state)].map((mark) => (mark ? '1' : ''));
-  return [` ${from.join(' ')} `, state, ttlMs, attemptsMax ?? '', stamp, ...marks].join('|');
+  const marks = `${mark(ends)}|${mark(submission)}|${mark(announce)}|${mark(STOPS.includes(state))}`;
+  return ` ${from.join(' ')} |${state}|${ttlMs}|${attemptsMax ?? ''}|${stamp}|${marks}`;
 }
 
-/** What is an effect's own, apart by spaces: none of it has any. What is told of an end is marked, since it may be empty. */
-function lineOf({ attemptsBefore, claim = '', undone = '', startedAt, completedAt, announce }: Effect): string {
+function mark(value: unknown): string {
+  return value ? '1' : '';
+}
+
+/**
+ * What is an effect's own, apart by spaces: none of it has any. Of its end, where it is among those of the call, behind so many bytes. What is told of an
+ * end is marked, since it may be empty.
+ */
+function lineOf(effect: Effect, bytesBefore: number): string {
+  const { attemptsBefore, claim = '', undone = '', startedAt, completedAt, end, announce } = effect;
+  const place = end ? `${bytesBefore + 1} ${bytesBefore + end.length}` : ' ';
   const told = announce?.end === undefined ? '' : `=${announce.end}`;
-  return `${attemptsBefore} ${claim} ${undone} ${startedAt ?? completedAt ?? ''} ${announce?.at ?? ''} ${told}`;
+  return `${attemptsBefore} ${claim} ${undone} ${startedAt ?? completedAt ?? ''} ${place} ${announce?.at ?? ''} ${told}`;
 }
