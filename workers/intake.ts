@@ -89,9 +89,11 @@ function hold(
   { scheduler, settlement, inHand, tracing }: IntakeOptions,
 ): Promise<Verdict> {
   const { submission, inputs, model, lane } = of;
-  const queue = predictionQueue(submission.model.name, lane);
-  const message = messageAttributes({ operation: 'process', exchange: EXCHANGE, queue, message: delivery });
-  const attributes = { ...message, ...taskAttributes(submission) };
+  const attributes = () => {
+    const queue = predictionQueue(submission.model.name, lane);
+    const message = messageAttributes({ operation: 'process', exchange: EXCHANGE, queue, message: delivery });
+    return { ...message, ...taskAttributes(submission) };
+  };
   const span = tracing.start('process', { kind: 'consumer', parent: delivery.traceparent, attributes });
   const { traceparent } = span;
   const isLost = inputs instanceof RunError;
@@ -114,7 +116,10 @@ async function fetch(
   delivery: Delivery,
   { payloads, patient, closing }: IntakeOptions,
 ): Promise<Tensor[] | RunError> {
-  const payload = await patient.ask(() => payloads.get(id), delivery.signal, closing);
+  const payload = await patient.ask(
+    () => payloads.get(id),
+    () => [delivery.signal, closing],
+  );
   if (payload?.byteLength === bytes) return readPayload(payload).tensors;
   const found = payload ? `${payload.byteLength} bytes` : 'nothing';
   return new RunError(

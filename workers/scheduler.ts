@@ -189,9 +189,10 @@ export class Scheduler implements TasksAtWork {
     const inputs = tasks.map((task) => task.inputs);
     const { file, served, manifest } = model;
     const { timeoutMs, executionProviders } = manifest;
-    const spans = tasks.map(({ submission, traceparent: parent }) =>
-      tracing.start('run', { parent, attributes: { ...taskAttributes(submission), 'foretell.batch.size': batchSize } }),
-    );
+    const spans = tasks.map(({ submission, traceparent: parent }) => {
+      const attributes = () => ({ ...taskAttributes(submission), 'foretell.batch.size': batchSize });
+      return tracing.start('run', { parent, attributes });
+    });
     const modelFile = { file, digest: served.digest, executionProviders };
     const run = pool.run(modelFile, joinInputs(inputs), { timeoutMs, signal }).catch((error: unknown) => {
       for (const span of spans) span.end(error);
@@ -206,12 +207,11 @@ export class Scheduler implements TasksAtWork {
     return splitOutputs(outputs, inputs.map(rowsOf)).map((own) => ({ outputs: own, runMs, batchSize }));
   }
 
-  async #finish(task: HeldTask, result: RunResult | undefined): Promise<void> {
+  #finish(task: HeldTask, result: RunResult | undefined): Promise<void> {
     assert(result);
     const { settlement } = this.#options;
     const fault = outputFault(task.model.served, task.submission.door, result.outputs);
-    if (fault) await settlement.fail(task, new RunError('INVALID_OUTPUT', fault));
-    else await settlement.succeed(task, result);
+    return fault ? settlement.fail(task, new RunError('INVALID_OUTPUT', fault)) : settlement.succeed(task, result);
   }
 }
 

@@ -39,19 +39,17 @@ export function createDeliveries(options: DeliveriesOptions): Deliveries {
   const acks = createAcks(channel, (err) => log.debug({ queue, err }, 'verdict came too late'));
 
   async function handle(message: ConsumeMessage): Promise<void> {
-    const members = readMessages(message, queue);
+    const { messages, origin } = readMessages(message, queue);
     const { redelivered } = message.fields;
-    const verdicts = await Promise.all(members.map((said) => verdictOn(said, redelivered)));
-    const how = await carriedOut(members, verdicts, (again, { origin }) =>
-      publishAgain(again, origin, signal, options),
-    );
+    const verdicts = await Promise.all(messages.map((said) => verdictOn(said, redelivered)));
+    const how = await carriedOut(messages, verdicts, (again) => publishAgain(again, origin, signal, options));
     // The one place where deliveries are settled; nothing is awaited between this check and the channel.
     if (signal.aborted) return;
     settle(message, how);
     for (const verdict of verdicts) options.observer.onVerdict?.(queue, how === 'requeue' ? how : kindOf(verdict));
   }
 
-  async function verdictOn({ origin: _, ...said }: ReadMessage, redelivered: boolean): Promise<Verdict> {
+  async function verdictOn(said: ReadMessage, redelivered: boolean): Promise<Verdict> {
     try {
       return await handler({ ...said, redelivered, signal });
     } catch (error) {

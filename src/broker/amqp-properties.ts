@@ -43,35 +43,32 @@ function bundlePropertiesOf({ members }: Bundle, origin: string): Options.Publis
   return { persistent: true, headers };
 }
 
-/** What is in a message: itself, or the members of a bundle. */
-export function readMessages(message: Message, queue: string): ReadMessage[] {
-  const said = readMessage(message, queue);
+export type ReadMessage = BrokerMessage & { returnsBefore: number };
+
+/**
+ * What is in a message, itself or the members of a bundle, and the queue that they come back to: where it does not tell, the one that it
+ * was found in.
+ */
+export function readMessages(message: Message, queue: string): { messages: ReadMessage[]; origin: string } {
   const headers = message.properties.headers ?? {};
-  const ids: unknown = headers[MEMBERS_HEADER];
-  if (typeof ids !== 'string') return [said];
-  const traceparents = String(headers[TRACEPARENTS_HEADER] ?? '').split(' ');
-  const members = ids.split(' ').map((id, i) => {
-    const { [i]: traceparent } = traceparents;
-    return { id, ...(traceparent && { traceparent }) };
-  });
-  return messagesIn({ members, body: message.content }).map((member) => ({ ...said, ...member }));
+  const attemptsBefore = countIn(headers[ATTEMPTS_HEADER]);
+  const returnsBefore = countIn(headers[RETURNS_HEADER]);
+  const messages = membersIn(message).map((member) => ({ ...member, attemptsBefore, returnsBefore }));
+  const origin: unknown = headers[ORIGIN_HEADER];
+  return { messages, origin: typeof origin === 'string' && isPredictionQueue(origin) ? origin : queue };
 }
 
-export type ReadMessage = BrokerMessage & { returnsBefore: number; origin: string };
-
-/** What a message says, and the queue that it comes back to: of one that does not tell, the queue that it was found in. */
-function readMessage({ content, properties }: Message, queue: string): ReadMessage {
+function membersIn({ content, properties }: Message): Pick<BrokerMessage, 'id' | 'body' | 'traceparent'>[] {
   const headers = properties.headers ?? {};
-  const origin: unknown = headers[ORIGIN_HEADER];
+  const ids: unknown = headers[MEMBERS_HEADER];
   const traceparent: unknown = headers[TRACEPARENT_HEADER];
-  return {
-    id: String(properties.messageId),
-    body: content,
-    attemptsBefore: countIn(headers[ATTEMPTS_HEADER]),
-    returnsBefore: countIn(headers[RETURNS_HEADER]),
-    ...(typeof traceparent === 'string' && { traceparent }),
-    origin: typeof origin === 'string' && isPredictionQueue(origin) ? origin : queue,
-  };
+  if (typeof ids !== 'string') {
+    const own = typeof traceparent === 'string' ? traceparent : undefined;
+    return [{ id: String(properties.messageId), body: content, traceparent: own }];
+  }
+  const traceparents = String(headers[TRACEPARENTS_HEADER] ?? '').split(' ');
+  const members = ids.split(' ').map((id, i) => ({ id, traceparent: traceparents[i] || undefined }));
+  return messagesIn({ members, body: content });
 }
 
 function countIn(header: unknown): number {

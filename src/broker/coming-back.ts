@@ -33,10 +33,10 @@ export type Settling = Exclude<Verdict, object>;
  * How a delivery is to be settled that brought these messages, one or the members of a bundle, once all is published that is to come back. Of a bundle a
  * dead letter is published as well: RabbitMQ would move all of it.
  */
-export async function carriedOut<M extends BrokerMessage>(
-  members: readonly M[],
+export async function carriedOut(
+  members: readonly BrokerMessage[],
   verdicts: readonly Verdict[],
-  publish: (again: ComingBack, of: M) => Promise<'ack' | 'requeue'>,
+  publish: (again: ComingBack) => Promise<'ack' | 'requeue'>,
 ): Promise<Settling> {
   // All of a bundle is given out again for one of its members; those that have ended are found to have. Nothing of it is published
   // before that is known: whoever runs what comes back would be taken for dead as soon as the bundle comes again.
@@ -45,8 +45,8 @@ export async function carriedOut<M extends BrokerMessage>(
   if (members.length === 1 && typeof first === 'string') return first;
   const settlings = members.map((member, i) => {
     const { [i]: verdict = 'ack' } = verdicts;
-    if (verdict === 'dead-letter') return publish({ queue: DEAD_LETTER_QUEUE, delayMs: 0, message: member }, member);
-    return typeof verdict === 'string' ? verdict : publish(comingBack(member, verdict), member);
+    if (verdict === 'dead-letter') return publish({ queue: DEAD_LETTER_QUEUE, delayMs: 0, message: member });
+    return typeof verdict === 'string' ? verdict : publish(comingBack(member, verdict));
   });
   return (await Promise.all(settlings)).includes('requeue') ? 'requeue' : 'ack';
 }

@@ -38,8 +38,7 @@ const readFrame = frameReader(
 export function decodeMessage(body: Uint8Array): PredictionMessage {
   try {
     const { header, tensors } = readFrame(body);
-    const { inputs = tensors, ...submission } = header;
-    return { submission, inputs };
+    return { submission: submissionOf(header), inputs: header.inputs ?? tensors };
   } catch (cause) {
     throw new Error(`expected a prediction message, got ${body.byteLength} bytes that are none`, { cause });
   }

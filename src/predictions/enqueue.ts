@@ -121,7 +121,7 @@ export function createEnqueue(services: {
     const { id, traceparent: parent } = submission;
     const queue = predictionQueue(model.name, lane);
     const message = { id, body, attemptsBefore: 0, maxBatch };
-    const attributes = messageAttributes({ operation: 'publish', exchange: EXCHANGE, queue, message });
+    const attributes = () => messageAttributes({ operation: 'publish', exchange: EXCHANGE, queue, message });
     await tracing.span('publish', { kind: 'producer', parent, attributes }, ({ traceparent }) =>
       broker.publish(queue, { ...message, traceparent }),
     );

@@ -61,7 +61,7 @@ export function createPredictions(services: {
       onPush: (task) => {
         if (task instanceof AppError || !isTerminal(task.state)) return;
         const { traceparent: parent } = task;
-        tracing.start('taskCompleted', { kind: 'producer', parent, attributes: taskAttributes(task) }).end();
+        tracing.start('taskCompleted', { kind: 'producer', parent, attributes: () => taskAttributes(task) }).end();
       },
       onEnd: () => {
         openSubscriptions -= 1;

@@ -70,7 +70,7 @@ export function createSubmit(services: {
 
   return async (requests, context) => {
     const { owner, idempotencyKey, waitMs, hold, traceparent: parent } = context;
-    const attributes = { 'foretell.predictions': requests.length };
+    const attributes = () => ({ 'foretell.predictions': requests.length });
     const submissions = await tracing.span('submitPrediction', { kind: 'server', parent, attributes }, (span) =>
       counted(requests, () => accept(requests, { ...context, traceparent: span.traceparent })),
     );

@@ -94,23 +94,23 @@ export function effectOf(change: Change, resultTtlMs: number): Effect {
   switch (change.to) {
     case 'RUNNING': {
       const { submission, attemptsBefore, claim, takeOver } = change;
-      const claimed = { state: to, submission, attemptsBefore, claim, startedAt: at };
-      return { from: takeOver ? from : CLAIMED_FROM, ...claimed, ...unfinished };
+      const claimedFrom = takeOver ? from : CLAIMED_FROM;
+      return { ...unfinished, from: claimedFrom, state: to, submission, attemptsBefore, claim, startedAt: at };
     }
     case 'QUEUED': {
       const { submission, attemptsBefore, handedBack: undone } = change;
-      return { from, state: to, submission, attemptsBefore, undone, startedAt: null, ...unfinished };
+      return { ...unfinished, from, state: to, submission, attemptsBefore, undone, startedAt: null };
     }
     case 'SUCCEEDED': {
       const { submission, attemptsBefore = 0, result } = change;
       const { outputs, runMs, batchSize } = result;
       const end = encodeFrame({ runMs, batchSize }, outputs);
-      return { from, state: to, submission, attemptsBefore, end, ...terminal, announce: toldOf(to, at, end) };
+      return { ...terminal, from, state: to, submission, attemptsBefore, end, announce: toldOf(to, at, end) };
     }
     case 'FAILED': {
       const { submission, attemptsBefore = 0, error } = change;
       const end = encodeFrame({ error }, []);
-      return { from, state: to, submission, attemptsBefore, end, ...terminal, announce: toldOf(to, at, end) };
+      return { ...terminal, from, state: to, submission, attemptsBefore, end, announce: toldOf(to, at, end) };
     }
     case 'EXPIRED': {
       const { submission } = change;

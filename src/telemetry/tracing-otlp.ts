@@ -61,8 +61,8 @@ export function createOtlpTracing(options: { endpoint: string; service: string; 
   });
   const tracer = provider.getTracer('foretell');
 
-  const start = (name: string, { kind = 'internal', parent, attributes = {} }: SpanOptions): Span =>
-    spanOf(tracer.startSpan(name, { kind: KINDS[kind], attributes }, contextOf(parent)));
+  const start = (name: string, { kind = 'internal', parent, attributes = () => ({}) }: SpanOptions): Span =>
+    spanOf(tracer.startSpan(name, { kind: KINDS[kind], attributes: attributes() }, contextOf(parent)));
   return {
     start,
     async span(name, spanOptions, work) {

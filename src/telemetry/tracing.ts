@@ -9,7 +9,8 @@ export interface SpanOptions {
   kind?: SpanKind;
   /** The `traceparent` of what caused this, as it arrived: one that is malformed counts as none, and begins a trace. */
   parent?: string | undefined;
-  attributes?: Attributes;
+  /** Asked only where something is traced. */
+  attributes?: () => Attributes;
 }
 
 /** Something that takes time, from its start to its `end`. */

@@ -32,21 +32,25 @@ async function elapsedMs(work: () => Promise<unknown>): Promise<number> {
 async function walk(api: Tracing, worker: Tracing, parent: string | undefined): Promise<void> {
   const submission = { id: 'a1', model: { name: 'iris', version: '1', fingerprint: 'f' } };
   const message = { exchange: 'foretell', queue: 'foretell.iris', message: { id: 'a1', body: new Uint8Array(64) } };
-  const attributes = taskAttributes(submission);
+  const attributes = () => taskAttributes(submission);
   const [submitted, published] = await api.span(
     'submitPrediction',
     { kind: 'server', parent, attributes },
     async ({ traceparent }) =>
       api.span(
         'publish',
-        { kind: 'producer', parent: traceparent, attributes: messageAttributes({ operation: 'publish', ...message }) },
+        {
+          kind: 'producer',
+          parent: traceparent,
+          attributes: () => messageAttributes({ operation: 'publish', ...message }),
+        },
         async (publish) => [traceparent, publish.traceparent],
       ),
   );
   const process = worker.start('process', {
     kind: 'consumer',
     parent: published,
-    attributes: messageAttributes({ operation: 'process', ...message }),
+    attributes: () => messageAttributes({ operation: 'process', ...message }),
   });
   await worker.span('run', { parent: process.traceparent }, async (run) => run.set({ 'foretell.batch.size': 3 }));
   process.end();

@@ -51,7 +51,7 @@ export async function passOn(
   const { id, model, submittedAt } = submission;
   const { attemptsBefore, returnsBefore } = delivery;
   const fields = { taskId: id, model: model.name, version: model.version, returnsBefore };
-  const signal = AbortSignal.any([delivery.signal, closing]);
+  const signals = () => [delivery.signal, closing];
   if (returnsBefore < RETURNS_MAX) {
     log.warn(fields, 'task for a model that is not here, returned');
     // Soon at first: one worker announces a new version a second or so before the next has it.
@@ -60,14 +60,14 @@ export async function passOn(
     // Whoever ran it may have died. Published anew the message does not say so, and a record that is still RUNNING would keep
     // those off who have the model.
     const waiting = { to: 'QUEUED', at: Date.now(), submission, attemptsBefore } as const;
-    const attempts = await patient.ask((store) => store.transition(id, waiting), signal);
+    const attempts = await patient.ask((store) => store.transition(id, waiting), signals);
     return attempts === undefined ? 'ack' : { returnAfterMs, attempts };
   }
   const message = `no worker here has version ${model.version} of model "${model.name}" (asked ${returnsBefore + 1} times)`;
   log.error(fields, 'task for a model that no worker has, failed');
   const at = Date.now();
   const change = { to: 'FAILED', at, submission, attemptsBefore, error: { code: 'MODEL_ERROR', message } } as const;
-  const written = await patient.ask((store) => store.transition(id, change), signal);
+  const written = await patient.ask((store) => store.transition(id, change), signals);
   if (written !== undefined) observer.ended({ model: model.name, state: 'FAILED', totalMs: at - submittedAt });
   return 'ack';
 }

@@ -59,23 +59,23 @@ async function sendBack(submission: Submission, delivery: Delivery, options: Dea
   const { patient, models, closing, log } = options;
   const { id } = submission;
   const { attemptsBefore, returnsBefore } = delivery;
-  const signal = AbortSignal.any([delivery.signal, closing]);
-  const [head] = await patient.ask((store) => store.heads([id]), signal);
+  const signals = () => [delivery.signal, closing];
+  const [head] = await patient.ask((store) => store.heads([id]), signals);
   if (head && isTerminal(head.state)) return 'ack';
   const attempts = Math.max(attemptsBefore, head?.attempts ?? 0);
   const maxAttempts = models.current(submission.model)?.manifest.maxAttempts ?? MAX_ATTEMPTS_DEFAULT;
   const fields = { taskId: id, model: submission.model.name, attempts, returnsBefore };
   if (attempts >= maxAttempts) {
     log.error(fields, 'dead letter has had its attempts, task failed');
-    return endTask(submission, attempts, wornOut(attempts, maxAttempts), signal, options);
+    return endTask(submission, attempts, wornOut(attempts, maxAttempts), signals, options);
   }
   if (returnsBefore >= RETURNS_MAX) {
     const message = `the broker gave up on the task's message again and again (${returnsBefore} returns)`;
     log.error(fields, 'dead letter came back too often, task failed');
-    return endTask(submission, attempts, { code: 'WORKER_LOST', message }, signal, options);
+    return endTask(submission, attempts, { code: 'WORKER_LOST', message }, signals, options);
   }
   const change = { to: 'QUEUED', at: Date.now(), submission, attemptsBefore: attempts } as const;
-  const written = await patient.ask((store) => store.transition(id, change), signal);
+  const written = await patient.ask((store) => store.transition(id, change), signals);
   if (written === undefined) return 'ack';
   log.warn(fields, 'dead letter returned to its queue');
   return { returnAfterMs: LONGEST_RUNG.delayMs, attempts };
@@ -85,25 +85,25 @@ async function sendBack(submission: Submission, delivery: Delivery, options: Dea
 async function endUnreadable(delivery: Delivery, options: DeadLettersOptions): Promise<Verdict> {
   const { patient, closing, log } = options;
   const { id, body, attemptsBefore, returnsBefore } = delivery;
-  const signal = AbortSignal.any([delivery.signal, closing]);
-  const [task] = await patient.ask((store) => store.get([id]), signal);
+  const signals = () => [delivery.signal, closing];
+  const [task] = await patient.ask((store) => store.get([id]), signals);
   const fields = { taskId: id, bytes: body.byteLength, attemptsBefore, returnsBefore, state: task?.state };
   log.error(fields, 'dead letter is no prediction message, dropped');
   if (!task || isTerminal(task.state)) return 'ack';
   const error = { code: 'MODEL_ERROR', message: 'the message of the task could not be read by a worker' } as const;
-  return endTask(submissionSchema.parse(task), attemptsBefore, error, signal, options);
+  return endTask(submissionSchema.parse(task), attemptsBefore, error, signals, options);
 }
 
 async function endTask(
   submission: Submission,
   attemptsBefore: number,
   error: TaskError,
-  signal: AbortSignal,
+  signals: () => readonly AbortSignal[],
   { patient, observer }: DeadLettersOptions,
 ): Promise<Verdict> {
   const at = Date.now();
   const change = { to: 'FAILED', at, submission, attemptsBefore, error } as const;
-  const written = await patient.ask((store) => store.transition(submission.id, change), signal);
+  const written = await patient.ask((store) => store.transition(submission.id, change), signals);
   const model = submission.model.name;
   if (written !== undefined) observer.ended({ model, state: 'FAILED', totalMs: at - submission.submittedAt });
   return 'ack';

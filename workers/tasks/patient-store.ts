@@ -2,7 +2,6 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { StoreUnavailable } from '../../src/errors.ts';
 import type { Log } from '../../src/log.ts';
 import type { TaskStore } from '../../src/store/store.ts';
-import { createAbortListeners } from './abort-listeners.ts';
 
 /** Pause before a store that could not be reached is tried again: doubled each time, with jitter. */
 const RETRY_DELAY_MS = 100;
@@ -11,10 +10,11 @@ const RETRY_DELAY_MS_MAX = 2_000;
 /** A store outage is nobody's attempt: whoever has something to read or to write waits with it until the store is back. */
 export interface PatientStore {
   /**
-   * Asks the store, again and again while it is away; rejects with `StoreUnavailable` only after one of the signals has aborted. What is
-   * asked must be such that it may be carried out twice: an answer may be lost.
+   * Asks the store, again and again while it is away; rejects with `StoreUnavailable` only after one of the signals has aborted, which are
+   * looked up for each wait: who gave up may by then have a reason to go on. What is asked must be such that it may be carried out twice: an
+   * answer may be lost.
    */
-  ask<T>(question: (store: TaskStore) => Promise<T>, ...signals: AbortSignal[]): Promise<T>;
+  ask<T>(question: (store: TaskStore) => Promise<T>, signals: () => readonly AbortSignal[]): Promise<T>;
   /** Whether somebody is waiting for the store: new work is better not begun. */
   isAway(): boolean;
 }
@@ -43,14 +43,14 @@ export function createPatientStore(options: {
   async function outlast<T>(
     error: unknown,
     question: (store: TaskStore) => Promise<T>,
-    ...signals: AbortSignal[]
+    signals: () => readonly AbortSignal[],
   ): Promise<T> {
     if (!(error instanceof StoreUnavailable) || over.aborted) throw error;
     if (!away) log.warn({ err: error }, 'store unavailable, holding tasks');
     away = true;
     waiting += 1;
     try {
-      return await retry(question, AbortSignal.any([...signals, over]));
+      return await retry(question, () => [...signals(), over]);
     } finally {
       waiting -= 1;
       // Nobody is left who would notice that the store is back: the next task has to find out.
@@ -58,14 +58,18 @@ export function createPatientStore(options: {
     }
   }
 
-  async function retry<T>(question: (store: TaskStore) => Promise<T>, ended: AbortSignal): Promise<T> {
+  async function retry<T>(
+    question: (store: TaskStore) => Promise<T>,
+    signals: () => readonly AbortSignal[],
+  ): Promise<T> {
     for (let delayMs = RETRY_DELAY_MS; ; delayMs = Math.min(2 * delayMs, RETRY_DELAY_MS_MAX)) {
-      // Cut short by `ended`; what follows is then the last try.
-      await sleep(delayMs * (0.5 + Math.random() / 2), undefined, { signal: ended }).catch(() => {});
+      const signal = AbortSignal.any([...signals()]);
+      // Cut short by the signal; what follows is then the last try.
+      await sleep(delayMs * (0.5 + Math.random() / 2), undefined, { signal }).catch(() => {});
       try {
         return answered(await unlessOver(question(store)));
       } catch (error) {
-        if (!(error instanceof StoreUnavailable) || ended.aborted) throw error;
+        if (!(error instanceof StoreUnavailable) || signals().some(({ aborted }) => aborted)) throw error;
       }
     }
   }
@@ -78,8 +82,8 @@ export function createPatientStore(options: {
   return {
     isAway: () => away,
     // Twice for each task, and nearly always answered at once: no more is made for it than that takes.
-    ask: (question, ...signals) =>
-      unlessOver(question(store)).then(answered, (error: unknown) => outlast(error, question, ...signals)),
+    ask: (question, signals) =>
+      unlessOver(question(store)).then(answered, (error: unknown) => outlast(error, question, signals)),
   };
 }
 
@@ -89,10 +93,24 @@ export function unlessAborted<T>(answer: Promise<T>, over: AbortSignal): Promise
 }
 
 function createUnlessAborted(over: AbortSignal): <T>(answer: Promise<T>) => Promise<T> {
-  const onAbort = createAbortListeners();
+  const waiting = new Set<(error: Error) => void>();
+  const giveUp = () => {
+    for (const reject of waiting) reject(new StoreUnavailable('the worker no longer waits for the store'));
+  };
+  over.addEventListener('abort', giveUp, { once: true });
   return (answer) =>
     new Promise((resolve, reject) => {
-      const forget = onAbort(over, () => reject(new StoreUnavailable('the worker no longer waits for the store')));
-      answer.then(resolve, reject).finally(forget);
+      waiting.add(reject);
+      if (over.aborted) giveUp();
+      answer.then(
+        (value) => {
+          waiting.delete(reject);
+          resolve(value);
+        },
+        (error: unknown) => {
+          waiting.delete(reject);
+          reject(error);
+        },
+      );
     });
 }

@@ -1,4 +1,3 @@
-import { StoreUnavailable } from '../../src/errors.ts';
 import type { Log } from '../../src/log.ts';
 import type { TaskStore } from '../../src/store/store.ts';
 import type { Change, RunResult } from '../../src/task.ts';
@@ -101,20 +100,12 @@ function write(patient: PatientStore, task: HeldTask, change: Change): Promise<n
 }
 
 /** Asks the store for a held task, however long it is away; gives up with its last delivery, or when `ended` aborts. */
-export async function askFor<T>(
+export function askFor<T>(
   patient: PatientStore,
   task: HeldTask,
   question: (store: TaskStore) => Promise<T>,
   ...ended: AbortSignal[]
 ): Promise<T> {
-  for (;;) {
-    const { delivery } = task;
-    try {
-      return await patient.ask(question, delivery.signal, ...ended);
-    } catch (error) {
-      // Given up because that delivery was lost; but the task has come again, and is waited with as before.
-      const hasComeAgain = task.delivery !== delivery && !task.delivery.signal.aborted;
-      if (!hasComeAgain || !(error instanceof StoreUnavailable)) throw error;
-    }
-  }
+  // A task that has come again, after the delivery was lost by which it came, is waited with as before.
+  return patient.ask(question, () => [task.delivery.signal, ...ended]);
 }

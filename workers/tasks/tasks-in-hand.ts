@@ -38,17 +38,16 @@ export function createTasksInHand(options: {
   log: Log;
 }): TasksInHand {
   const { store, work, log } = options;
-  const held = new Map<string, { task: HeldTask; unwatch: () => void }>();
+  const held = new Map<string, { task: HeldTask; unwatch: () => void; unlisten: () => void }>();
   const waiting: (() => void)[] = [];
   const onAbort = createAbortListeners();
 
-  /** The verdict of one delivery, of which the worker hears when it is the broker's again. */
-  function verdictOf(task: HeldTask, delivery: Delivery): Promise<Verdict> {
+  /** Hears when a task's delivery is the broker's again. */
+  function listenTo(task: HeldTask, { signal }: Delivery): () => void {
     // Once claimed it is finished and stored: its redelivery is then adopted here, or elsewhere refused as terminal.
-    const forget = onAbort(delivery.signal, () => {
-      if (task.delivery === delivery && task.attempt === 0 && work.remove(task)) task.release('requeue');
+    return onAbort(signal, () => {
+      if (task.attempt === 0 && work.remove(task)) task.release('requeue');
     });
-    return task.verdict().finally(forget);
   }
 
   function heard(task: HeldTask, state: TaskState): void {
@@ -72,7 +71,10 @@ export function createTasksInHand(options: {
       const { id } = submission;
       log.debug({ taskId: id, attempt, redelivered: delivery.redelivered }, 'task in hand delivered again');
       task.adopt(delivery);
-      return verdictOf(task, delivery);
+      const holding = held.get(id);
+      holding?.unlisten();
+      if (holding) holding.unlisten = listenTo(task, delivery);
+      return task.verdict();
     },
     hold(task) {
       const { id } = task.submission;
@@ -84,14 +86,15 @@ export function createTasksInHand(options: {
             .catch(ifUnavailable(undefined))
             .catch((err: unknown) => log.error({ taskId: id, err }, 'task in hand not read'));
       });
-      held.set(id, { task, unwatch });
-      return verdictOf(task, task.delivery);
+      held.set(id, { task, unwatch, unlisten: listenTo(task, task.delivery) });
+      return task.verdict();
     },
     forget(task) {
       const { id } = task.submission;
       const holding = held.get(id);
       if (holding?.task !== task) return;
       holding.unwatch();
+      holding.unlisten();
       held.delete(id);
       if (held.size === 0) for (const resolve of waiting.splice(0)) resolve();
     },
