@@ -22,28 +22,47 @@ const NO_RECORD = -1;
  * whoever is told finds what it was told of. A second run of a terminal change does nothing, since its state refuses; nor does the same claim count
  * twice. What one fails by is its own answer and harms no other. (`allows`, `applied` and `eventOf` in record.ts say the same for a store in memory.)
  *
- * Takes the two channels, the rules, the tasks' texts, and their ends behind each other. A rule is a line; a task is two, its own and its submission. So few
- * arguments, since each costs more than what is in it. Returns for each task the number of attempts, false if the present state refuses, or an error.
+ * Takes the two channels, the rules, the tasks' texts, and their ends behind each other. A rule is a line; a task is three: its own, its submission, and what
+ * is told of its end. So few arguments, since each costs more than what is in it; and so few texts are made of them, since Lua reads each it makes byte by
+ * byte. Returns for each task the number of attempts, false if the present state refuses, or an error.
  */
 const TRANSITIONS = `
 local changes, stops, rules = {}, {}, {}
 for line in string.gmatch(ARGV[3], '[^\\n]+') do
-  local rule = {}
-  rule.allowed, rule.state, rule.ttl, rule.attemptsMax, rule.stamp, rule.ends, rule.recreates, rule.announced, rule.stops =
+  local rule, allowed = { from = {} }
+  allowed, rule.state, rule.ttl, rule.attemptsMax, rule.stamp, rule.ends, rule.recreates, rule.announced, rule.stops =
     string.match(line, '^(.*)|(.*)|(.*)|(.*)|(.*)|(.*)|(.*)|(.*)|(.*)$')
+  for state in string.gmatch(allowed, '%S+') do rule.from[state] = true end
   rule.attemptsMax = tonumber(rule.attemptsMax)
   rules[#rules + 1] = rule
 end
 
-local function transition(key, inputs, line, submission)
-  local index, attemptsBefore, claim, undone, stamp, first, last, at, told =
-    string.match(line, '^(%d+) (%d+) (%S*) (%S*) (%S*) (%d*) (%d*) (%S*) (%S*)$')
+-- Redis writes numbers by way of floats, which takes 2,000 instructions more for each.
+local function digits(number) return string.format('%d', number) end
+
+-- What is told of an end is put together with all the rest, and only once.
+local function announce(events, event, told)
+  local n = #events
+  events[n + 1], events[n + 2], n = n == 0 and '[' or ',', event, n + 2
+  if told then events[n + 1], events[n + 2], events[n + 3], n = ',"end":"', told, '"', n + 3 end
+  events[n + 1] = '}'
+end
+
+local function publish(channel, events)
+  if #events == 0 then return end
+  events[#events + 1] = ']'
+  redis.call('PUBLISH', channel, table.concat(events))
+end
+
+local function transition(key, inputs, line, submission, told)
+  local index, attemptsBefore, claim, undone, stamp, first, last, at =
+    string.match(line, '^(%d+) (%d+) (%S*) (%S*) (%S*) (%d*) (%d*) (%S*)$')
   local rule = rules[tonumber(index)]
 
   local kept = redis.call('HMGET', key, 'state', 'attempts', 'claim', 'revision', 'startedAt')
   local state, attempts, lastClaim = kept[1] or 'ABSENT', tonumber(kept[2] or 0), kept[3] or ''
   local again = state == 'RUNNING' and claim ~= '' and claim == lastClaim
-  if not again and not string.find(rule.allowed, ' ' .. state .. ' ', 1, true) then return false end
+  if not again and not rule.from[state] then return false end
   if rule.attemptsMax and attempts > rule.attemptsMax then return false end
   if state == 'RUNNING' and undone ~= '' and undone ~= lastClaim then return false end
   local isNew = state == 'ABSENT'
@@ -52,8 +71,8 @@ local function transition(key, inputs, line, submission)
   if undone ~= '' and undone == lastClaim then attempts, lastClaim = attempts - 1, '' end
   attempts = math.max(attempts, tonumber(attemptsBefore))
   if claim ~= '' and claim ~= lastClaim then attempts, lastClaim = attempts + 1, claim end
-  local revision = (kept[4] or 0) + 1
-  local fields, n = { 'state', rule.state, 'attempts', attempts, 'revision', revision }, 6
+  local revision, tries = digits((kept[4] or 0) + 1), digits(attempts)
+  local fields, n = { 'state', rule.state, 'attempts', tries, 'revision', revision }, 6
   if lastClaim ~= (kept[3] or '') then fields[n + 1], fields[n + 2], n = 'claim', lastClaim, n + 2 end
   if rule.stamp ~= '' then fields[n + 1], fields[n + 2], n = rule.stamp, stamp, n + 2 end
   if first ~= '' then fields[n + 1], fields[n + 2], n = 'end', string.sub(ARGV[5], first, last), n + 2 end
@@ -63,27 +82,37 @@ local function transition(key, inputs, line, submission)
   if rule.ends ~= '' then redis.call('UNLINK', inputs) elseif not isNew then redis.call('PEXPIRE', inputs, rule.ttl) end
   if rule.announced ~= '' then
     local event = '{"id":"' .. string.match(key, '{(.*)}') .. '","state":"' .. rule.state .. '","at":' .. at
-      .. ',"attempts":' .. attempts .. ',"revision":' .. revision
-    if told ~= '' then
-      event = event .. ',"end":"' .. string.sub(told, 2) .. '"'
-      if (kept[5] or '') ~= '' then event = event .. ',"startedAt":' .. kept[5] end
-    end
-    event = event .. '}'
-    changes[#changes + 1] = event
-    if rule.stops ~= '' then stops[#stops + 1] = event end
+      .. ',"attempts":' .. tries .. ',"revision":' .. revision
+    if told and (kept[5] or '') ~= '' then event = event .. ',"startedAt":' .. kept[5] end
+    announce(changes, event, told)
+    if rule.stops ~= '' then announce(stops, event, told) end
   end
   return attempts
 end
 
-local answers, i = {}, 1
-for line, submission in string.gmatch(ARGV[4], '([^\\n]*)\\n([^\\n]*)\\n') do
-  local done, answer = pcall(transition, KEYS[i], KEYS[i + 1], line, submission)
+local texts, place = ARGV[4], 1
+-- Looked for by a pattern, its end would be compared byte by byte.
+local function nextLine()
+  local from, stop = place, string.find(texts, '\\n', place, true)
+  place = stop + 1
+  return string.sub(texts, from, stop - 1)
+end
+local function nextTold()
+  local isTold = string.byte(texts, place) == string.byte('=')
+  if isTold then place = place + 1 end
+  local told = nextLine()
+  return isTold and told
+end
+
+local answers = {}
+for i = 1, #KEYS, 2 do
+  local line, submission, told = nextLine(), nextLine(), nextTold()
+  local done, answer = pcall(transition, KEYS[i], KEYS[i + 1], line, submission, told)
   if not done and type(answer) == 'string' then answer = redis.error_reply(answer) end
   answers[#answers + 1] = answer
-  i = i + 2
 end
-if #changes > 0 then redis.call('PUBLISH', ARGV[1], '[' .. table.concat(changes, ',') .. ']') end
-if #stops > 0 then redis.call('PUBLISH', ARGV[2], '[' .. table.concat(stops, ',') .. ']') end
+publish(ARGV[1], changes)
+publish(ARGV[2], stops)
 return answers
 `;
 
@@ -125,7 +154,7 @@ function call(redis: Redis, transitions: readonly Transition[], isBrought: (tran
     rules.set(rule, index);
     keys.push(keyOf(id), inputsKeyOf(id));
     const submission = effect.submission && isBrought(transition) ? JSON.stringify(effect.submission) : '';
-    lines += `${index} ${lineOf(effect, endBytes)}\n${submission}\n`;
+    lines += `${index} ${lineOf(effect, endBytes)}\n${submission}\n${toldOf(effect)}\n`;
     if (effect.end) {
       ends.push(effect.end);
       endBytes += effect.end.length;
@@ -163,13 +192,14 @@ function mark(value: unknown): string {
   return value ? '1' : '';
 }
 
-/**
- * What is an effect's own, apart by spaces: none of it has any. Of its end, where it is among those of the call, behind so many bytes. What is told of an
- * end is marked, since it may be empty.
- */
+/** What is an effect's own, apart by spaces: none of it has any. Of its end, where it is among those of the call, behind so many bytes. */
 function lineOf(effect: Effect, bytesBefore: number): string {
   const { attemptsBefore, claim = '', undone = '', startedAt, completedAt, end, announce } = effect;
   const place = end ? `${bytesBefore + 1} ${bytesBefore + end.length}` : ' ';
-  const told = announce?.end === undefined ? '' : `=${announce.end}`;
-  return `${attemptsBefore} ${claim} ${undone} ${startedAt ?? completedAt ?? ''} ${place} ${announce?.at ?? ''} ${told}`;
+  return `${attemptsBefore} ${claim} ${undone} ${startedAt ?? completedAt ?? ''} ${place} ${announce?.at ?? ''}`;
+}
+
+/** What is told of an end, marked, since it may be empty. */
+function toldOf({ announce }: Effect): string {
+  return announce?.end === undefined ? '' : `=${announce.end}`;
 }
