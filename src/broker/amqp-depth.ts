@@ -1,39 +1,75 @@
+import { once } from 'node:events';
 import type { Channel } from 'amqplib';
 import { isNotFound } from './amqp-channel.ts';
 import { type Link, unlessLost } from './amqp-connection.ts';
 
-/** Messages that wait in a queue, 0 if there is no such queue. */
-export type Depths = (queue: string) => Promise<number>;
+/** Messages that wait in a queue, 0 if there is no such queue; the signal ends the wait. */
+export type Depths = (queue: string, signal: AbortSignal) => Promise<number>;
 
-/** Channels that are kept open for the next questions. */
-const IDLE_MAX = 8;
+/**
+ * So many questions are asked at once: the few that decide on a submission, without a wait for each other. A look at all of hundreds of models would
+ * otherwise take all the channels that a connection may have, and those that publish need some.
+ */
+const LINES = 8;
 
-/** Each question has a channel to itself: the answer that there is no such queue ends it, and no question waits for another. */
+/** Asks in several lines, each of which the next question takes in its turn. */
 export function createDepths(link: Link): Depths {
-  const idle: Channel[] = [];
+  const lines = Array.from({ length: LINES }, () => createLine(link));
+  let asked = 0;
+  return (queue, signal) => {
+    asked += 1;
+    const line = lines[asked % LINES] as Depths;
+    return line(queue, signal);
+  };
+}
+
+/** Asks one after the other on one channel, which an answer that there is no such queue ends. */
+function createLine(link: Link): Depths {
+  let channel: Promise<Channel> | undefined;
+  let last: Promise<unknown> = Promise.resolve();
 
   async function open(): Promise<Channel> {
-    const channel = await link.model.createChannel();
-    channel.on('error', () => undefined);
-    return channel;
-  }
-
-  function keep(channel: Channel): void {
-    if (idle.length < IDLE_MAX) idle.push(channel);
-    else channel.close().catch(() => undefined);
+    const opened = await link.model.createChannel();
+    opened.on('error', () => undefined);
+    return opened;
   }
 
   async function ask(queue: string): Promise<number> {
-    const channel = idle.pop() ?? (await open());
+    channel ??= open();
     try {
-      const { messageCount } = await channel.checkQueue(queue);
-      keep(channel);
+      const { messageCount } = await (await channel).checkQueue(queue);
       return messageCount;
     } catch (error) {
+      channel = undefined;
       if (isNotFound(error)) return 0;
       throw error;
     }
   }
 
-  return (queue) => unlessLost(link, ask(queue));
+  /** A question without an answer is left with its channel: those behind it shall not wait for it too. */
+  function leave(): void {
+    channel?.then((left) => left.close()).catch(() => undefined);
+    channel = undefined;
+  }
+
+  async function askInTime(queue: string, signal: AbortSignal): Promise<number> {
+    signal.throwIfAborted();
+    const answered = new AbortController();
+    const late = once(signal, 'abort', { signal: answered.signal }).then(() => {
+      leave();
+      throw signal.reason;
+    });
+    try {
+      return await Promise.race([unlessLost(link, ask(queue)), late]);
+    } finally {
+      answered.abort();
+      await late.catch(() => undefined);
+    }
+  }
+
+  return (queue, signal) => {
+    const depth = last.then(() => askInTime(queue, signal));
+    last = depth.catch(() => undefined);
+    return depth;
+  };
 }

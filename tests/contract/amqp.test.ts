@@ -71,6 +71,18 @@ test('a message that RabbitMQ refuses is published again until it is taken', asy
   expect(outcome).toBe('confirmed');
 });
 
+test('however many queues are looked at together, there is a channel left for those who publish', async () => {
+  const { broker } = await open();
+  const queue = uniqueQueue();
+  await publishAtLast(broker, queue, '1');
+  // Two questions each: more than the 2,047 channels that a connection may have.
+  const looks = Promise.allSettled(Array.from({ length: 1_100 }, () => broker.depth(queue)));
+  // Its queue has to be made, which takes a channel.
+  await broker.publish(uniqueQueue(), messageOf('2'));
+  await looks;
+  expect(await broker.depth(queue)).toBe(1);
+});
+
 test('queues that are made by several in the same moment refuse nobody', async () => {
   const { broker } = await open();
   const { broker: other } = await open();
