@@ -207,7 +207,8 @@ export class Scheduler implements TasksAtWork {
     return splitOutputs(outputs, inputs.map(rowsOf)).map((own) => ({ outputs: own, runMs, batchSize }));
   }
 
-  #finish(task: HeldTask, result: RunResult | undefined): Promise<void> {
+  /** A fault of ours in judging one result is that task's alone: the others of its run are stored. */
+  async #finish(task: HeldTask, result: RunResult | undefined): Promise<void> {
     assert(result);
     const { settlement } = this.#options;
     const fault = outputFault(task.model.served, task.submission.door, result.outputs);

@@ -22,9 +22,9 @@ const NO_RECORD = -1;
  * whoever is told finds what it was told of. A second run of a terminal change does nothing, since its state refuses; nor does the same claim count
  * twice. What one fails by is its own answer and harms no other. (`allows`, `applied` and `eventOf` in record.ts say the same for a store in memory.)
  *
- * Takes the two channels, the rules, the tasks' texts, and their ends behind each other. A rule is a line; a task is three: its own, its submission, and what
- * is told of its end. So few arguments, since each costs more than what is in it; and so few texts are made of them, since Lua reads each it makes byte by
- * byte. Returns for each task the number of attempts, false if the present state refuses, or an error.
+ * Takes the two channels, the rules, the tasks' texts, and the ends of those that end. A rule is a line; a task is three: its own, its submission, and what
+ * is told of its end (numbers and names, JSON, base64: none has a line break in it). So few arguments, since each costs more than what is in it; and so few
+ * texts are made of them, since Lua reads each that it makes byte by byte, which is why an end, of megabytes perhaps, is an argument. Returns for each task the number of attempts, false if the present state refuses, or an error.
  */
 const TRANSITIONS = `
 local changes, stops, rules = {}, {}, {}
@@ -37,7 +37,7 @@ for line in string.gmatch(ARGV[3], '[^\\n]+') do
   rules[#rules + 1] = rule
 end
 
--- Redis writes numbers by way of floats, which takes 2,000 instructions more for each.
+-- Redis 7.0 writes numbers by way of floats, which takes 2,000 instructions more for each.
 local function digits(number) return string.format('%d', number) end
 
 -- What is told of an end is put together with all the rest, and only once.
@@ -55,8 +55,8 @@ local function publish(channel, events)
 end
 
 local function transition(key, inputs, line, submission, told)
-  local index, attemptsBefore, claim, undone, stamp, first, last, at =
-    string.match(line, '^(%d+) (%d+) (%S*) (%S*) (%S*) (%d*) (%d*) (%S*)$')
+  local index, attemptsBefore, claim, undone, stamp, place, at =
+    string.match(line, '^(%d+) (%d+) (%S*) (%S*) (%S*) (%d*) (%S*)$')
   local rule = rules[tonumber(index)]
 
   local kept = redis.call('HMGET', key, 'state', 'attempts', 'claim', 'revision', 'startedAt')
@@ -75,7 +75,7 @@ local function transition(key, inputs, line, submission, told)
   local fields, n = { 'state', rule.state, 'attempts', tries, 'revision', revision }, 6
   if lastClaim ~= (kept[3] or '') then fields[n + 1], fields[n + 2], n = 'claim', lastClaim, n + 2 end
   if rule.stamp ~= '' then fields[n + 1], fields[n + 2], n = rule.stamp, stamp, n + 2 end
-  if first ~= '' then fields[n + 1], fields[n + 2], n = 'end', string.sub(ARGV[5], first, last), n + 2 end
+  if place ~= '' then fields[n + 1], fields[n + 2], n = 'end', ARGV[4 + place], n + 2 end
   if isNew and submission ~= '' then fields[n + 1], fields[n + 2] = 'submission', submission end
   redis.call('HSET', key, unpack(fields))
   redis.call('PEXPIRE', key, rule.ttl)
@@ -145,7 +145,6 @@ function call(redis: Redis, transitions: readonly Transition[], isBrought: (tran
   const rules = new Map<string, number>();
   const keys: string[] = [];
   const ends: Buffer[] = [];
-  let endBytes = 0;
   let lines = '';
   for (const transition of transitions) {
     const { id, effect } = transition;
@@ -154,21 +153,12 @@ function call(redis: Redis, transitions: readonly Transition[], isBrought: (tran
     rules.set(rule, index);
     keys.push(keyOf(id), inputsKeyOf(id));
     const submission = effect.submission && isBrought(transition) ? JSON.stringify(effect.submission) : '';
-    lines += `${index} ${lineOf(effect, endBytes)}\n${submission}\n${toldOf(effect)}\n`;
-    if (effect.end) {
-      ends.push(effect.end);
-      endBytes += effect.end.length;
-    }
+    if (effect.end) ends.push(effect.end);
+    lines += `${index} ${lineOf(effect, ends.length)}\n${submission}\n${toldOf(effect)}\n`;
   }
   const channels = [channelOf(redis, 'changes'), channelOf(redis, 'stops')];
   const ruleLines = [...rules.keys()].join('\n');
-  return redis.foretellTransitions(keys.length, ...keys, ...channels, ruleLines, lines, endsOf(ends));
-}
-
-/** One of tens of megabytes is not copied; where there are none, no argument is made of bytes, which costs all of them more. */
-function endsOf(ends: readonly Buffer[]): Buffer | string {
-  const [first = ''] = ends;
-  return ends.length > 1 ? Buffer.concat(ends) : first;
+  return redis.foretellTransitions(keys.length, ...keys, ...channels, ruleLines, lines, ...ends);
 }
 
 /** What many effects have in common. */
@@ -192,10 +182,10 @@ function mark(value: unknown): string {
   return value ? '1' : '';
 }
 
-/** What is an effect's own, apart by spaces: none of it has any. Of its end, where it is among those of the call, behind so many bytes. */
-function lineOf(effect: Effect, bytesBefore: number): string {
+/** What is an effect's own, apart by spaces: none of it has any. Of an end the place among those of the call. */
+function lineOf(effect: Effect, placeOfEnd: number): string {
   const { attemptsBefore, claim = '', undone = '', startedAt, completedAt, end, announce } = effect;
-  const place = end ? `${bytesBefore + 1} ${bytesBefore + end.length}` : ' ';
+  const place = end ? placeOfEnd : '';
   return `${attemptsBefore} ${claim} ${undone} ${startedAt ?? completedAt ?? ''} ${place} ${announce?.at ?? ''}`;
 }
 

@@ -10,9 +10,9 @@ const RETRY_DELAY_MS_MAX = 2_000;
 /** A store outage is nobody's attempt: whoever has something to read or to write waits with it until the store is back. */
 export interface PatientStore {
   /**
-   * Asks the store, again and again while it is away; rejects with `StoreUnavailable` only after one of the signals has aborted, which are
-   * looked up for each wait: who gave up may by then have a reason to go on. What is asked must be such that it may be carried out twice: an
-   * answer may be lost.
+   * Asks the store, again and again while it is away; rejects with `StoreUnavailable` only after one of the signals has aborted. They are
+   * looked up anew before each pause and after each try, since a task may have come again by another delivery. What is asked must be such
+   * that it may be carried out twice: an answer may be lost.
    */
   ask<T>(question: (store: TaskStore) => Promise<T>, signals: () => readonly AbortSignal[]): Promise<T>;
   /** Whether somebody is waiting for the store: new work is better not begun. */

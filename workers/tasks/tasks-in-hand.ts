@@ -32,20 +32,28 @@ export interface TasksInHand {
   emptied(): Promise<void>;
 }
 
+interface Holding {
+  task: HeldTask;
+  unwatch: () => void;
+  /** Ends the wait for the end of its delivery's channel. */
+  unlisten: () => void;
+}
+
 export function createTasksInHand(options: {
   store: Pick<TaskStore, 'watch' | 'heads'>;
   work: TasksAtWork;
   log: Log;
 }): TasksInHand {
   const { store, work, log } = options;
-  const held = new Map<string, { task: HeldTask; unwatch: () => void; unlisten: () => void }>();
+  const held = new Map<string, Holding>();
   const waiting: (() => void)[] = [];
   const onAbort = createAbortListeners();
 
-  /** Hears when a task's delivery is the broker's again. */
-  function listenTo(task: HeldTask, { signal }: Delivery): () => void {
+  /** Hears when the present delivery of a task is the broker's again. */
+  function listen({ task, unlisten }: Holding): () => void {
+    unlisten();
     // Once claimed it is finished and stored: its redelivery is then adopted here, or elsewhere refused as terminal.
-    return onAbort(signal, () => {
+    return onAbort(task.delivery.signal, () => {
       if (task.attempt === 0 && work.remove(task)) task.release('requeue');
     });
   }
@@ -72,8 +80,7 @@ export function createTasksInHand(options: {
       log.debug({ taskId: id, attempt, redelivered: delivery.redelivered }, 'task in hand delivered again');
       task.adopt(delivery);
       const holding = held.get(id);
-      holding?.unlisten();
-      if (holding) holding.unlisten = listenTo(task, delivery);
+      if (holding) holding.unlisten = listen(holding);
       return task.verdict();
     },
     hold(task) {
@@ -86,7 +93,9 @@ export function createTasksInHand(options: {
             .catch(ifUnavailable(undefined))
             .catch((err: unknown) => log.error({ taskId: id, err }, 'task in hand not read'));
       });
-      held.set(id, { task, unwatch, unlisten: listenTo(task, task.delivery) });
+      const holding: Holding = { task, unwatch, unlisten: () => undefined };
+      held.set(id, holding);
+      holding.unlisten = listen(holding);
       return task.verdict();
     },
     forget(task) {
