@@ -24,7 +24,8 @@ const NO_RECORD = -1;
  *
  * Takes the two channels, the rules, the tasks' texts, and the ends of those that end. A rule is a line; a task is three: its own, its submission, and what
  * is told of its end (numbers and names, JSON, base64: none has a line break in it). So few arguments, since each costs more than what is in it; and so few
- * texts are made of them, since Lua reads each that it makes byte by byte, which is why an end, of megabytes perhaps, is an argument. Returns for each task the number of attempts, false if the present state refuses, or an error.
+ * texts are made of them, since Lua reads each that it makes byte by byte, which is why an end, of megabytes perhaps, is an argument. Returns for each task
+ * the number of attempts, false if the present state refuses, or an error.
  */
 const TRANSITIONS = `
 local changes, stops, rules = {}, {}, {}
