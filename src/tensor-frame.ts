@@ -16,17 +16,10 @@ export function encodeFrame(header: unknown, tensors: readonly Tensor[]): Buffer
     parts.push(data);
     return { name, datatype, shape };
   });
-  const json = JSON.stringify({ header, tensors: described });
-  const jsonBytes = Buffer.byteLength(json);
-  const bytes = parts.reduce((sum, part) => sum + part.byteLength, 4 + jsonBytes);
-  const frame = Buffer.allocUnsafe(bytes);
-  let at = frame.writeUInt32LE(jsonBytes);
-  at += frame.write(json, at);
-  for (const part of parts) {
-    frame.set(part, at);
-    at += part.byteLength;
-  }
-  return frame;
+  const json = Buffer.from(JSON.stringify({ header, tensors: described }));
+  const length = Buffer.allocUnsafe(4);
+  length.writeUInt32LE(json.length);
+  return Buffer.concat([length, json, ...parts]);
 }
 
 const tensorsSchema = z.array(

@@ -176,7 +176,7 @@ function ruleOf({
 }: Effect): string {
   const stamp = startedAt !== undefined ? 'startedAt' : completedAt !== undefined ? 'completedAt' : '';
   const marks = `${mark(ends)}|${mark(submission)}|${mark(announce)}|${mark(STOPS.includes(state))}`;
-  return ` ${from.join(' ')} |${state}|${ttlMs}|${attemptsMax ?? ''}|${stamp}|${marks}`;
+  return `${from.join(' ')}|${state}|${ttlMs}|${attemptsMax ?? ''}|${stamp}|${marks}`;
 }
 
 function mark(value: unknown): string {

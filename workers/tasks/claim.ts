@@ -86,17 +86,18 @@ async function undoLate(task: HeldTask, { patient, closing, observer, log }: Cla
 }
 
 /** One try of a claim. A task that was never begun and whose time is over, perhaps since the try before, ends instead. */
-function claimInTime(
+async function claimInTime(
   store: TaskStore,
   { submission, delivery }: HeldTask,
   change: Change,
 ): Promise<number | 'EXPIRED' | undefined> {
   const { id } = submission;
-  const claimed = () => store.transition(id, change);
-  if (delivery.attemptsBefore > 0 || !isOver(submission)) return claimed();
-  // Where it was begun, or has ended, the store says no and the claim decides.
-  const expired = store.transition(id, { to: 'EXPIRED', at: Date.now(), submission });
-  return expired.then<number | 'EXPIRED' | undefined>((it) => (it === undefined ? claimed() : 'EXPIRED'));
+  if (delivery.attemptsBefore === 0 && isOver(submission)) {
+    // Where it was begun, or has ended, the store says no and the claim decides.
+    const expired = await store.transition(id, { to: 'EXPIRED', at: Date.now(), submission });
+    if (expired !== undefined) return 'EXPIRED';
+  }
+  return store.transition(id, change);
 }
 
 /** Ends a task whose every attempt was begun by a worker that is gone: another claim would count one that is never run. */

@@ -98,7 +98,7 @@ async function endTask(
   submission: Submission,
   attemptsBefore: number,
   error: TaskError,
-  signals: () => readonly AbortSignal[],
+  signals: () => AbortSignal[],
   { patient, observer }: DeadLettersOptions,
 ): Promise<Verdict> {
   const at = Date.now();

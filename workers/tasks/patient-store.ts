@@ -2,6 +2,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { StoreUnavailable } from '../../src/errors.ts';
 import type { Log } from '../../src/log.ts';
 import type { TaskStore } from '../../src/store/store.ts';
+import { createAbortListeners } from './abort-listeners.ts';
 
 /** Pause before a store that could not be reached is tried again: doubled each time, with jitter. */
 const RETRY_DELAY_MS = 100;
@@ -14,7 +15,7 @@ export interface PatientStore {
    * looked up anew before each pause and after each try, since a task may have come again by another delivery. What is asked must be such
    * that it may be carried out twice: an answer may be lost.
    */
-  ask<T>(question: (store: TaskStore) => Promise<T>, signals: () => readonly AbortSignal[]): Promise<T>;
+  ask<T>(question: (store: TaskStore) => Promise<T>, signals: () => AbortSignal[]): Promise<T>;
   /** Whether somebody is waiting for the store: new work is better not begun. */
   isAway(): boolean;
 }
@@ -43,7 +44,7 @@ export function createPatientStore(options: {
   async function outlast<T>(
     error: unknown,
     question: (store: TaskStore) => Promise<T>,
-    signals: () => readonly AbortSignal[],
+    signals: () => AbortSignal[],
   ): Promise<T> {
     if (!(error instanceof StoreUnavailable) || over.aborted) throw error;
     if (!away) log.warn({ err: error }, 'store unavailable, holding tasks');
@@ -58,12 +59,9 @@ export function createPatientStore(options: {
     }
   }
 
-  async function retry<T>(
-    question: (store: TaskStore) => Promise<T>,
-    signals: () => readonly AbortSignal[],
-  ): Promise<T> {
+  async function retry<T>(question: (store: TaskStore) => Promise<T>, signals: () => AbortSignal[]): Promise<T> {
     for (let delayMs = RETRY_DELAY_MS; ; delayMs = Math.min(2 * delayMs, RETRY_DELAY_MS_MAX)) {
-      const signal = AbortSignal.any([...signals()]);
+      const signal = AbortSignal.any(signals());
       // Cut short by the signal; what follows is then the last try.
       await sleep(delayMs * (0.5 + Math.random() / 2), undefined, { signal }).catch(() => {});
       try {
@@ -93,22 +91,18 @@ export function unlessAborted<T>(answer: Promise<T>, over: AbortSignal): Promise
 }
 
 function createUnlessAborted(over: AbortSignal): <T>(answer: Promise<T>) => Promise<T> {
-  const waiting = new Set<(error: Error) => void>();
-  const giveUp = () => {
-    for (const reject of waiting) reject(new StoreUnavailable('the worker no longer waits for the store'));
-  };
-  over.addEventListener('abort', giveUp, { once: true });
+  const onAbort = createAbortListeners();
   return (answer) =>
     new Promise((resolve, reject) => {
-      waiting.add(reject);
-      if (over.aborted) giveUp();
+      const forget = onAbort(over, () => reject(new StoreUnavailable('the worker no longer waits for the store')));
+      // Not by `finally`, which makes several promises more.
       answer.then(
         (value) => {
-          waiting.delete(reject);
+          forget();
           resolve(value);
         },
         (error: unknown) => {
-          waiting.delete(reject);
+          forget();
           reject(error);
         },
       );

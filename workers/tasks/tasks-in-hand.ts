@@ -50,10 +50,11 @@ export function createTasksInHand(options: {
   const onAbort = createAbortListeners();
 
   /** Hears when the present delivery of a task is the broker's again. */
-  function listen({ task, unlisten }: Holding): () => void {
-    unlisten();
+  function listen(holding: Holding): void {
+    const { task } = holding;
+    holding.unlisten();
     // Once claimed it is finished and stored: its redelivery is then adopted here, or elsewhere refused as terminal.
-    return onAbort(task.delivery.signal, () => {
+    holding.unlisten = onAbort(task.delivery.signal, () => {
       if (task.attempt === 0 && work.remove(task)) task.release('requeue');
     });
   }
@@ -80,7 +81,7 @@ export function createTasksInHand(options: {
       log.debug({ taskId: id, attempt, redelivered: delivery.redelivered }, 'task in hand delivered again');
       task.adopt(delivery);
       const holding = held.get(id);
-      if (holding) holding.unlisten = listen(holding);
+      if (holding) listen(holding);
       return task.verdict();
     },
     hold(task) {
@@ -95,7 +96,7 @@ export function createTasksInHand(options: {
       });
       const holding: Holding = { task, unwatch, unlisten: () => undefined };
       held.set(id, holding);
-      holding.unlisten = listen(holding);
+      listen(holding);
       return task.verdict();
     },
     forget(task) {
