@@ -73,10 +73,18 @@ export class QueueFull extends AppError {
   }
 }
 
-/** This process holds as much as it may. Nothing was begun. */
+/** This process, or the caller, holds as much as it may. Nothing was begun. */
 export class Overloaded extends AppError {
-  constructor(message: string) {
+  /** When to come back, in milliseconds. */
+  readonly retryAfterMs: number;
+
+  constructor(message: string, retryAfterMs = 1_000) {
     super('RATE_LIMITED', message, { retryable: true });
+    this.retryAfterMs = retryAfterMs;
+  }
+
+  override get extensions(): Record<string, unknown> {
+    return { ...super.extensions, retryAfterMs: this.retryAfterMs };
   }
 }
 

@@ -174,8 +174,9 @@ function holdFor(argument: string, { load }: GraphQLContext): Hold {
 }
 
 /** What reading the files of this request may take; the file's path is what is refused. */
-function allowanceOf({ load }: GraphQLContext): AllowanceAt {
+function allowanceOf({ load, owner }: GraphQLContext): AllowanceAt {
   return (path) => ({
+    owner,
     hold: (bytes) => load.holdTensor(bytes, path),
     unpack: (bytes) => load.unpack(bytes, path),
   });

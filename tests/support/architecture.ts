@@ -32,6 +32,7 @@ const DOORS: Record<string, RegExp> = {
 const FLOORS: readonly (readonly RegExp[])[] = [
   [/^src\/(tensor|errors|task|gathering)\.ts$/],
   [/^src\/(submission|tensor-values|tensor-frame)\.ts$/],
+  [/^src\/ledger\//],
   [/^src\/media\//],
   [/^src\/models\//],
   [/^src\/(log|lifecycle|api-keys|settings|package|config)\.ts$/],
