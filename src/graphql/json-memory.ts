@@ -5,6 +5,8 @@ import { GraphQLError } from 'graphql';
 export const REQUEST_MEMORY_BYTES_MAX = 256 * 1024 * 1024;
 /** Lists and objects within each other. No input of a model comes near it. */
 const DEPTH_MAX = 500;
+/** Keys of one object: each that is unknown would be looked at, and V8 takes a second for a million. */
+const KEYS_MAX = 10_000;
 /** A shorter text takes less than a megabyte, whatever is in it. */
 const SMALL_BYTES = 4 * 1024;
 
@@ -33,6 +35,7 @@ export function memoryOfJson(text: Uint8Array, bytesMax: number): number {
   const stringFactor = isAscii(text) ? 1 : 2;
   let bytes = 0;
   let depth = 0;
+  const keys = new Uint32Array(DEPTH_MAX + 1);
   for (let i = 0; i < text.length; ) {
     switch (KINDS[text[i] ?? 0]) {
       case SCALAR:
@@ -50,10 +53,16 @@ export function memoryOfJson(text: Uint8Array, bytesMax: number): number {
         bytes += CONTAINER_BYTES;
         depth += 1;
         if (depth > DEPTH_MAX) throw refusal(400, `expected at most ${DEPTH_MAX} levels of lists and objects`);
+        keys[depth] = 0;
         i += 1;
         break;
       case CLOSES:
-        depth -= 1;
+        // Of text that is no JSON there may be more than were opened.
+        depth = Math.max(0, depth - 1);
+        i += 1;
+        break;
+      case ASSIGNS:
+        if (addOne(keys, depth) > KEYS_MAX) throw refusal(400, `expected at most ${KEYS_MAX} keys in an object`);
         i += 1;
         break;
       default:
@@ -73,6 +82,7 @@ const SCALAR = 1;
 const STRING = 2;
 const OPENS = 3;
 const CLOSES = 4;
+const ASSIGNS = 5;
 const QUOTE = 0x22;
 const COMMA = 0x2c;
 const BACKSLASH = 0x5c;
@@ -80,12 +90,19 @@ const BACKSLASH = 0x5c;
 /** What a byte is outside of strings; whatever JSON does not know is taken for a part of a number. */
 const KINDS = new Uint8Array(256).fill(SCALAR);
 for (const [kind, letters] of [
-  [SEPARATES, ' \t\n\r,:'],
+  [SEPARATES, ' \t\n\r,'],
+  [ASSIGNS, ':'],
   [STRING, '"'],
   [OPENS, '{['],
   [CLOSES, '}]'],
 ] as const) {
   for (const letter of letters) KINDS[letter.charCodeAt(0)] = kind;
+}
+
+function addOne(counts: Uint32Array, at: number): number {
+  const count = (counts[at] ?? 0) + 1;
+  counts[at] = count;
+  return count;
 }
 
 /** Bytes of a string that are looked at one by one, before and after each escape; the rest is searched natively. */

@@ -64,6 +64,13 @@ describe('what a JSON text takes once it is parsed', () => {
     expect(() => estimate('['.repeat(10_000_000))).toThrow(/500 levels/);
   });
 
+  test('is refused for an object of too many keys, however many objects there are', () => {
+    const keys = (count: number) => `{${Array.from({ length: count }, (_, i) => `"k${i}":1`).join(',')}}`;
+    const wide = keys(10_000);
+    expect(estimate(`[${wide},${wide},{"a":${wide},"b":1}]`)).toBeGreaterThan(10_000);
+    expect(() => estimate(`{"a":{},"i":${keys(10_001)}}`)).toThrow(/at most 10000 keys/);
+  });
+
   test('leaves room for a tensor of 32 MB in any form, and none for 64 MiB of empty objects', () => {
     const floats = Buffer.from(`[${'0.1234567,'.repeat(8_000_000)}0]`);
     const base64 = Buffer.from(`["${'A'.repeat(43_000_000)}"]`);
