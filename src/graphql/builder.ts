@@ -3,7 +3,7 @@ import { UploadedFile } from '../media/media.ts';
 import type { ModelRegistry } from '../models/registry.ts';
 import type { Predictions } from '../predictions/predictions.ts';
 import { toBigInt } from '../tensor-values.ts';
-import type { LargeTexts } from './large-texts.ts';
+import type { AnswerText } from './answer-text.ts';
 
 /** What every resolver is given. */
 export interface GraphQLContext {
@@ -26,8 +26,8 @@ export interface GraphQLContext {
   traceparent: string | undefined;
   /** Ids and predictions that this operation may still name, over all its fields. */
   budget: { left: number };
-  /** What is large in the answer. */
-  largeTexts: LargeTexts;
+  /** What the answer takes as text, and what is large in it. */
+  answer: AnswerText;
 }
 
 /** A fresh builder: the schema is a function of the models, built again when they change, so nothing of it is global. */
