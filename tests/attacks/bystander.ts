@@ -8,7 +8,8 @@ const [url = '', key = '', kind = 'iris', everyMs = '150'] = process.argv.slice(
 /** A task that has not come to an end after this long is as good as lost. */
 const GIVEN_UP_MS = 150_000;
 
-const headers = { authorization: `Bearer ${key}` };
+// Each request on a connection of its own: a client that comes new has to get in as well.
+const headers = { authorization: `Bearer ${key}`, connection: 'close' };
 const client = createClient({ url, headers, retryAttempts: 100 });
 const SUBMIT = 'mutation ($input: PredictionInput!) { submitPrediction(input: $input) { id } }';
 const WATCH = 'subscription ($id: ID!) { taskCompleted(id: $id) { id state error { code message } } }';

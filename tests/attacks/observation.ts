@@ -1,6 +1,6 @@
 import { deflateSync } from 'node:zlib';
 import { FLOWER } from '../support/models.ts';
-import { greyPng } from './pictures.ts';
+import { dataUrl, greyPng } from './pictures.ts';
 
 /** One task of B's: how long from its submission to the event of its end, and what went wrong. */
 export interface Observation {
@@ -16,7 +16,7 @@ export const BYSTANDER_INPUTS = {
   iris: () => ({ iris: FLOWER }),
   /** 0.6 MB in, as much out. */
   large: () => echo(150_000),
-  picture: () => ({ digits: { image: PICTURE.toString('base64') } }),
+  picture: () => ({ digits: { image: dataUrl(PICTURE) } }),
   /** The models that A attacks are B's, too. */
   slow: () => int64('slow', { rounds: 1_000 }),
   hoards: () => int64('hoards', { n: 10 }),

@@ -2,7 +2,7 @@ import { test } from 'vitest';
 import { usePrivateServers } from '../support/fleet.ts';
 import { type Attacker, keepUp } from './attacker.ts';
 import { startAttacked } from './fleet.ts';
-import { interlacedPng, tallPng } from './pictures.ts';
+import { dataUrl, interlacedPng, tallPng } from './pictures.ts';
 import { ATTACK_TEST, attack } from './stage.ts';
 
 const servers = usePrivateServers();
@@ -10,7 +10,7 @@ const servers = usePrivateServers();
 const SUBMIT = 'mutation ($input: PredictionInput!) { submitPrediction(input: $input) { id } }';
 const SUBMIT_ALL = 'mutation ($inputs: [PredictionInput!]!) { submitPredictions(inputs: $inputs) { id } }';
 
-const picture = (png: Buffer) => ({ digits: { image: png.toString('base64') } });
+const picture = (png: Buffer) => ({ digits: { image: dataUrl(png) } });
 
 interface Case {
   title: string;

@@ -41,3 +41,8 @@ function chunk(type: string, data: Buffer): Buffer {
   sum.writeUInt32BE(crc32(body));
   return Buffer.concat([length, body, sum]);
 }
+
+/** As an input of a model takes it. */
+export function dataUrl(file: Buffer): string {
+  return `data:image/png;base64,${file.toString('base64')}`;
+}

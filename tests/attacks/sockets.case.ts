@@ -114,7 +114,7 @@ const CASES: Case[] = [
           'POST /graphql HTTP/1.1\r\ncontent-length: -5\r\n\r\n',
         ];
         socket?.resume().write(garbage[i % garbage.length] ?? '');
-        if (socket) await Promise.race([once(socket, 'close'), sleep(500)]);
+        if (socket) await Promise.race([new Promise((resolve) => socket.once('close', resolve)), sleep(500)]);
         socket?.destroy();
       }),
   },
