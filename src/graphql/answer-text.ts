@@ -8,6 +8,9 @@ import { base64Text, countOf, isFiniteTensor, listBytes, listText, type TextSour
 /** What one answer may take as text, aliases included: a result of 64 MiB can be read in any one form. */
 const ANSWER_BYTES_MAX = 384 * 1024 * 1024;
 
+/** The same of an event that has to be in memory as one string. */
+const EVENT_BYTES_MAX = 192 * 1024 * 1024;
+
 /** Values in one answer that GraphQL completes one by one, each some 0.2 µs in which the process does nothing else. */
 const VALUES_MAX = 1_000_000;
 
@@ -41,6 +44,12 @@ export class AnswerText {
   #bytes = 0;
   #values = 0;
   #refusal: GraphQLError | undefined;
+  #bytesMax = ANSWER_BYTES_MAX;
+
+  /** For the events of a stream that are not written in pieces. */
+  limitToEvents(): void {
+    this.#bytesMax = EVENT_BYTES_MAX;
+  }
 
   /** The base64 of these bytes, or what stands for it. Throws INVALID_INPUT where the answer would be too long. */
   base64(bytes: Uint8Array, info: GraphQLResolveInfo): string {
@@ -99,8 +108,8 @@ export class AnswerText {
 
   #countBytes(bytes: number, info: GraphQLResolveInfo): void {
     this.#bytes += bytes;
-    if (this.#bytes <= ANSWER_BYTES_MAX) return;
-    this.#refuse(`expected at most ${ANSWER_BYTES_MAX} bytes of text in one answer`, info);
+    if (this.#bytes <= this.#bytesMax) return;
+    this.#refuse(`expected at most ${this.#bytesMax} bytes of text in one answer`, info);
   }
 
   /** All that is asked for from then on gets the same error, which has its place already: GraphQL would make tens of thousands of it. */

@@ -16,12 +16,11 @@ export interface GraphQLContext {
   /** Aborts when the server closes. */
   closing: AbortSignal;
   /**
-   * Counts the bytes of results that the answer is to hold, of files' tensors, of files unpacked, and of what else the request takes; throws where they
-   * are too many.
+   * Counts the bytes of results that the answer is to hold, of files' tensors, of files unpacked, of what else the request takes, and of the event that a
+   * stream is at; throws where they are too many.
    */
-  load: Record<'hold' | 'holdTensor' | 'unpack', (bytes: number, path: (string | number)[]) => void> & {
-    take(bytes: number): void;
-  };
+  load: Record<'hold' | 'holdTensor' | 'unpack', (bytes: number, path: (string | number)[]) => void> &
+    Record<'take' | 'holdEvent', (bytes: number) => void>;
   /** What the client calls its own span, as W3C Trace Context writes it. */
   traceparent: string | undefined;
   /** Ids and predictions that this operation may still name, over all its fields. */

@@ -9,7 +9,14 @@ import { declaredVariables } from './declared-variables.ts';
 import { settleCodes, variableFault } from './errors.ts';
 import { sendEvents } from './event-stream.ts';
 import type { KnownOperations } from './known-operations.ts';
-import { type AnswerType, type PlainRequest, paramsOf, readBody, unread } from './plain-request.ts';
+import {
+  type AnswerType,
+  type OperationParams,
+  type PlainRequest,
+  paramsOf,
+  readBody,
+  unread,
+} from './plain-request.ts';
 import type { Api } from './schema.ts';
 
 interface Options<Given> {
@@ -35,9 +42,13 @@ export function createDirectAnswers<Given extends Pick<GraphQLContext, 'load'>>(
   return async (request: IncomingMessage, response: ServerResponse, given: Given, { answerType }: PlainRequest) => {
     const body = await readBody(request);
     if (!body) return undefined;
-    const params = paramsOf(body, given.load.take);
+    const params = readParams(body, given);
+    if (params instanceof Error && answerType !== 'text/event-stream') {
+      return send(response, answerOf(thrown(params), contextOf(given), answerType, options), answerType);
+    }
+    if (!params || params instanceof Error) return otherwise(unread(request, body), response, given);
     const { schema } = api();
-    const operation = params && operations.find(params.query, params.operationName, schema);
+    const operation = operations.find(params.query, params.operationName, schema);
     if (!operation || operation.isSubscription !== (answerType === 'text/event-stream')) {
       return otherwise(unread(request, body), response, given);
     }
@@ -77,8 +88,18 @@ async function stream<Given>(response: ServerResponse, args: Args, options: Opti
   return sendEvents(response, eventsOf(source, { ...args, variableValues }, options));
 }
 
+/** The operation, or why it may not be read: what takes too much is not read a second time to be refused. */
+function readParams(body: Buffer, { load }: Pick<GraphQLContext, 'load'>): OperationParams | Error | undefined {
+  try {
+    return paramsOf(body, load.take);
+  } catch (error) {
+    return error instanceof Error ? error : new Error(messageOf(error));
+  }
+}
+
 /** What is thrown is an answer, too, and masked as all others. */
 function thrown(error: unknown): ExecutionResult {
+  if (error instanceof GraphQLError) return { errors: [error] };
   return { errors: [new GraphQLError(messageOf(error), { originalError: error instanceof Error ? error : null })] };
 }
 

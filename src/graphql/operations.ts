@@ -1,7 +1,7 @@
 import { AppError, InputError } from '../errors.ts';
 import type { AllowanceAt } from '../models/file-inputs.ts';
 import { defaultVersions, faultsOf, findModel, unservedModel, unservedModels } from '../models/registry.ts';
-import type { Hold } from '../predictions/results.ts';
+import { type Hold, outputBytes } from '../predictions/results.ts';
 import type { Task } from '../task.ts';
 import type { Builder, GraphQLContext } from './builder.ts';
 import type { ModelTypes } from './model-types.ts';
@@ -140,8 +140,10 @@ function addMutations(builder: Builder, { tasks: { task }, predictionInput, mode
 
 function addSubscriptions(builder: Builder, { tasks: { task } }: Refs): void {
   // What cannot be told any more stands in the stream as an error of its own; the stream itself goes on.
-  const resolve = (value: Task | AppError) => {
+  const resolve = (value: Task | AppError, _args: unknown, { load }: GraphQLContext) => {
     if (value instanceof AppError) throw value;
+    // A client that does not read leaves its result here.
+    load.holdEvent(outputBytes(value));
     return value;
   };
   builder.subscriptionType({

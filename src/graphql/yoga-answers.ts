@@ -29,15 +29,19 @@ export function useAnswerText(): Plugin<GraphQLContext> {
         setResult(Object.assign(withDistinctErrors(result), { stringify }) satisfies WrittenResult);
       },
     }),
-    onSubscribe: ({ args }) => ({
-      onSubscribeResult: () => ({
-        onNext({ result, setResult }) {
-          if (isAsyncIterable(result)) return;
-          const stringify = (shown: ExecutionResult) => joined(args.contextValue.answer.json(shown));
-          setResult(Object.assign(withDistinctErrors(result), { stringify }) satisfies WrittenResult);
-        },
-      }),
-    }),
+    onSubscribe({ args }) {
+      const { answer } = args.contextValue;
+      answer.limitToEvents();
+      const stringify = (shown: ExecutionResult) => joined(answer.json(shown));
+      return {
+        onSubscribeResult: () => ({
+          onNext({ result, setResult }) {
+            if (isAsyncIterable(result)) return;
+            setResult(Object.assign(withDistinctErrors(result), { stringify }) satisfies WrittenResult);
+          },
+        }),
+      };
+    },
     onResponse({ request, response, setResponse, fetchAPI }) {
       const pieces = waiting.get(request);
       if (!pieces) return;
