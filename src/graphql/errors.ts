@@ -23,8 +23,8 @@ export function createMaskError(log: Log) {
       return new GraphQLError(said, { ...place, extensions: { code: 'INVALID_INPUT', issues } });
     }
     if (isGraphQL && isCallers(error)) {
-      // It may quote a name of megabytes.
-      error.message = shortened(error.message);
+      // It may quote a name of megabytes; faults of ours do not.
+      if (error.extensions['issues'] === undefined) error.message = shortened(error.message);
       return error;
     }
     // Outside of an operation only the request itself is parsed: `variables` in an address that are no JSON.
