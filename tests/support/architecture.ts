@@ -122,7 +122,7 @@ export function tooLong(sources: Sources): string[] {
 /** Words and habits the house style rules out. */
 export function banned(sources: Sources): string[] {
   const rules: [RegExp, string, RegExp?][] = [
-    [/\bprocess\.env\b/, 'reads the environment', /^(src\/config|bin\/foretell)\.ts$/],
+    [/\bprocess\.env\b/, 'reads the environment', /^(src\/config|bin\/main)\.ts$/],
     [/\bjobs?\b/i, 'says "job"'],
     [/\b(TODO|FIXME)\b/, 'has something left to do'],
     [/@ts-(ignore|expect-error|nocheck)|biome-ignore/, 'silences a check'],
