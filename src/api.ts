@@ -7,6 +7,7 @@ import { healthRoute } from './http/health.ts';
 import { openHttpServer, type Route } from './http/http-server.ts';
 import { createLoad } from './http/load.ts';
 import { metricsRoute } from './http/metrics-route.ts';
+import { createRefusedKeys } from './http/refused-keys.ts';
 import type { Log } from './log.ts';
 import { defaultVersions, type ModelRegistry } from './models/registry.ts';
 import { openExpirer } from './predictions/expirer.ts';
@@ -27,14 +28,18 @@ export async function openApi(config: Config, services: Services, log: Log): Pro
   metrics.observe({ queueDepths: () => queueDepths(broker, registry) });
   const graphql = createGraphQLServer({ predictions, registry, settings: config, log });
   const load = createLoad(config);
+  const onRefusedKey = createRefusedKeys(log);
   const health = () => ({ broker: broker.isReady(), store: store.isReady(), models: registry.list().length });
   const routes = [
     healthRoute(health),
-    metricsRoute(metrics, log),
+    metricsRoute({ metrics, config, onRefusedKey, log }),
     homeRoute,
-    graphqlRoute({ graphql, config, registry, load, closing: closing.signal }),
+    graphqlRoute({ graphql, config, registry, load, closing: closing.signal, onRefusedKey }),
   ];
   const server = await openHttpServer({ host: config.host, port: config.port, routes });
+  const unwatch = config.apiKeys.watch((isRevoked) =>
+    server.cut(({ headers: { authorization } }) => isRevoked(authorization)),
+  );
   const expirer = openExpirer({ store, deadlines, metrics, log });
   return {
     url: server.url,
@@ -42,6 +47,7 @@ export async function openApi(config: Config, services: Services, log: Log): Pro
     async close() {
       // Whoever waits for a prediction is answered with the task as it is.
       closing.abort();
+      unwatch();
       await server.close();
       await expirer.close();
       graphql.close();
