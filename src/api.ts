@@ -12,6 +12,7 @@ import type { Log } from './log.ts';
 import { defaultVersions, type ModelRegistry } from './models/registry.ts';
 import { openExpirer } from './predictions/expirer.ts';
 import { createPredictions } from './predictions/predictions.ts';
+import { rareLog } from './rare-log.ts';
 import type { Services } from './services.ts';
 
 export interface Api {
@@ -26,7 +27,7 @@ export async function openApi(config: Config, services: Services, log: Log): Pro
   const closing = new AbortController();
   const predictions = createPredictions({ ...services, resultTtlMs: config.resultTtlMs, log });
   metrics.observe({ queueDepths: () => queueDepths(broker, registry) });
-  const graphql = createGraphQLServer({ predictions, registry, settings: config, log });
+  const graphql = createGraphQLServer({ predictions, registry, settings: config, log: rareLog(log) });
   const load = createLoad(config);
   const onRefusedKey = createRefusedKeys(log);
   const health = () => ({ broker: broker.isReady(), store: store.isReady(), models: registry.list().length });

@@ -5,7 +5,7 @@ const LINES_MAX = 10;
 const PERIOD_MS = 10_000;
 
 /**
- * A log for lines that a caller can cause: of each level and message at most ten in ten seconds, and one more at the end that stands for the
+ * A log for lines that a caller can cause: of each level and message, but for debug, at most ten in ten seconds, and one more at the end that stands for the
  * others. `count` says how many one line stands for; of the last line, the fields are those of the latest. Messages are few and fixed: what
  * differs is in the fields.
  */
@@ -19,7 +19,8 @@ export function rareLog(log: Log, { linesMax = LINES_MAX, periodMs = PERIOD_MS }
     };
   };
   return {
-    debug: rarely((fields, message) => log.debug(fields, message)),
+    // Asked for by whoever sets the level, and with all its lines.
+    debug: (fields, message) => log.debug(fields, message),
     info: rarely((fields, message) => log.info(fields, message)),
     warn: rarely((fields, message) => log.warn(fields, message)),
     error: rarely((fields, message) => log.error(fields, message)),

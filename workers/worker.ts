@@ -1,5 +1,6 @@
 import type { Broker } from '../src/broker/broker.ts';
 import type { Log } from '../src/log.ts';
+import { rareLog } from '../src/rare-log.ts';
 import type { Payloads } from '../src/store/payloads.ts';
 import type { TaskStore } from '../src/store/store.ts';
 import type { Observed } from '../src/telemetry/metrics.ts';
@@ -52,7 +53,9 @@ export interface Worker {
 
 /** Takes the prediction messages of its models from the broker, runs them in batches, and stores what comes out. */
 export async function startWorker(options: WorkerOptions): Promise<Worker> {
-  const { broker, store, payloads, pool, models, slots, observer = NO_METRICS, tracing = NO_TRACING, log } = options;
+  const { broker, store, payloads, pool, models, slots, observer = NO_METRICS, tracing = NO_TRACING } = options;
+  // A task that fails, a message that is none, a model that is gone: all of these are lines that a caller can cause.
+  const log = rareLog(options.log);
   const closing = new AbortController();
   const over = new AbortController();
   const patient = createPatientStore({ store, over: over.signal, onBack: () => scheduler.dispatch(), log });
