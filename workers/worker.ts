@@ -9,6 +9,7 @@ import { NO_TRACING, type Tracing } from '../src/telemetry/tracing.ts';
 import type { InferencePool } from './inference/inference-pool.ts';
 import { createIntake } from './intake.ts';
 import { createModelConsumers } from './model-consumers.ts';
+import { presentLimits } from './present-limits.ts';
 import type { ModelSource } from './repository/model-repository.ts';
 import { Scheduler, type SchedulerStats } from './scheduler.ts';
 import type { FindAnnounced } from './tasks/absent-model.ts';
@@ -64,6 +65,7 @@ export async function startWorker(options: WorkerOptions): Promise<Worker> {
   const scheduler: Scheduler = new Scheduler({
     pool,
     slots,
+    limiting: (model) => presentLimits(model, models),
     settlement,
     claim: (task) => claim(task, context),
     isPaused: patient.isAway,
@@ -83,6 +85,7 @@ export async function startWorker(options: WorkerOptions): Promise<Worker> {
   const take = createIntake({ ...context, models, findAnnounced, scheduler, settlement, inHand, heldBytes, payloads });
   const stopListening = [
     pool.onIdle(() => scheduler.dispatch()),
+    models.watch(() => scheduler.relimit()),
     pool.onFailing(() => {
       consumers.repause();
       // Others may have processes to run them in.
