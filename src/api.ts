@@ -1,6 +1,5 @@
-import type { Broker } from './broker/broker.ts';
-import { LANES, predictionQueue } from './broker/topology.ts';
 import type { Config } from './config.ts';
+import { observeDeployment } from './deployment.ts';
 import { createGraphQLServer, GRAPHQL_PATH, type GraphQLServer } from './graphql/server.ts';
 import { graphqlRoute } from './http/graphql-route.ts';
 import { healthRoute } from './http/health.ts';
@@ -9,7 +8,6 @@ import { createLoad } from './http/load.ts';
 import { metricsRoute } from './http/metrics-route.ts';
 import { createRefusedKeys } from './http/refused-keys.ts';
 import type { Log } from './log.ts';
-import { defaultVersions, type ModelRegistry } from './models/registry.ts';
 import { openExpirer } from './predictions/expirer.ts';
 import { createPredictions } from './predictions/predictions.ts';
 import { rareLog } from './rare-log.ts';
@@ -26,7 +24,7 @@ export async function openApi(config: Config, services: Services, log: Log): Pro
   const { broker, store, deadlines, registry, metrics } = services;
   const closing = new AbortController();
   const predictions = createPredictions({ ...services, resultTtlMs: config.resultTtlMs, log });
-  metrics.observe({ queueDepths: () => queueDepths(broker, registry) });
+  const deployment = observeDeployment(services);
   const graphql = createGraphQLServer({ predictions, registry, settings: config, log: rareLog(log) });
   const load = createLoad(config);
   const onRefusedKey = createRefusedKeys(log);
@@ -49,19 +47,12 @@ export async function openApi(config: Config, services: Services, log: Log): Pro
       // Whoever waits for a prediction is answered with the task as it is.
       closing.abort();
       unwatch();
+      await deployment.close();
       await server.close();
       await expirer.close();
       graphql.close();
     },
   };
-}
-
-/** What waits in each lane of each model that is known. */
-function queueDepths(broker: Broker, registry: ModelRegistry) {
-  const lanes = defaultVersions(registry.list()).flatMap(({ name: model }) =>
-    LANES.map((lane) => ({ model, lane, queue: predictionQueue(model, lane) })),
-  );
-  return Promise.all(lanes.map(async ({ queue, ...of }) => ({ ...of, messages: await broker.depth(queue) })));
 }
 
 /** A browser that opens the bare address finds GraphiQL. */

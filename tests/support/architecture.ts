@@ -15,7 +15,7 @@ const DOORS: Record<string, RegExp> = {
   '@pothos/core': /^src\/graphql\//,
   sharp: /^src\/media\/image-decoder\.ts$/,
   pino: /^src\/log\.ts$/,
-  'prom-client': /^src\/telemetry\/metrics\.ts$/,
+  'prom-client': /^src\/telemetry\/(metrics|process-registry)\.ts$/,
   ...Object.fromEntries(
     ['api', 'exporter-trace-otlp-http', 'resources', 'sdk-trace'].map((name) => [
       `@opentelemetry/${name}`,
@@ -40,7 +40,7 @@ const FLOORS: readonly (readonly RegExp[])[] = [
   [/^src\/predictions\//],
   [/^src\/graphql\//],
   [/^src\/http\//],
-  [/^src\/(services|api)\.ts$/],
+  [/^src\/(services|deployment|api)\.ts$/],
   [/^workers\/inference\//],
   [/^workers\/repository\//],
   [/^workers\/batching\//],
