@@ -47,9 +47,9 @@ export async function openApi(config: Config, services: Services, log: Log): Pro
       // Whoever waits for a prediction is answered with the task as it is.
       closing.abort();
       unwatch();
-      await deployment.close();
       await server.close();
       await expirer.close();
+      await deployment.close();
       graphql.close();
     },
   };

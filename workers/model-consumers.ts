@@ -14,8 +14,8 @@ export interface ModelConsumersOptions {
   handler: Intake;
   /** Whether no more of a model is to be taken at present. */
   isPaused: (model: string) => boolean;
-  /** Less of a model is to be held than before. */
-  onSlower: (model: string) => void;
+  /** Less of a model is to be held than before; by a new limit, or because its runs are slower. */
+  onLess: (model: string, isByLimit: boolean) => void;
   log: Log;
 }
 
@@ -32,7 +32,7 @@ export interface ModelConsumers {
 }
 
 export function createModelConsumers(options: ModelConsumersOptions): ModelConsumers {
-  const { broker, models, slots, handler, isPaused, onSlower, log } = options;
+  const { broker, models, slots, handler, isPaused, onLess, log } = options;
   const queues = new Map<string, ModelQueues>();
   let closed = false;
 
@@ -47,7 +47,7 @@ export function createModelConsumers(options: ModelConsumersOptions): ModelConsu
           .map((model) => presentLimits(model, models)),
       slots,
       handler: (lane, delivery) => handler(name, lane, delivery),
-      onSlower: () => onSlower(name),
+      onLess: (isByLimit) => onLess(name, isByLimit),
       log,
     });
     queues.set(name, opened);

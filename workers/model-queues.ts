@@ -11,8 +11,8 @@ export interface ModelQueuesOptions {
   versions: () => readonly LoadedModel[];
   slots: number;
   handler: (lane: Lane, delivery: Delivery) => Promise<Verdict>;
-  /** Less is to be held than before: what waits is better given back. */
-  onSlower: () => void;
+  /** Less is to be held than before: what waits is better given back; by a new limit, also what was given back before. */
+  onLess: (isByLimit: boolean) => void;
   log: Log;
 }
 
@@ -62,11 +62,12 @@ export class ModelQueues {
     if (this.#changing || this.#isClosing) return;
     const wanted = this.#wanted();
     // Another pace may pass; another limit is meant as it is.
-    const isDue = this.#isRelimited ? wanted !== this.#prefetch : isOutgrown(this.#prefetch, wanted);
+    const isByLimit = this.#isRelimited;
+    const isDue = isByLimit ? wanted !== this.#prefetch : isOutgrown(this.#prefetch, wanted);
     this.#isRelimited = false;
     if (!isDue) return;
     const { name, log } = this.#options;
-    this.#changing = this.#change(wanted)
+    this.#changing = this.#change(wanted, isByLimit)
       .catch((err: unknown) => log.error({ model: name, err }, 'prefetch not changed'))
       .finally(() => {
         this.#changing = undefined;
@@ -102,9 +103,9 @@ export class ModelQueues {
     return JSON.stringify(this.#options.versions().map(({ manifest, served }) => [manifest, served.maxBatch]));
   }
 
-  async #change(prefetch: number): Promise<void> {
-    const { name, onSlower, log } = this.#options;
-    const isSlower = prefetch < this.#prefetch;
+  async #change(prefetch: number, isByLimit: boolean): Promise<void> {
+    const { name, onLess, log } = this.#options;
+    const isLess = prefetch < this.#prefetch;
     this.#prefetch = prefetch;
     log.debug({ model: name, prefetch, ...this.#pace }, 'prefetch changed');
     const before = this.#consumers;
@@ -115,7 +116,7 @@ export class ModelQueues {
       this.#replaced.add(consumer);
       void consumer.retire().then(() => this.#replaced.delete(consumer));
     }
-    if (isSlower && !this.#isClosing) onSlower();
+    if (isLess && !this.#isClosing) onLess(isByLimit);
   }
 
   #openLanes(): Promise<Consumer[]> {

@@ -99,7 +99,10 @@ export async function startWorker(options: WorkerOptions): Promise<Worker> {
     slots,
     handler: take,
     isPaused: (name) => pool.isFailing() || heldBytes.isPaused(name),
-    onSlower: (name) => scheduler.giveBack(inHand.all().filter((task) => task.model.served.name === name)),
+    onLess(name, isByLimit) {
+      const held = inHand.all().filter((task) => task.model.served.name === name);
+      scheduler.giveBack(held, isByLimit);
+    },
     log,
   });
   const deadLetters = await consumeDeadLetters({ broker, models, ...context });
