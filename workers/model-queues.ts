@@ -99,8 +99,10 @@ export class ModelQueues {
     return Math.max(1, ...versions().map((version) => prefetchAt(this.#pace, version, slots)));
   }
 
+  /** Equal where nothing changed but how many versions there are. */
   #limitsNow(): string {
-    return JSON.stringify(this.#options.versions().map(({ manifest, served }) => [manifest, served.maxBatch]));
+    const all = this.#options.versions().map(({ manifest, served }) => JSON.stringify([manifest, served.maxBatch]));
+    return [...new Set(all)].sort().join();
   }
 
   async #change(prefetch: number, isByLimit: boolean): Promise<void> {
