@@ -5,6 +5,7 @@ import type { Lifecycle } from './lifecycle.ts';
 import type { Log } from './log.ts';
 import type { ModelRegistry } from './models/registry.ts';
 import type { Deadlines } from './store/deadlines.ts';
+import type { OpenLease } from './store/lease.ts';
 import { openStore, type StoreConfig } from './store/open.ts';
 import type { Payloads } from './store/payloads.ts';
 import type { TaskStore } from './store/store.ts';
@@ -19,6 +20,7 @@ export interface Services {
   deadlines: Deadlines;
   payloads: Payloads;
   registry: ModelRegistry;
+  openLease: OpenLease;
   metrics: Metrics;
   tracing: Tracing;
 }

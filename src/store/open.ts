@@ -1,6 +1,7 @@
 import type { Log } from '../log.ts';
 import type { ModelRegistry } from '../models/registry.ts';
 import type { Deadlines } from './deadlines.ts';
+import { type OpenLease, openMemoryLease } from './lease.ts';
 import { createMemoryStore } from './memory.ts';
 import { createMemoryDeadlines } from './memory-deadlines.ts';
 import { createMemoryRegistry } from './memory-registry.ts';
@@ -9,6 +10,7 @@ import { createRedisStore } from './redis.ts';
 import type { Hears } from './redis-channels.ts';
 import type { RedisConnectionName } from './redis-connection.ts';
 import { createRedisDeadlines } from './redis-deadlines.ts';
+import { createRedisLeases } from './redis-lease.ts';
 import { openRedisLink } from './redis-link.ts';
 import { createRedisPayloads } from './redis-payloads.ts';
 import { createRedisRegistry } from './redis-registry.ts';
@@ -31,6 +33,7 @@ export interface OpenedStore {
   deadlines: Deadlines;
   payloads: Payloads;
   registry: ModelRegistry;
+  openLease: OpenLease;
   close(): Promise<void>;
 }
 
@@ -43,7 +46,9 @@ export async function openStore(
     const store = createMemoryStore({ resultTtlMs, log });
     const registry = createMemoryRegistry({ log });
     const { payloads } = store;
-    return { store, deadlines: createMemoryDeadlines(), payloads, registry, close: () => closeAll([registry, store]) };
+    const deadlines = createMemoryDeadlines();
+    const close = () => closeAll([registry, store]);
+    return { store, deadlines, payloads, registry, openLease: openMemoryLease, close };
   }
   checkRedisUrl(storeUrl);
   const link = openRedisLink({ url: storeUrl, log, onReconnect });
@@ -51,7 +56,8 @@ export async function openStore(
   const registry = createRedisRegistry({ link, resultTtlMs, log });
   const deadlines = createRedisDeadlines(link.commands);
   const payloads = createRedisPayloads(link.large);
-  return { store, deadlines, payloads, registry, close: () => closeAll([registry, store, link]) };
+  const openLease = createRedisLeases(link.commands, log);
+  return { store, deadlines, payloads, registry, openLease, close: () => closeAll([registry, store, link]) };
 }
 
 /** Says what is wrong without saying the URL itself, which may hold a password. */
