@@ -6,7 +6,7 @@ import type { Log } from '../log.ts';
 import type { ServedModel } from '../models/served-model.ts';
 import type { Deadlines } from '../store/deadlines.ts';
 import type { Payloads } from '../store/payloads.ts';
-import { RECORD_BYTES, type StoreRoom } from '../store/room.ts';
+import { allocatedBytes, RECORD_BYTES, type StoreRoom } from '../store/room.ts';
 import type { TaskStore } from '../store/store.ts';
 import type { Submission } from '../task.ts';
 import type { Tracing } from '../telemetry/tracing.ts';
@@ -152,7 +152,7 @@ export function createEnqueue(services: {
 
 /** What the submissions of one caller take of the store. */
 function storedBytes(prepared: readonly Prepared[]): number {
-  return prepared.reduce((sum, { payload }) => sum + RECORD_BYTES + (payload?.byteLength ?? 0), 0);
+  return prepared.reduce((sum, { payload }) => sum + RECORD_BYTES + allocatedBytes(payload?.byteLength ?? 0), 0);
 }
 
 /** It is not known that the first submission of the key was queued, and to queue this one would have either of them count. */

@@ -1,5 +1,6 @@
 import type { Submission } from '../task.ts';
 import { UNFINISHED_TTL_MS } from './record.ts';
+import { allocatedBytes } from './room.ts';
 import type { Tally } from './tally.ts';
 
 /** Inputs in this process's memory, counted by their owners. */
@@ -19,13 +20,13 @@ export function createMemoryPayloads(tally: Tally): MemoryPayloads {
     const found = kept.get(id);
     if (!found) return;
     kept.delete(id);
-    tally.add(found.owner, -found.payload.byteLength);
+    tally.add(found.owner, -allocatedBytes(found.payload.byteLength));
   }
 
   return {
     put({ id, owner }, payload) {
       remove(id);
-      tally.add(owner, payload.byteLength);
+      tally.add(owner, allocatedBytes(payload.byteLength));
       kept.set(id, { payload, owner, expiresAt: Date.now() + UNFINISHED_TTL_MS });
     },
     get: (id) => kept.get(id)?.payload,

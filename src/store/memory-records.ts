@@ -1,6 +1,6 @@
 import { isTerminal } from '../task.ts';
 import type { TaskRecord } from './record.ts';
-import { RECORD_BYTES } from './room.ts';
+import { allocatedBytes, RECORD_BYTES } from './room.ts';
 import type { Tally } from './tally.ts';
 
 interface Kept {
@@ -75,5 +75,5 @@ function ownerOf({ submission }: TaskRecord): string {
 }
 
 function sizeOf({ end }: TaskRecord): number {
-  return RECORD_BYTES + (end?.length ?? 0);
+  return RECORD_BYTES + allocatedBytes(end?.length ?? 0);
 }

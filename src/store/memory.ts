@@ -18,7 +18,7 @@ import {
   type TaskRecord,
   taskOf,
 } from './record.ts';
-import { SMALL_END_BYTES, type StoreRoom } from './room.ts';
+import { allocatedBytes, SMALL_END_BYTES, type StoreRoom } from './room.ts';
 import { READ_BYTES_MAX, type TaskStore } from './store.ts';
 import { Tally } from './tally.ts';
 
@@ -64,7 +64,8 @@ export function createMemoryStore(options: MemoryStoreOptions): TaskStore & { pa
   function makeRoomFor(id: string, { end, state }: Effect, { submission }: TaskRecord): void {
     if (!end || !submission) return;
     try {
-      room.make(submission.owner, Math.max(0, end.length - (kept.get(id)?.byteLength ?? 0)));
+      const inputsBytes = kept.get(id)?.byteLength ?? 0;
+      room.make(submission.owner, Math.max(0, allocatedBytes(end.length) - allocatedBytes(inputsBytes)));
     } catch (error) {
       const isAlwaysStored = end.length <= SMALL_END_BYTES || state !== 'SUCCEEDED';
       if (!(isAlwaysStored && error instanceof StoreFull)) throw error;
@@ -92,7 +93,7 @@ export function createMemoryStore(options: MemoryStoreOptions): TaskStore & { pa
       if (record && isTerminal(record.state)) return undefined;
       const known = kept.get(of.id);
       if (known) return known.byteLength;
-      room.make(of.owner, payload.byteLength);
+      room.make(of.owner, allocatedBytes(payload.byteLength));
       kept.put(of, payload);
       return payload.byteLength;
     },

@@ -5,12 +5,14 @@ import { recordStateSchema, UNFINISHED_TTL_MS } from './record.ts';
 import type { RedisConnection } from './redis-connection.ts';
 import { inputsKeyOf, keyOf } from './redis-keys.ts';
 import { countInputs } from './redis-usage.ts';
+import { allocatedBytes } from './room.ts';
 
 /** Inputs in Redis, a string each, on a connection of their own: the small commands of others do not wait behind them. */
 export function createRedisPayloads(connection: RedisConnection): Payloads {
   return {
     async put(of, payload) {
       const key = inputsKeyOf(of.id);
+      const counted = allocatedBytes(payload.byteLength);
       // No script: it would copy the bytes once more, and hold up everybody for as long.
       const replies = await connection.run((redis) => {
         const commands = redis
@@ -19,7 +21,7 @@ export function createRedisPayloads(connection: RedisConnection): Payloads {
           .pexpire(key, UNFINISHED_TTL_MS)
           .strlen(key)
           .hget(keyOf(of.id), 'state');
-        return countInputs(commands, of, payload.byteLength).exec();
+        return countInputs(commands, of, counted).exec();
       });
       const [isKept, , bytes, state] = (replies ?? []).map(([error, reply]) => {
         if (error) throw error;
@@ -31,7 +33,7 @@ export function createRedisPayloads(connection: RedisConnection): Payloads {
       // Those that were kept before are counted already, and what is late is not kept.
       await connection.run((redis) => {
         const commands = hasEnded ? redis.multi().unlink(key) : redis.multi();
-        return countInputs(commands, of, -payload.byteLength).exec();
+        return countInputs(commands, of, -counted).exec();
       });
       return hasEnded ? undefined : bytes;
     },

@@ -3,7 +3,7 @@ import { z } from 'zod';
 import type { Submission } from '../task.ts';
 import { UNFINISHED_TTL_MS } from './record.ts';
 import type { RedisConnection } from './redis-connection.ts';
-import { RECORD_BYTES } from './room.ts';
+import { HEADER_BYTES, RECORD_BYTES } from './room.ts';
 import { Tally } from './tally.ts';
 
 /** Sorted set: the buckets that may still hold something, by the moment that they expire. */
@@ -56,6 +56,14 @@ local function count(bucket, owner, bytes)
   owners[owner] = (owners[owner] or 0) + bytes
 end
 
+local function allocated(bytes)
+  if bytes == 0 then return 0 end
+  local size = bytes + ${HEADER_BYTES}
+  local _, exponent = math.frexp(size)
+  local step = 2 ^ (exponent - 3)
+  return math.ceil(size / step) * step
+end
+
 local function countChange(rule, key, isNew, inputsBytes, endBytes)
   local owner, unfinished = rule.owner, rule.unfinished
   if owner == '' then
@@ -65,12 +73,12 @@ local function countChange(rule, key, isNew, inputsBytes, endBytes)
     unfinished = digits(math.ceil((submittedAt + ${UNFINISHED_TTL_MS}) / ${UNFINISHED_WIDTH_MS}) * ${UNFINISHED_WIDTH_MS})
   end
   if rule.finished ~= '' then
-    count(rule.finished, owner, ${RECORD_BYTES} + endBytes)
+    count(rule.finished, owner, ${RECORD_BYTES} + allocated(endBytes))
     if not isNew then count(unfinished, owner, -${RECORD_BYTES}) end
   elseif isNew then
     count(unfinished, owner, ${RECORD_BYTES})
   end
-  if inputsBytes > 0 then count(unfinished, owner, -inputsBytes) end
+  if inputsBytes > 0 then count(unfinished, owner, -allocated(inputsBytes)) end
 end
 
 local function writeCounts()

@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from 'node:timers/promises';
 import { z } from 'zod';
 import { StoreFull } from '../errors.ts';
 import { gathering } from '../gathering.ts';
@@ -22,7 +23,7 @@ import { inputsKeyOf } from './redis-keys.ts';
 import type { RedisLink } from './redis-link.ts';
 import { type Asked, defineReads, endBytesOf, type Row, readHeads, readTask, readTasks } from './redis-reads.ts';
 import { applyTransitions, defineTransitions, type Transition } from './redis-transition.ts';
-import { SMALL_END_BYTES, type StoreRoom } from './room.ts';
+import { allocatedBytes, SMALL_END_BYTES, type StoreRoom } from './room.ts';
 import { READ_BYTES_MAX, type TaskHead, type TaskStore } from './store.ts';
 
 /** A result that is larger goes by the connection for large values: small commands do not wait behind it. */
@@ -30,6 +31,10 @@ const LARGE_BYTES = 256 * 1024;
 
 /** Tasks of one call: Redis does nothing else for as long, a millisecond or two. */
 const TASKS_MAX = 100;
+
+/** How often, and after what pauses, what is met by a Redis without memory is tried again: a second and a half altogether. */
+const SHORT_TRIES = 10;
+const SHORT_PAUSE_MS = 150;
 
 export interface RedisStoreOptions {
   link: RedisLink;
@@ -74,15 +79,15 @@ export function createRedisStore({ link, room, resultTtlMs, hears = 'changes', l
 
   /** Stores a result that takes more than the record of its task was counted for. */
   async function applyInRoom(owner: string, id: string, effect: Effect): Promise<number | undefined> {
-    const bytes = effect.end?.length ?? 0;
+    const bytes = allocatedBytes(effect.end?.length ?? 0);
     const release = await room.take(owner, bytes).catch(async (error: unknown) => {
       // The end of the task makes room itself: its inputs go in the same step.
       const inputsBytes = await commands.run((redis) => redis.strlen(inputsKeyOf(id)));
       if (inputsBytes === 0) throw error;
-      return room.take(owner, Math.max(0, bytes - inputsBytes));
+      return room.take(owner, Math.max(0, bytes - allocatedBytes(inputsBytes)));
     });
     try {
-      return await apply(id, effect);
+      return await whereMemoryIsShort(() => apply(id, effect));
     } finally {
       release();
     }
@@ -102,7 +107,9 @@ export function createRedisStore({ link, room, resultTtlMs, hears = 'changes', l
   return {
     isReady: () => commands.isReady() && events.isReady(),
     async create(submissions) {
-      const created = await Promise.allSettled(submissions.map((each) => apply(each.id, creationOf(each))));
+      const created = await Promise.allSettled(
+        submissions.map((each) => whereMemoryIsShort(() => apply(each.id, creationOf(each)))),
+      );
       const refused = created.find(({ status }) => status === 'rejected');
       if (refused?.status !== 'rejected') return;
       if (refused.reason instanceof StoreFull) {
@@ -142,6 +149,21 @@ export function createRedisStore({ link, room, resultTtlMs, hears = 'changes', l
       listeners.close();
     },
   };
+}
+
+/**
+ * For what the books have room for: connections' buffers may take all that Redis has for a moment, and are gone within a second or so. What has not found
+ * room by then is refused.
+ */
+async function whereMemoryIsShort<T>(write: () => Promise<T>): Promise<T> {
+  for (let tries = 1; ; tries++) {
+    try {
+      return await write();
+    } catch (error) {
+      if (!(error instanceof StoreFull) || tries === SHORT_TRIES) throw error;
+      await sleep(SHORT_PAUSE_MS);
+    }
+  }
 }
 
 function taskIn(row: Row): Task | undefined {

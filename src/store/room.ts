@@ -3,9 +3,20 @@ import { shareOf } from '../ledger/share.ts';
 
 /**
  * What a record counts from its submission on, whatever it really takes: Redis 7 takes some 0.7 kB for a queued one and 0.9 kB, beside its result,
- * for a finished one. Large inputs and results count by their length.
+ * for a finished one. Large inputs and results count by what is allocated for them.
  */
 export const RECORD_BYTES = 1024;
+
+/** What is allocated beside the bytes of a value. */
+export const HEADER_BYTES = 16;
+
+/** Memory that a value takes: of the sizes that jemalloc gives out there are four to each doubling, so that 8 MiB and a header take 10 MiB. */
+export function allocatedBytes(bytes: number): number {
+  if (bytes === 0) return 0;
+  const size = bytes + HEADER_BYTES;
+  const step = 2 ** (Math.floor(Math.log2(size)) - 2);
+  return Math.ceil(size / step) * step;
+}
 
 /** An end that takes no more is always stored: the task's record was counted when it was accepted. */
 export const SMALL_END_BYTES = 4 * 1024;

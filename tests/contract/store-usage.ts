@@ -2,7 +2,7 @@ import fc from 'fast-check';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import type { OpenedStore } from '../../src/store/open.ts';
 import { effectOf } from '../../src/store/record.ts';
-import { RECORD_BYTES } from '../../src/store/room.ts';
+import { allocatedBytes, RECORD_BYTES } from '../../src/store/room.ts';
 import { type Change, isTerminal, REACHED_FROM, type RecordState, type Submission } from '../../src/task.ts';
 import { failed, HOUR_MS, newSubmission, running, succeeded } from './store-samples.ts';
 
@@ -11,7 +11,8 @@ export interface CountedStore extends Pick<OpenedStore, 'store' | 'payloads' | '
   stored(owner: string): Promise<number>;
 }
 
-const INPUT_BYTES = 5_000;
+/** With the header 5,120, the border between two sizes of allocations. */
+const INPUT_BYTES = 5_104;
 const STEPS = ['create', 'inputs', 'claim', 'retry', 'succeed', 'fail', 'cancel', 'expire', 'withdraw'] as const;
 type Step = (typeof STEPS)[number];
 
@@ -70,7 +71,7 @@ const END_BYTES = endBytes(succeeded(newSubmission(), RESULT));
 const ERROR_BYTES = endBytes(failed(newSubmission()));
 
 function endBytes(change: Change): number {
-  return effectOf(change, HOUR_MS).end?.length ?? 0;
+  return allocatedBytes(effectOf(change, HOUR_MS).end?.length ?? 0);
 }
 
 async function carryOut({ store, payloads }: CountedStore, step: Step, of: Submission): Promise<void> {
@@ -117,7 +118,7 @@ function createExpected() {
     follow(step: Step): boolean {
       if (step === 'withdraw' && state === 'ABSENT') return false;
       if (step === 'create' && state === 'ABSENT') state = 'QUEUED';
-      if (step === 'inputs' && (state === 'ABSENT' || !isTerminal(state))) inputs = INPUT_BYTES;
+      if (step === 'inputs' && (state === 'ABSENT' || !isTerminal(state))) inputs = allocatedBytes(INPUT_BYTES);
       if (step === 'claim' && reach('RUNNING')) isBegun = true;
       if (step === 'retry') reach('QUEUED');
       if (step === 'succeed' && reach('SUCCEEDED')) end = END_BYTES;

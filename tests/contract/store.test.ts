@@ -70,7 +70,7 @@ describe('a memory store whose room is used up', () => {
     expect(store.room.level().bytes).toBeLessThan(400_000);
     // Whoever comes next finds room, and takes it from nobody.
     const { id } = await created(store, { owner: 'carol' });
-    expect(await store.payloads.put({ id, owner: 'carol', submittedAt: 1 }, Buffer.alloc(50_000))).toBe(50_000);
+    expect(await store.payloads.put({ id, owner: 'carol', submittedAt: 1 }, Buffer.alloc(30_000))).toBe(30_000);
     expect(await statesOf(store, [other, last])).toEqual(['SUCCEEDED', 'SUCCEEDED']);
   });
 
@@ -81,12 +81,12 @@ describe('a memory store whose room is used up', () => {
     }
     const refused = await store.room.take('alice', 100_000).catch((error: unknown) => error);
     expect(refused).toMatchObject({ code: 'STORE_FULL', retryable: true });
-    expect(`${refused}`).toContain('you hold 302048 of them, and one owner may hold at most nine times what is free');
+    expect(`${refused}`).toContain('you hold 329728 of them, and one owner may hold at most nine times what is free');
     const submission = await created(store);
     await expect(store.transition(submission.id, succeeded(submission, outputs))).rejects.toThrow(StoreFull);
     expect(await statesOf(store, [submission.id])).toEqual(['QUEUED']);
     expect(await store.transition(submission.id, failed(submission))).toBe(0);
-    await store.room.take('bob', 50_000);
-    expect(`${await store.room.take('bob', 90_000).catch((error: unknown) => error)}`).toContain('others hold');
+    await store.room.take('bob', 30_000);
+    expect(`${await store.room.take('bob', 70_000).catch((error: unknown) => error)}`).toContain('others hold');
   });
 });
