@@ -6,8 +6,11 @@ import { readUsage, type Usage } from './redis-usage.ts';
 import { type Holding, hasRoom, isFull, refusal, type StoreRoom } from './room.ts';
 import { Tally } from './tally.ts';
 
-/** How often what is counted is read, and only while something is written: where more than half is taken, where less is, and where nothing bounds it. */
-const READING_MS = { near: 250, far: 1_000, unbounded: 10_000 } as const;
+/** How often what is counted is read, and only while something is written: where more than half is taken, and else. */
+const READING_MS = { near: 250, far: 1_000 } as const;
+
+/** A figure this old says nothing about a store that others fill as well. */
+const READING_OLD_MS = 2_000;
 
 /** Nobody waits longer for a reading: a refusal has to come within a second. */
 const READING_WAIT_MS = 500;
@@ -18,6 +21,8 @@ const RETRY_MS_MIN = 1_000;
 const RETRY_MS_MAX = 60_000;
 
 interface Reading extends Usage {
+  /** When it began, by `performance.now()`. */
+  at: number;
   memory: RedisMemory | undefined;
   /** Bytes on their way to Redis at the time: not counted there, but their memory may be in use. */
   underWay: number;
@@ -34,12 +39,13 @@ export function createRedisRoom({ commands, log }: { commands: RedisConnection; 
   let written = new Tally();
 
   async function read(): Promise<void> {
+    const at = performance.now();
     const seen = written;
     written = new Tally();
     try {
       const [usage, memory] = await Promise.all([readUsage(commands), readMemory(commands, log)]);
       for (const [owner, bytes] of seen.entries()) pending.add(owner, -bytes);
-      last = { ...usage, memory, underWay: pending.total };
+      last = { ...usage, at, memory, underWay: pending.total };
     } catch (err) {
       // Nobody may be waiting for this, and whatever is written next says what is wrong.
       for (const [owner, bytes] of seen.entries()) written.add(owner, bytes);
@@ -60,7 +66,6 @@ export function createRedisRoom({ commands, log }: { commands: RedisConnection; 
 
   function everyMs(): number {
     const { used, max } = holdingOf('');
-    if (max === Number.POSITIVE_INFINITY) return READING_MS.unbounded;
     return used > max / 2 ? READING_MS.near : READING_MS.far;
   }
 
@@ -74,6 +79,14 @@ export function createRedisRoom({ commands, log }: { commands: RedisConnection; 
     return { held, used, max };
   }
 
+  /** Whether a submission should rather wait for the figure that is being read. */
+  function mayDecideWrongly(bytes: number): boolean {
+    const { used, max } = holdingOf('');
+    if (!last) return true;
+    if (max === Number.POSITIVE_INFINITY) return false;
+    return used + bytes > max / 2 || performance.now() - last.at > READING_OLD_MS;
+  }
+
   function retryAfterMs(owner: string): number {
     const freeAt = last?.freeAt.get(owner);
     if (freeAt === undefined) return RETRY_UNKNOWN_MS;
@@ -83,9 +96,7 @@ export function createRedisRoom({ commands, log }: { commands: RedisConnection; 
   return {
     async take(owner, bytes) {
       const due = refresh();
-      const { used, max } = holdingOf(owner);
-      // Waits only where the figure that is known might decide wrongly.
-      if (due && (!last || used + bytes > max / 2)) await inTime(due);
+      if (due && mayDecideWrongly(bytes)) await inTime(due);
       const holding = holdingOf(owner);
       if (!hasRoom(holding, bytes)) throw refusal(holding, bytes, retryAfterMs(owner));
       pending.add(owner, bytes);

@@ -28,6 +28,8 @@ const echo = (floats: number) => ({
   },
 });
 
+const WAIT =
+  'mutation ($input: PredictionInput!) { submitPrediction(input: $input, options: { waitMs: 30000 }) { state } }';
 const ID = 'mutation ($input: PredictionInput!) { submitPrediction(input: $input) { id } }';
 const END = 'query ($id: ID!) { result(id: $id) { state error { code } } }';
 
@@ -61,15 +63,11 @@ test('who fills a Redis that bounds its memory is refused, and another notices n
     message: expect.stringContaining('you hold'),
     extensions: { code: 'STORE_FULL', retryAfterMs: expect.any(Number) },
   });
-  expect(await b.submit(echo(FLOATS), { waitMs: 30_000 })).toMatchObject({ state: 'SUCCEEDED' });
+  expect(await b.get(WAIT, { input: echo(FLOATS) })).toEqual({ submitPrediction: { state: 'SUCCEEDED' } });
   expect(await api.probe('/readyz')).toBe(200);
   await it.verify(b, { withinMs: 30_000 });
 
   await fleet.redis.cli('CONFIG', 'SET', 'maxmemory', '0');
-  const again = () =>
-    a.submit(echo(2_000_000), { waitMs: 30_000 }).then(
-      ({ state }) => state,
-      () => 'refused',
-    );
-  await expect.poll(again, { timeout: 30_000, interval: 250 }).toBe('SUCCEEDED');
+  const again = async () => (await a.ask<Record<string, { state: string }>>(WAIT, { input: echo(2_000_000) })).data;
+  await expect.poll(again, { timeout: 30_000, interval: 250 }).toEqual({ submitPrediction: { state: 'SUCCEEDED' } });
 });
