@@ -1,5 +1,5 @@
 import type { Redis, Result } from 'ioredis';
-import type { RecordState } from '../task.ts';
+import type { RecordState, Submission } from '../task.ts';
 import type { Effect } from './record.ts';
 import { channelOf } from './redis-channels.ts';
 import { inputsKeyOf, keyOf } from './redis-keys.ts';
@@ -34,7 +34,7 @@ local changes, stops, rules = {}, {}, {}
 for line in string.gmatch(ARGV[3], '[^\\n]+') do
   local rule, allowed = { from = {} }
   allowed, rule.state, rule.ttl, rule.attemptsMax, rule.stamp, rule.ends, rule.recreates, rule.announced, rule.stops,
-    rule.unfinished, rule.finished, rule.owner = string.match(line, '^' .. string.rep('([^|]*)|', 11) .. '(.*)$')
+    rule.unfinished, rule.finished, rule.owner = string.match(line, '^${'([^|]*)|'.repeat(11)}(.*)$')
   for state in string.gmatch(allowed, '%S+') do rule.from[state] = true end
   rule.attemptsMax = tonumber(rule.attemptsMax)
   rules[#rules + 1] = rule
@@ -159,12 +159,19 @@ function call(redis: Redis, transitions: readonly Transition[], isBrought: (tran
   const rules = new Map<string, number>();
   const keys: string[] = [];
   const ends: Buffer[] = [];
+  const now = Date.now();
   let lines = '';
+  let index = 0;
+  let last: Effect | undefined;
   for (const transition of transitions) {
     const { id, effect } = transition;
-    const rule = ruleOf(effect);
-    const index = rules.get(rule) ?? rules.size + 1;
-    rules.set(rule, index);
+    // Most of a call are like the one before.
+    if (!last || !isRuledAlike(effect, last)) {
+      const rule = ruleOf(effect, now);
+      index = rules.get(rule) ?? rules.size + 1;
+      rules.set(rule, index);
+    }
+    last = effect;
     keys.push(keyOf(id), inputsKeyOf(id));
     const submission = effect.submission && isBrought(transition) ? JSON.stringify(effect.submission) : '';
     if (effect.end) ends.push(effect.end);
@@ -176,18 +183,38 @@ function call(redis: Redis, transitions: readonly Transition[], isBrought: (tran
 }
 
 /** What many effects have in common. */
-function ruleOf(effect: Effect): string {
+function ruleOf(effect: Effect, now: number): string {
   const { from, state, ttlMs, attemptsMax, startedAt, completedAt, ends, submission, announce } = effect;
   const stamp = startedAt !== undefined ? 'startedAt' : completedAt !== undefined ? 'completedAt' : '';
   const marks = `${mark(ends)}|${mark(submission)}|${mark(announce)}|${mark(STOPS.includes(state))}`;
-  return `${from.join(' ')}|${state}|${ttlMs}|${attemptsMax ?? ''}|${stamp}|${marks}|${countedOf(effect)}`;
+  return `${from.join(' ')}|${state}|${ttlMs}|${attemptsMax ?? ''}|${stamp}|${marks}|${countedOf(effect, now)}`;
 }
 
 /** Where the task counts before and after, and whose it is, as far as the change says. */
-function countedOf({ submission, completedAt, ttlMs }: Effect): string {
+function countedOf({ submission, completedAt, ttlMs }: Effect, now: number): string {
   const unfinished = submission ? unfinishedBucketOf(submission) : '';
-  const finished = completedAt === undefined ? '' : bucketOf(Date.now(), ttlMs);
+  const finished = completedAt === undefined ? '' : bucketOf(now, ttlMs);
   return `${unfinished}|${finished}|${submission ? ownerText(submission.owner) : ''}`;
+}
+
+/** Whether `ruleOf` says the same of both. */
+function isRuledAlike(one: Effect, other: Effect): boolean {
+  return (
+    one.from === other.from &&
+    one.state === other.state &&
+    one.ttlMs === other.ttlMs &&
+    one.attemptsMax === other.attemptsMax &&
+    (one.startedAt === undefined) === (other.startedAt === undefined) &&
+    (one.completedAt === undefined) === (other.completedAt === undefined) &&
+    one.ends === other.ends &&
+    (one.announce === undefined) === (other.announce === undefined) &&
+    isCountedAlike(one.submission, other.submission)
+  );
+}
+
+function isCountedAlike(one: Submission | undefined, other: Submission | undefined): boolean {
+  if (!one || !other) return one === other;
+  return one.owner === other.owner && unfinishedBucketOf(one) === unfinishedBucketOf(other);
 }
 
 function mark(value: unknown): string {

@@ -87,16 +87,32 @@ export function createRedisStore({ link, room, resultTtlMs, hears = 'changes', l
       return room.take(owner, Math.max(0, bytes - allocatedBytes(inputsBytes)));
     });
     try {
-      return await whereMemoryIsShort(() => apply(id, effect));
+      const again = () => apply(id, effect);
+      return await again().catch((error: unknown) => whereMemoryIsShort(again, error));
     } finally {
       release();
     }
   }
 
-  /** Leaves nothing of a creation that had room for some of its records only. */
-  async function withdraw(ids: readonly string[]): Promise<void> {
+  /** Creations of which some met a Redis without memory: those are tried again, and if they have no room then, nothing is left of the others. */
+  async function createInTime(
+    submissions: readonly Submission[],
+    creations: readonly Promise<number | undefined>[],
+    create: (submission: Submission) => Promise<number | undefined>,
+  ): Promise<void> {
+    const settled = await Promise.allSettled(
+      creations.map((creation, i) => {
+        const submission = submissions[i];
+        const again = () => (submission ? create(submission) : creation);
+        return creation.catch((error: unknown) => whereMemoryIsShort(again, error));
+      }),
+    );
+    const refused = settled.find(({ status }) => status === 'rejected');
+    if (refused?.status !== 'rejected') return;
+    const isNew = (_: Submission, i: number) => settled[i]?.status === 'fulfilled' && settled[i].value !== undefined;
     const effect = effectOf({ to: 'WITHDRAWN', at: Date.now() }, resultTtlMs);
-    await Promise.allSettled(ids.map((id) => apply(id, effect)));
+    await Promise.allSettled(submissions.filter(isNew).map(({ id }) => apply(id, effect)));
+    throw refused.reason;
   }
 
   const headOfTask = gathering<Asked, TaskHead | undefined>({
@@ -107,17 +123,14 @@ export function createRedisStore({ link, room, resultTtlMs, hears = 'changes', l
   return {
     isReady: () => commands.isReady() && events.isReady(),
     async create(submissions) {
-      const created = await Promise.allSettled(
-        submissions.map((each) => whereMemoryIsShort(() => apply(each.id, creationOf(each)))),
-      );
-      const refused = created.find(({ status }) => status === 'rejected');
-      if (refused?.status !== 'rejected') return;
-      if (refused.reason instanceof StoreFull) {
-        const isNew = (_: Submission, i: number) =>
-          created[i]?.status === 'fulfilled' && created[i].value !== undefined;
-        await withdraw(submissions.filter(isNew).map(({ id }) => id));
+      const create = (each: Submission) => apply(each.id, creationOf(each));
+      const creations = submissions.map(create);
+      try {
+        await Promise.all(creations);
+      } catch (error) {
+        if (!(error instanceof StoreFull)) throw error;
+        await createInTime(submissions, creations, create);
       }
-      throw refused.reason;
     },
     async get(ids, owner) {
       checkIds(ids);
@@ -138,7 +151,7 @@ export function createRedisStore({ link, room, resultTtlMs, hears = 'changes', l
       checkIds(ids);
       return Promise.all(ids.map((id) => headOfTask({ id, owner })));
     },
-    async transition(id, change) {
+    transition(id, change) {
       const effect = effectOf(change, resultTtlMs);
       const isLarge = change.to === 'SUCCEEDED' && (effect.end?.length ?? 0) > SMALL_END_BYTES;
       return isLarge ? applyInRoom(change.submission.owner, id, effect) : apply(id, effect);
@@ -155,15 +168,17 @@ export function createRedisStore({ link, room, resultTtlMs, hears = 'changes', l
  * For what the books have room for: connections' buffers may take all that Redis has for a moment, and are gone within a second or so. What has not found
  * room by then is refused.
  */
-async function whereMemoryIsShort<T>(write: () => Promise<T>): Promise<T> {
-  for (let tries = 1; ; tries++) {
+async function whereMemoryIsShort<T>(again: () => Promise<T>, first: unknown): Promise<T> {
+  let error = first;
+  for (let tries = 0; error instanceof StoreFull && tries < SHORT_TRIES; tries++) {
+    await sleep(SHORT_PAUSE_MS);
     try {
-      return await write();
-    } catch (error) {
-      if (!(error instanceof StoreFull) || tries === SHORT_TRIES) throw error;
-      await sleep(SHORT_PAUSE_MS);
+      return await again();
+    } catch (next) {
+      error = next;
     }
   }
+  throw error;
 }
 
 function taskIn(row: Row): Task | undefined {
