@@ -15,8 +15,7 @@ const READING_OLD_MS = 2_000;
 /** Nobody waits longer for a reading: a refusal has to come within a second. */
 const READING_WAIT_MS = 500;
 
-/** When to come back: where nothing is known of when the owner's results expire, and the least and the most that is said. A task that ends makes room sooner. */
-const RETRY_UNKNOWN_MS = 5_000;
+/** The least and the most that is said of when to come back, when the first of the owner's results expire. A task that ends makes room sooner. */
 const RETRY_MS_MIN = 1_000;
 const RETRY_MS_MAX = 60_000;
 
@@ -87,10 +86,9 @@ export function createRedisRoom({ commands, log }: { commands: RedisConnection; 
     return used + bytes > max / 2 || performance.now() - last.at > READING_OLD_MS;
   }
 
-  function retryAfterMs(owner: string): number {
+  function retryAfterMs(owner: string): number | undefined {
     const freeAt = last?.freeAt.get(owner);
-    if (freeAt === undefined) return RETRY_UNKNOWN_MS;
-    return Math.min(Math.max(freeAt - Date.now(), RETRY_MS_MIN), RETRY_MS_MAX);
+    return freeAt && Math.min(Math.max(freeAt - Date.now(), RETRY_MS_MIN), RETRY_MS_MAX);
   }
 
   return {

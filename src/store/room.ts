@@ -61,8 +61,11 @@ export function isFull({ used, max }: Omit<Holding, 'held'>): boolean {
   return !hasRoom({ held: 0, used, max }, RECORD_BYTES);
 }
 
+/** When to come back, in milliseconds, where nothing is known of when the owner's results expire. */
+const RETRY_UNKNOWN_MS = 5_000;
+
 /** The refusal, in a sentence that says whose limit it was. */
-export function refusal({ held, used, max }: Holding, bytes: number, retryAfterMs?: number): StoreFull {
+export function refusal({ held, used, max }: Holding, bytes: number, retryAfterMs = RETRY_UNKNOWN_MS): StoreFull {
   // Beyond this the owner would be refused also where nobody else is there.
   const alone = shareOf(max, 0.9 * max);
   const isOwn = held + bytes > alone || held > used / 2;
