@@ -14,6 +14,9 @@ import { createPredictions } from './predictions/predictions.ts';
 import type { Services } from './services.ts';
 import type { StoreLevel } from './store/room.ts';
 
+/** Where the queue is in this process's memory, only the store counts what inputs take, and whose they are. */
+const MEMORY_MESSAGE_INPUT_BYTES_MAX = 4 * 1024;
+
 export interface Api {
   url: string;
   graphql: GraphQLServer;
@@ -24,7 +27,8 @@ export interface Api {
 export async function openApi(config: Config, services: Services, log: Log): Promise<Api> {
   const { broker, store, room, deadlines, registry, metrics } = services;
   const closing = new AbortController();
-  const predictions = createPredictions({ ...services, resultTtlMs: config.resultTtlMs, log });
+  const messageInputBytesMax = config.storeUrl === 'memory:' ? MEMORY_MESSAGE_INPUT_BYTES_MAX : undefined;
+  const predictions = createPredictions({ ...services, messageInputBytesMax, resultTtlMs: config.resultTtlMs, log });
   metrics.observe({
     queueDepths: () => queueDepths(broker, registry),
     storeBytes: () => room.level().bytes,

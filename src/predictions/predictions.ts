@@ -46,7 +46,7 @@ export function createPredictions(services: {
   /** Milliseconds that a task is kept from its terminal state on. */
   resultTtlMs: number;
   /** Larger inputs go by the store. @default MESSAGE_INPUT_BYTES_MAX */
-  messageInputBytesMax?: number;
+  messageInputBytesMax?: number | undefined;
 }): Predictions {
   const { broker, store, metrics, tracing, messageInputBytesMax } = services;
   const enqueue = createEnqueue({ ...services, admission: createAdmission(broker) });

@@ -1,4 +1,4 @@
-import { afterAll, beforeAll, expect, test } from 'vitest';
+import { afterAll, beforeAll, expect, onTestFinished, test } from 'vitest';
 import { createPredictions } from '../../src/predictions/predictions.ts';
 import { servedModel, spec } from '../support/models.ts';
 import { type RedisServer, startRedis } from '../support/redis.ts';
@@ -87,6 +87,20 @@ test('what a store has no room for is refused before anything of it is written',
     },
   ]);
   expect(await redis.cli('KEYS', '*')).toBe(keys);
+});
+
+test('where all is in one process, inputs count for their owner also where a message could carry them', async () => {
+  const embedded = await openService({ servers: { brokerUrl: 'memory:', storeUrl: 'memory:' }, withWorker: false });
+  onTestFinished(() => embedded.close());
+  await embedded.registry.announce([MODEL]);
+  const input = {
+    name: 'x',
+    datatype: 'UINT8',
+    shape: [1, 100_000],
+    data: { base64: Buffer.alloc(100_000).toString('base64') },
+  };
+  await embedded.client.get(SUBMIT, { input: { tensors: { model: 'm', inputs: [input] } } });
+  expect(embedded.room.level().bytes).toBeGreaterThan(100_000);
 });
 
 test.each([

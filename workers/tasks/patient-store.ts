@@ -48,8 +48,10 @@ export function createPatientStore(options: {
   ): Promise<T> {
     if (!(error instanceof StoreUnavailable) || over.aborted) throw error;
     // A store that is full may well take what others have to write.
-    if (error instanceof StoreFull) log.warn({ err: error }, 'store full, holding a task');
-    else {
+    if (error instanceof StoreFull) {
+      answered(undefined);
+      if (waiting === 0) log.warn({ err: error }, 'store full, holding tasks that do not fit');
+    } else {
       if (!away) log.warn({ err: error }, 'store unavailable, holding tasks');
       away = true;
     }
@@ -72,6 +74,8 @@ export function createPatientStore(options: {
         return answered(await unlessOver(question(store)));
       } catch (error) {
         if (!(error instanceof StoreUnavailable) || signals().some(({ aborted }) => aborted)) throw error;
+        // It answers: whoever waited for it to be back may go on.
+        if (error instanceof StoreFull) answered(undefined);
       }
     }
   }
