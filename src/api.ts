@@ -12,6 +12,10 @@ import { openExpirer } from './predictions/expirer.ts';
 import { createPredictions } from './predictions/predictions.ts';
 import { rareLog } from './rare-log.ts';
 import type { Services } from './services.ts';
+import type { StoreLevel } from './store/room.ts';
+
+/** Where the queue is in this process's memory, only the store counts what inputs take, and whose they are. */
+const MEMORY_MESSAGE_INPUT_BYTES_MAX = 4 * 1024;
 
 export interface Api {
   url: string;
@@ -21,14 +25,20 @@ export interface Api {
 
 /** The API: GraphQL and health over one HTTP server, and the deadlines of what was submitted. */
 export async function openApi(config: Config, services: Services, log: Log): Promise<Api> {
-  const { broker, store, deadlines, registry, metrics } = services;
+  const { broker, store, room, deadlines, registry, metrics } = services;
   const closing = new AbortController();
-  const predictions = createPredictions({ ...services, resultTtlMs: config.resultTtlMs, log });
+  const messageInputBytesMax = config.storeUrl === 'memory:' ? MEMORY_MESSAGE_INPUT_BYTES_MAX : undefined;
+  const predictions = createPredictions({ ...services, messageInputBytesMax, resultTtlMs: config.resultTtlMs, log });
   const deployment = observeDeployment(services);
   const graphql = createGraphQLServer({ predictions, registry, settings: config, log: rareLog(log) });
   const load = createLoad(config);
   const onRefusedKey = createRefusedKeys(log);
-  const health = () => ({ broker: broker.isReady(), store: store.isReady(), models: registry.list().length });
+  const health = () => ({
+    broker: broker.isReady(),
+    store: store.isReady(),
+    models: registry.list().length,
+    refuses: fullness(room.level()),
+  });
   const routes = [
     healthRoute(health),
     metricsRoute({ metrics, config, onRefusedKey, log }),
@@ -53,6 +63,11 @@ export async function openApi(config: Config, services: Services, log: Log): Pro
       graphql.close();
     },
   };
+}
+
+/** Said only where an owner who holds nothing finds no room: one whose own share is used up is told so, and others are not kept away. */
+function fullness({ bytes, limit, isFull }: StoreLevel): string | undefined {
+  return isFull ? `store full: tasks take ${bytes} bytes, and may take ${limit}` : undefined;
 }
 
 /** A browser that opens the bare address finds GraphiQL. */

@@ -7,12 +7,16 @@ import type { Services } from './services.ts';
  * Has an API tell, at each scrape, what is true of the whole deployment, while it has the lease for that: every API could, and a sum over them would be
  * as many times too large.
  */
-export function observeDeployment({ broker, registry, metrics, openLease }: Services): { close(): Promise<void> } {
+export function observeDeployment({ broker, room, registry, metrics, openLease }: Services): {
+  close(): Promise<void>;
+} {
   const lease = openLease('metrics');
   const names = () => defaultVersions(registry.list()).map(({ name }) => name);
   metrics.observe({
     queueDepths: async () => (lease.isHeld() ? queueDepths(broker, names()) : []),
     modelFaults: () => (lease.isHeld() ? modelFaults(registry, names()) : []),
+    storeBytes: () => (lease.isHeld() ? room.level().bytes : undefined),
+    storeLimitBytes: () => (lease.isHeld() ? (room.level().limit ?? Number.POSITIVE_INFINITY) : undefined),
   });
   const know = () => metrics.know(names(), 'submits');
   know();

@@ -8,6 +8,7 @@ import type { Deadlines } from './store/deadlines.ts';
 import type { OpenLease } from './store/lease.ts';
 import { openStore, type StoreConfig } from './store/open.ts';
 import type { Payloads } from './store/payloads.ts';
+import type { StoreRoom } from './store/room.ts';
 import type { TaskStore } from './store/store.ts';
 import { createMetrics, type Metrics } from './telemetry/metrics.ts';
 import type { Tracing } from './telemetry/tracing.ts';
@@ -19,6 +20,7 @@ export interface Services {
   store: TaskStore;
   deadlines: Deadlines;
   payloads: Payloads;
+  room: StoreRoom;
   registry: ModelRegistry;
   openLease: OpenLease;
   metrics: Metrics;

@@ -67,6 +67,9 @@ export interface Observed {
   heldBytes(): number;
   /** How much cannot be served of each model, as workers found it in their directories. */
   modelFaults(): readonly { model: string; faults: number }[];
+  /** What tasks take of the store, as it is counted, and the most that they may: infinite where nothing bounds it. One API tells. */
+  storeBytes(): number | undefined;
+  storeLimitBytes(): number | undefined;
   /** Inference processes that had to be replaced so far. */
   inferenceRestarts(): number;
   /** The models that inference processes have loaded, each in as many of them as it ran in; loads and evictions so far. */
@@ -191,6 +194,8 @@ function observe(registry: Registry, observed: Partial<Observed>, labelOf: Model
   gauge('foretell_task_listeners', 'Listeners for changes of tasks.', observed.taskListeners);
   gauge('foretell_held_deliveries', 'Deliveries that are not settled yet.', observed.heldDeliveries);
   gauge('foretell_held_bytes', 'Bytes of the deliveries that are not settled yet.', observed.heldBytes);
+  gauge('foretell_store_bytes', 'Bytes that tasks take in the store, as counted.', observed.storeBytes);
+  gauge('foretell_store_limit_bytes', 'Bytes that tasks may take in the store.', observed.storeLimitBytes);
   const restartsHelp = 'Inference processes that had to be replaced.';
   counter('foretell_inference_restarts_total', restartsHelp, observed.inferenceRestarts);
   gauge('foretell_sessions', 'Sessions of loaded models.', sessions && (() => sessions().loaded));
