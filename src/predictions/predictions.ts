@@ -3,6 +3,7 @@ import { AppError } from '../errors.ts';
 import type { Log } from '../log.ts';
 import type { Deadlines } from '../store/deadlines.ts';
 import type { Payloads } from '../store/payloads.ts';
+import type { StoreRoom } from '../store/room.ts';
 import type { TaskStore } from '../store/store.ts';
 import { isTerminal, type Task } from '../task.ts';
 import type { Metrics } from '../telemetry/metrics.ts';
@@ -39,13 +40,14 @@ export function createPredictions(services: {
   store: TaskStore;
   deadlines: Deadlines;
   payloads: Payloads;
+  room: StoreRoom;
   metrics: Metrics;
   tracing: Tracing;
   log: Log;
   /** Milliseconds that a task is kept from its terminal state on. */
   resultTtlMs: number;
   /** Larger inputs go by the store. @default MESSAGE_INPUT_BYTES_MAX */
-  messageInputBytesMax?: number;
+  messageInputBytesMax?: number | undefined;
 }): Predictions {
   const { broker, store, metrics, tracing, messageInputBytesMax } = services;
   const enqueue = createEnqueue({ ...services, admission: createAdmission(broker) });
@@ -76,8 +78,8 @@ export function createPredictions(services: {
     get: (ids, owner, hold) => readTasks(store, ids, owner, hold),
 
     async cancel(id, owner, hold) {
-      const [head] = isTaskId(id) ? await store.heads([id]) : [];
-      if (head?.owner !== owner) throw unknownTask([id]);
+      const [head] = isTaskId(id) ? await store.heads([id], owner) : [];
+      if (!head) throw unknownTask([id]);
       const at = Date.now();
       const cancelled = await store.transition(id, { to: 'CANCELLED', at });
       const [task] = await readTasks(store, [id], owner, hold);
@@ -103,7 +105,7 @@ export function createPredictions(services: {
 async function refuseOtherIds(store: TaskStore, ids: readonly string[], owner: string): Promise<void> {
   const possible = ids.filter(isTaskId);
   if (possible.length === ids.length) return;
-  const heads = await store.heads(possible);
-  const known = new Set(heads.flatMap((head) => (head?.owner === owner ? [head.id] : [])));
+  const heads = await store.heads(possible, owner);
+  const known = new Set(heads.flatMap((head) => head?.id ?? []));
   throw unknownTask(ids.filter((id) => !known.has(id)));
 }

@@ -1,8 +1,10 @@
-import { setTimeout as sleep } from 'node:timers/promises';
-import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client';
-import { type ErrorCode, ifUnavailable } from '../errors.ts';
+import { Counter, Gauge, Histogram, Registry } from 'prom-client';
+import type { ErrorCode } from '../errors.ts';
 import type { TaskState } from '../task.ts';
+import { createKnownModels, REFUSALS } from './known-models.ts';
 import { createModelLabel, type ModelLabel } from './model-label.ts';
+import { oneReading } from './one-reading.ts';
+import { processRegistry } from './process-registry.ts';
 
 /** The connections that come back by themselves, each of which may do so unnoticed by anybody but a counter. */
 export const CONNECTIONS = [
@@ -40,6 +42,8 @@ export interface Metrics {
   duplicateDropped(of: { model: string }): void;
   /** A connection that was lost is there again. */
   reconnected(connection: ConnectionName): void;
+  /** Has the series of these models exist, at 0, as far as a process counts what it does: one that submits, or one that runs. */
+  know(models: readonly string[], does: 'submits' | 'runs'): void;
   /** Has something asked at each scrape, from then on; who says it last is asked. */
   observe(observed: Partial<Observed>): void;
   /** Everything, in Prometheus's text format, which `contentType` names. */
@@ -47,7 +51,10 @@ export interface Metrics {
   readonly contentType: string;
 }
 
-/** What is true at the moment of a scrape. A process gives what it knows; of the rest it says nothing. */
+/**
+ * What is true at the moment of a scrape. A process gives what it knows; of the rest it says nothing. What is true of the whole deployment is told by
+ * one process at a time, which has the lease for it, so that a sum over all processes is right.
+ */
 export interface Observed {
   /** Messages that wait in the broker. Left out of a scrape if the broker is away or does not answer within a second. */
   queueDepths(): Promise<readonly { model: string; lane: 'normal' | 'high'; messages: number }[]>;
@@ -58,8 +65,11 @@ export interface Observed {
   taskListeners(): number;
   heldDeliveries(): number;
   heldBytes(): number;
-  /** What lies in the directory of models and cannot be served. */
-  modelFaults(): readonly { model?: string | undefined }[];
+  /** How much cannot be served of each model, as workers found it in their directories. */
+  modelFaults(): readonly { model: string; faults: number }[];
+  /** What tasks take of the store, as it is counted, and the most that they may: infinite where nothing bounds it. One API tells. */
+  storeBytes(): number | undefined;
+  storeLimitBytes(): number | undefined;
   /** Inference processes that had to be replaced so far. */
   inferenceRestarts(): number;
   /** The models that inference processes have loaded, each in as many of them as it ran in; loads and evictions so far. */
@@ -100,8 +110,14 @@ export function createMetrics(): Metrics {
   const taskSeconds = histogram('foretell_task_seconds', totalHelp, ['model', 'state'], WAIT_BUCKETS);
   // A series that appears with its first event hides that event from `rate()`.
   for (const connection of CONNECTIONS) reconnects.inc({ connection }, 0);
+  for (const code of REFUSALS) refused.inc({ model: '', code }, 0);
+  deadLetters.inc({ model: '' }, 0);
 
   const labelOf = createModelLabel();
+  const mayEnd = (model: string, states: readonly TaskState[]) => {
+    for (const state of states) ended.inc({ model, state }, 0);
+    for (const state of states) taskSeconds.zero({ model, state });
+  };
   return {
     accepted: ({ model }) => accepted.inc({ model: labelOf(model) }),
     refused: ({ model, code }) => refused.inc({ model: labelOf(model), code }),
@@ -120,22 +136,23 @@ export function createMetrics(): Metrics {
     returned: ({ model }) => returns.inc({ model: labelOf(model) }),
     deadLettered: ({ model }) => deadLetters.inc({ model: labelOf(model) }),
     duplicateDropped: ({ model }) => duplicates.inc({ model: labelOf(model) }),
+    know: createKnownModels(labelOf, {
+      submits(model) {
+        accepted.inc({ model }, 0);
+        for (const code of REFUSALS) refused.inc({ model, code }, 0);
+        mayEnd(model, ['CANCELLED', 'EXPIRED']);
+      },
+      runs(model) {
+        for (const each of [retries, returns, deadLetters, duplicates]) each.inc({ model }, 0);
+        for (const each of [queuedSeconds, runSeconds, batchSize]) each.zero({ model });
+        mayEnd(model, ['SUCCEEDED', 'FAILED']);
+      },
+    }),
     reconnected: (connection) => reconnects.inc({ connection }),
     observe: (observed) => observe(registry, observed, labelOf),
     exposition: () => registry.metrics(),
     contentType: registry.contentType,
   };
-}
-
-let ofProcess: Registry | undefined;
-
-/** What Node says of the process. Once, however many `Metrics` it has: what observes the garbage collector never ends. */
-function processRegistry(): Registry {
-  if (!ofProcess) {
-    ofProcess = new Registry();
-    collectDefaultMetrics({ register: ofProcess });
-  }
-  return ofProcess;
 }
 
 /** Two machines' clocks differ: a task may seem to be claimed before it was submitted. */
@@ -146,7 +163,7 @@ function seconds(ms: number): number {
 function observe(registry: Registry, observed: Partial<Observed>, labelOf: ModelLabel): void {
   const registers = [registry];
   const { queueDepths, tasksInHand, modelFaults, sessions } = observed;
-  const gauge = (name: string, help: string, read: (() => number) | undefined) => {
+  const gauge = (name: string, help: string, read: (() => number | undefined) | undefined) => {
     if (!read) return;
     registry.removeSingleMetric(name);
     new Gauge({
@@ -154,7 +171,9 @@ function observe(registry: Registry, observed: Partial<Observed>, labelOf: Model
       help,
       registers,
       collect() {
-        this.set(read());
+        const value = read();
+        if (value === undefined) this.remove();
+        else this.set(value);
       },
     });
   };
@@ -175,6 +194,8 @@ function observe(registry: Registry, observed: Partial<Observed>, labelOf: Model
   gauge('foretell_task_listeners', 'Listeners for changes of tasks.', observed.taskListeners);
   gauge('foretell_held_deliveries', 'Deliveries that are not settled yet.', observed.heldDeliveries);
   gauge('foretell_held_bytes', 'Bytes of the deliveries that are not settled yet.', observed.heldBytes);
+  gauge('foretell_store_bytes', 'Bytes that tasks take in the store, as counted.', observed.storeBytes);
+  gauge('foretell_store_limit_bytes', 'Bytes that tasks may take in the store.', observed.storeLimitBytes);
   const restartsHelp = 'Inference processes that had to be replaced.';
   counter('foretell_inference_restarts_total', restartsHelp, observed.inferenceRestarts);
   gauge('foretell_sessions', 'Sessions of loaded models.', sessions && (() => sessions().loaded));
@@ -200,21 +221,21 @@ function observe(registry: Registry, observed: Partial<Observed>, labelOf: Model
     registry.removeSingleMetric('foretell_model_faults');
     new Gauge({
       name: 'foretell_model_faults',
-      help: 'Models, or versions of them, that cannot be served as they lie in the directory of models.',
+      help: 'Faults of models, or of their versions, that keep them from being served, as one of all APIs tells.',
       labelNames: ['model'],
       registers,
       collect() {
         this.reset();
-        for (const { model = '' } of modelFaults()) this.inc({ model: labelOf(model) });
+        for (const { model, faults } of modelFaults()) this.inc({ model: labelOf(model) }, faults);
       },
     });
   }
   if (queueDepths) {
-    const readInTime = oneAtATime(queueDepths, DEPTHS_MS);
+    const readInTime = oneReading(queueDepths, DEPTHS_MS);
     registry.removeSingleMetric('foretell_queue_messages');
     new Gauge({
       name: 'foretell_queue_messages',
-      help: 'Messages that wait in the broker; absent while it does not answer.',
+      help: 'Messages that wait in the broker, as one of all APIs tells; absent while it does not answer.',
       labelNames: ['model', 'lane'],
       registers,
       async collect() {
@@ -224,23 +245,4 @@ function observe(registry: Registry, observed: Partial<Observed>, labelOf: Model
       },
     });
   }
-}
-
-/** One reading for all who ask meanwhile: a broker that hangs is not asked again. `undefined` after `waitMs`, or in an outage. */
-function oneAtATime<T>(read: () => Promise<T>, waitMs: number): () => Promise<T | undefined> {
-  let reading: Promise<T | undefined> | undefined;
-  return async () => {
-    reading ??= read()
-      .catch(ifUnavailable(undefined))
-      .finally(() => {
-        reading = undefined;
-      });
-    const waited = new AbortController();
-    const late = sleep(waitMs, undefined, { signal: waited.signal }).catch(() => undefined);
-    try {
-      return await Promise.race([reading, late]);
-    } finally {
-      waited.abort();
-    }
-  };
 }

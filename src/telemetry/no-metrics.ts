@@ -12,6 +12,7 @@ export const NO_METRICS: Metrics = {
   deadLettered: () => {},
   duplicateDropped: () => {},
   reconnected: () => {},
+  know: () => {},
   observe: () => {},
   exposition: async () => '',
   contentType: 'text/plain',

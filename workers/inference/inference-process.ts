@@ -6,6 +6,8 @@ import { digestOf, sizeOf } from './model-file.ts';
 import { type OnnxSession, openOnnxSession, startOnnxRuntime } from './onnx-session.ts';
 import { Sessions } from './sessions.ts';
 
+// A terminal's Ctrl-C reaches the whole process group; this one goes on until the worker has drained and lets go of it. SIGHUP ends nothing.
+for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, () => {});
 // What ONNX Runtime takes for itself is nobody's session's.
 await startOnnxRuntime();
 const sessions = new Sessions<OnnxSession>({
@@ -72,8 +74,6 @@ process.on('message', (request: InferenceRequest) => {
     .catch((error: unknown) => report({ type: 'failed', message: messageOf(error) }));
 });
 process.on('disconnect', () => process.exit());
-// A terminal's Ctrl-C reaches the whole process group; this one goes on until the worker has drained and lets go of it.
-for (const signal of ['SIGINT', 'SIGTERM'] as const) process.on(signal, () => {});
 // It has no part in what happens here, and does not keep the process alive.
 new Worker(new URL('orphan-watch.js', import.meta.url), { workerData: process.ppid }).unref();
 send({ type: 'ready' });
