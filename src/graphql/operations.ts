@@ -1,7 +1,7 @@
 import { AppError, InputError } from '../errors.ts';
 import type { AllowanceAt } from '../models/file-inputs.ts';
 import { defaultVersions, faultsOf, findModel, unservedModel, unservedModels } from '../models/registry.ts';
-import { type Hold, outputBytes } from '../predictions/results.ts';
+import type { Hold } from '../predictions/results.ts';
 import type { Task } from '../task.ts';
 import type { Builder, GraphQLContext } from './builder.ts';
 import type { ModelTypes } from './model-types.ts';
@@ -140,12 +140,12 @@ function addMutations(builder: Builder, { tasks: { task }, predictionInput, mode
 
 function addSubscriptions(builder: Builder, { tasks: { task } }: Refs): void {
   // What cannot be told any more stands in the stream as an error of its own; the stream itself goes on.
-  const resolve = (value: Task | AppError, _args: unknown, { load }: GraphQLContext) => {
+  const resolve = (value: Task | AppError) => {
     if (value instanceof AppError) throw value;
-    // A client that does not read leaves its result here.
-    load.holdEvent(outputBytes(value));
     return value;
   };
+  // A client that does not read leaves results here.
+  const holdEvents = ({ load }: GraphQLContext): Hold => load.holdEvent;
   builder.subscriptionType({
     fields: (t) => ({
       taskCompleted: t.field({
@@ -153,7 +153,8 @@ function addSubscriptions(builder: Builder, { tasks: { task } }: Refs): void {
         description:
           'Emits the task once, when it reaches a terminal state (at once if it already has), then completes. An id that result would not find: one UNKNOWN_TASK error, then complete.',
         args: { id: t.arg.id({ required: true }) },
-        subscribe: (_root, { id }, { predictions, owner, gone }) => predictions.completions([id], owner, gone()),
+        subscribe: (_root, { id }, context) =>
+          context.predictions.completions([id], context.owner, context.gone(), holdEvents(context)),
         resolve,
       }),
       tasksCompleted: t.field({
@@ -162,14 +163,20 @@ function addSubscriptions(builder: Builder, { tasks: { task } }: Refs): void {
           'Emits each of the tasks as it completes, then completes. At most 1,000 ids; if any is unknown, one UNKNOWN_TASK error that lists them, then complete.',
         args: { ids: t.arg.idList({ required: true }) },
         subscribe: (_root, { ids }, context) =>
-          context.predictions.completions(atMost(ids, 'ids', context), context.owner, context.gone()),
+          context.predictions.completions(
+            atMost(ids, 'ids', context),
+            context.owner,
+            context.gone(),
+            holdEvents(context),
+          ),
         resolve,
       }),
       taskUpdated: t.field({
         type: task,
         description: 'Emits the current state, then every change, and completes after a terminal one.',
         args: { id: t.arg.id({ required: true }) },
-        subscribe: (_root, { id }, { predictions, owner, gone }) => predictions.updates(id, owner, gone()),
+        subscribe: (_root, { id }, context) =>
+          context.predictions.updates(id, context.owner, context.gone(), holdEvents(context)),
         resolve,
       }),
     }),

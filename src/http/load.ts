@@ -33,8 +33,8 @@ export interface RequestLoad {
   /** Counts memory of this request in. Throws RATE_LIMITED if this process holds too much. */
   take(bytes: number): void;
   /**
-   * Counts in what an event of a stream holds until it is written, in place of what the one before it held. Throws RATE_LIMITED if this process holds
-   * too much.
+   * Counts what the results of a stream take that are read and not written yet, in place of what they took before. Throws RATE_LIMITED if this process
+   * holds too much, and then counts what it did.
    */
   holdEvent(bytes: number): void;
   /**
@@ -93,9 +93,7 @@ export function createLoad({ bodyLimitBytes, openMax = OPEN_MAX, heldBytesMax = 
         },
         holdEvent(bytes) {
           if (response.closed) return;
-          heldBytes -= eventBytes;
-          eventBytes = 0;
-          take(bytes);
+          take(bytes - eventBytes);
           eventBytes = bytes;
         },
         hold(bytes, path) {

@@ -1,9 +1,9 @@
-import { AppError, ifUnavailable } from '../errors.ts';
+import { AppError, ifUnavailable, Overloaded } from '../errors.ts';
 import { endedBy } from '../store/record.ts';
 import type { TaskStore } from '../store/store.ts';
 import { submissionOf } from '../submission.ts';
 import { isTerminal, type ModelReference, type Submission, type Task, type TaskEvent } from '../task.ts';
-import { READ_MAX } from './results.ts';
+import { type Hold, outputBytes, READ_MAX } from './results.ts';
 import { TaskStream } from './task-stream.ts';
 
 /** Readings that find no record before an unfinished task is given up: some five minutes, in which a worker recreates it. */
@@ -25,14 +25,19 @@ export class Completions extends TaskStream<Task | AppError> {
   readonly #ended = new Set<string>();
   /** Ended, and expired before they were read. */
   readonly #gone: string[] = [];
-  /** To be given out. */
-  readonly #ready: Task[] = [];
+  /** To be given out; an error in place of a task whose result there is no room for. */
+  readonly #ready: (Task | AppError)[] = [];
+  readonly #hold: Hold;
+  /** What the results take that are to be given out, the one before them included until it is written. */
+  #readyBytes = 0;
+  #heldBytes = 0;
   /** What was known of each when the stream was opened, and never changes. */
   readonly #submissions = new Map<string, Submission>();
 
-  private constructor(store: TaskStore, ids: readonly string[], owner: string) {
+  private constructor(store: TaskStore, ids: readonly string[], owner: string, hold: Hold) {
     super();
     this.#store = store;
+    this.#hold = hold;
     this.#owner = owner;
     this.#open = new Map(ids.map((id) => [id, 0]));
     for (const id of ids) {
@@ -43,10 +48,18 @@ export class Completions extends TaskStream<Task | AppError> {
     }
   }
 
-  /** Rejects with RATE_LIMITED, or with UNKNOWN_TASK, naming them, if `result` would not find some of the tasks for this owner. */
-  static async open(store: TaskStore, ids: readonly string[], owner: string): Promise<Completions> {
+  /**
+   * Rejects with RATE_LIMITED, or with UNKNOWN_TASK, naming them, if `result` would not find some of the tasks for this owner.
+   * @param hold told how many bytes of results the stream holds from now on; throws RATE_LIMITED where there is no room
+   */
+  static async open(
+    store: TaskStore,
+    ids: readonly string[],
+    owner: string,
+    hold: Hold = () => undefined,
+  ): Promise<Completions> {
     TaskStream.makeRoom(store, ids.length);
-    const stream = new Completions(store, ids, owner);
+    const stream = new Completions(store, ids, owner, hold);
     try {
       if (ids.length === 1) await stream.#openOne(ids[0] ?? '');
       else await stream.#openAll(ids);
@@ -74,12 +87,15 @@ export class Completions extends TaskStream<Task | AppError> {
     const [task] = await this.#store.get([id], this.#owner);
     if (!task) throw unknownTask([id]);
     this.#submissions.set(id, task);
-    if (isTerminal(task.state)) this.#push(task);
+    if (isTerminal(task.state)) this.#receive(task);
   }
 
   protected async take(): Promise<Task | AppError | 'wait' | undefined> {
+    // What was given out last is written by now.
+    if (this.#heldBytes !== this.#readyBytes) this.#holdNow(this.#readyBytes);
     if (this.#ready.length === 0 && this.#due.size > 0) await this.#readDue();
     const task = this.#ready.shift();
+    if (task && !(task instanceof AppError)) this.#readyBytes -= outputBytes(task);
     if (task) return task;
     if (this.#due.size > 0) return this.take();
     if (this.#open.size > 0) return 'wait';
@@ -90,15 +106,37 @@ export class Completions extends TaskStream<Task | AppError> {
   #hear(event: TaskEvent): void {
     const submission = this.#ready.length < READ_MAX ? this.#submissions.get(event.id) : undefined;
     const ended = submission && endedBy(event, submission);
-    if (ended) this.#push(ended);
+    if (ended) this.#receive(ended);
     else this.#markEnded(event.id);
   }
 
-  /** It may have been read while it was told of. */
-  #push(task: Task): void {
+  /**
+   * Keeps a task with its result to give it out. Where there is no room, it is read again once what is kept is written, or, with nothing kept, has an
+   * error in its place.
+   */
+  #receive(task: Task): void {
     if (!this.#open.has(task.id)) return;
-    this.#ready.push(task);
-    this.#settle(task.id);
+    const bytes = outputBytes(task);
+    try {
+      this.#holdNow(this.#heldBytes + bytes);
+    } catch (error) {
+      if (!(error instanceof Overloaded)) throw error;
+      if (this.#heldBytes > 0) this.#markEnded(task.id);
+      else this.#push(task.id, noRoom(task, error));
+      return;
+    }
+    this.#readyBytes += bytes;
+    this.#push(task.id, task);
+  }
+
+  #holdNow(bytes: number): void {
+    this.#hold(bytes);
+    this.#heldBytes = bytes;
+  }
+
+  #push(id: string, item: Task | AppError): void {
+    this.#ready.push(item);
+    this.#settle(id);
   }
 
   #markEnded(id: string): void {
@@ -119,7 +157,7 @@ export class Completions extends TaskStream<Task | AppError> {
     for (const id of ids.slice(tasks.length)) if (this.#open.has(id)) this.#due.add(id);
     for (const [i, task] of tasks.entries()) {
       if (!task) this.#missing(ids[i] ?? '');
-      else if (isTerminal(task.state)) this.#push(task);
+      else if (isTerminal(task.state)) this.#receive(task);
     }
   }
 
@@ -160,4 +198,9 @@ const SHOWN_LENGTH_MAX = 36;
 export function unknownTask(ids: readonly string[]): AppError {
   const shown = ids.map((id) => (id.length > SHOWN_LENGTH_MAX ? `${id.slice(0, SHOWN_LENGTH_MAX)}…` : id));
   return new AppError('UNKNOWN_TASK', `no such task: ${shown.join(', ')}`);
+}
+
+/** In place of a task in a stream; its result can be asked for later. */
+export function noRoom({ id }: Task, { message, retryAfterMs }: Overloaded): Overloaded {
+  return new Overloaded(`the result of task ${id} is not told: ${message}`, retryAfterMs);
 }

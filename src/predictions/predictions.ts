@@ -20,7 +20,7 @@ import { Updates } from './updates.ts';
 
 /**
  * The service: all that resolvers call. Every method sees only the tasks of `owner`. A stream ends, and leaves nothing behind,
- * when `gone` aborts: whoever was to read it is there no more.
+ * when `gone` aborts: whoever was to read it is there no more. Its `hold` is told how many bytes of results it holds from now on.
  */
 export interface Predictions {
   submit: Submit;
@@ -28,9 +28,14 @@ export interface Predictions {
   /** A task that was terminal is returned as it is. Rejects with UNKNOWN_TASK. */
   cancel(id: string, owner: string, hold?: Hold): Promise<Task>;
   /** Each task as it ends; an error in place of those that ended and expired before they could be told. Rejects with UNKNOWN_TASK. */
-  completions(ids: readonly string[], owner: string, gone?: AbortSignal): Promise<TaskIterator<Task | AppError>>;
+  completions(
+    ids: readonly string[],
+    owner: string,
+    gone?: AbortSignal,
+    hold?: Hold,
+  ): Promise<TaskIterator<Task | AppError>>;
   /** Rejects with UNKNOWN_TASK; the same stands in the stream if the task had ended and expired before it could be told. */
-  updates(id: string, owner: string, gone?: AbortSignal): Promise<TaskIterator<Task | AppError>>;
+  updates(id: string, owner: string, gone?: AbortSignal, hold?: Hold): Promise<TaskIterator<Task | AppError>>;
 }
 
 type TaskIterator<T> = AsyncIterableIterator<T, undefined, undefined>;
@@ -89,14 +94,14 @@ export function createPredictions(services: {
       return task;
     },
 
-    async completions(ids, owner, gone) {
+    async completions(ids, owner, gone, hold) {
       const distinct = [...new Set(ids)];
       await refuseOtherIds(store, distinct, owner);
-      return subscribed(await Completions.open(store, distinct, owner), gone);
+      return subscribed(await Completions.open(store, distinct, owner, hold), gone);
     },
-    async updates(id, owner, gone) {
+    async updates(id, owner, gone, hold) {
       await refuseOtherIds(store, [id], owner);
-      return subscribed(await Updates.open(store, id, owner), gone);
+      return subscribed(await Updates.open(store, id, owner, hold), gone);
     },
   };
 }

@@ -1,8 +1,9 @@
-import { type AppError, ifUnavailable } from '../errors.ts';
+import { type AppError, ifUnavailable, Overloaded } from '../errors.ts';
 import { endedBy } from '../store/record.ts';
 import type { TaskStore } from '../store/store.ts';
 import { isTerminal, type Task, type TaskEvent } from '../task.ts';
-import { MISSING_MAX, unknownTask } from './completions.ts';
+import { MISSING_MAX, noRoom, unknownTask } from './completions.ts';
+import { type Hold, outputBytes } from './results.ts';
 import { TaskStream } from './task-stream.ts';
 
 /**
@@ -21,8 +22,11 @@ export class Updates extends TaskStream<Task | AppError> {
   #hasEnded = false;
   #isGone = false;
 
-  private constructor(store: TaskStore, id: string, owner: string) {
+  readonly #hold: Hold;
+
+  private constructor(store: TaskStore, id: string, owner: string, hold: Hold) {
     super();
+    this.#hold = hold;
     this.#store = store;
     this.#id = id;
     this.#owner = owner;
@@ -32,10 +36,13 @@ export class Updates extends TaskStream<Task | AppError> {
     });
   }
 
-  /** Rejects with RATE_LIMITED, or with UNKNOWN_TASK if `result` would not find the task for this owner. */
-  static async open(store: TaskStore, id: string, owner: string): Promise<Updates> {
+  /**
+   * Rejects with RATE_LIMITED, or with UNKNOWN_TASK if `result` would not find the task for this owner.
+   * @param hold told how many bytes of the result the stream holds; throws RATE_LIMITED where there is no room
+   */
+  static async open(store: TaskStore, id: string, owner: string, hold: Hold = () => undefined): Promise<Updates> {
     TaskStream.makeRoom(store, 1);
-    const stream = new Updates(store, id, owner);
+    const stream = new Updates(store, id, owner, hold);
     try {
       const [task] = await store.get([id], owner);
       if (!task) throw unknownTask([id]);
@@ -49,20 +56,33 @@ export class Updates extends TaskStream<Task | AppError> {
 
   protected async take(): Promise<Task | AppError | 'wait' | undefined> {
     if (this.#isGone || (this.#last && isTerminal(this.#last.state))) return undefined;
-    if (this.#first) {
-      this.#last = this.#first;
+    const first = this.#first;
+    if (first) {
       this.#first = undefined;
-      return this.#last;
+      return this.#tell(first);
     }
     for (let event = this.#events.shift(); event; event = this.#events.shift()) {
       const task = await this.#after(event);
       if (this.#isGone) return unknownTask([this.#id]);
       // Events that the first read had already seen, or that came twice, are behind.
       if (!task || (this.#last && !isNews(task, this.#last))) continue;
-      this.#last = task;
-      return task;
+      return this.#tell(task);
     }
     return 'wait';
+  }
+
+  /** The task, or an error in its place where there is no room for its result. */
+  #tell(task: Task): Task | AppError {
+    this.#last = task;
+    try {
+      this.#hold(outputBytes(task));
+      return task;
+    } catch (error) {
+      if (!(error instanceof Overloaded)) throw error;
+      const { result: _, ...rest } = task;
+      this.#last = rest;
+      return noRoom(task, error);
+    }
   }
 
   /** The task as the event left it; a terminal one is read for its result, unless the event tells it. */

@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import { expect, onTestFinished, test } from 'vitest';
-import { AppError } from '../../src/errors.ts';
+import { AppError, Overloaded } from '../../src/errors.ts';
 import { createLog } from '../../src/log.ts';
 import { Completions } from '../../src/predictions/completions.ts';
 import { Updates } from '../../src/predictions/updates.ts';
@@ -151,4 +151,44 @@ test('a client that reads slowly has no more ends kept for it than are read at a
   for await (const task of stream) if (!(task instanceof AppError)) told.push(task.id);
   expect(told.toSorted()).toEqual(ids.toSorted());
   expect(reads).toEqual([100, 100]);
+});
+
+/** Counts what a stream holds, up to so much. */
+function room(bytesMax: number) {
+  const seen: number[] = [];
+  const hold = (bytes: number) => {
+    if (bytes > bytesMax) throw new Overloaded(`no room for ${bytes}`);
+    seen.push(bytes);
+  };
+  return { seen, hold };
+}
+
+test('a stream keeps no more results than there is room for, and tells each of them in its turn', async () => {
+  const store = openStore(60_000);
+  const submissions = Array.from({ length: 5 }, submissionOf);
+  for (const submission of submissions) await store.transition(submission.id, largeEnd(submission));
+  const ids = submissions.map(({ id }) => id);
+  const { seen, hold } = room(2 * 1_200);
+  const stream = await Completions.open(store, ids, OWNER, hold);
+  const told: unknown[] = [];
+  for await (const item of stream) told.push(item instanceof AppError ? item : item.id);
+  expect(told.toSorted()).toEqual(ids.toSorted());
+  expect(Math.max(...seen)).toBe(2_400);
+  expect(seen.at(-1)).toBe(0);
+});
+
+test('a result that there is no room for has an error in its place, which names the task', async () => {
+  const store = openStore(60_000);
+  const submission = submissionOf();
+  await store.transition(submission.id, largeEnd(submission));
+  const { hold } = room(1_000);
+  const expected = { code: 'RATE_LIMITED', message: expect.stringContaining(submission.id) };
+  for (const stream of [
+    await Completions.open(store, [submission.id], OWNER, hold),
+    await Completions.open(store, [submission.id, submission.id], OWNER, hold),
+    await Updates.open(store, submission.id, OWNER, hold),
+  ]) {
+    expect((await stream.next()).value).toMatchObject(expected);
+    expect(await stream.next()).toEqual({ value: undefined, done: true });
+  }
 });
