@@ -2,6 +2,7 @@ import type { Broker } from './broker/broker.ts';
 import { LANES, predictionQueue } from './broker/topology.ts';
 import type { Config } from './config.ts';
 import { createGraphQLServer, GRAPHQL_PATH, type GraphQLServer } from './graphql/server.ts';
+import { corsRoute } from './http/cors.ts';
 import { graphqlRoute } from './http/graphql-route.ts';
 import { healthRoute } from './http/health.ts';
 import { openHttpServer, type Route } from './http/http-server.ts';
@@ -31,6 +32,7 @@ export async function openApi(config: Config, services: Services, log: Log): Pro
   const routes = [
     healthRoute(health),
     metricsRoute(metrics, log),
+    corsRoute(config.corsOrigins),
     homeRoute,
     graphqlRoute({ graphql, config, registry, load, closing: closing.signal }),
   ];

@@ -20,8 +20,6 @@ export const GRAPHQL_PATH = '/graphql';
 export interface GraphQLSettings {
   /** Largest body of a request. */
   bodyLimitBytes: number;
-  /** Origins whose pages may call the API; none: no CORS at all. */
-  corsOrigins: readonly string[];
   introspection: boolean;
   graphiql: boolean;
 }
@@ -57,7 +55,7 @@ export function createGraphQLServer({ predictions, registry, settings, log }: Op
   rebuild();
   const unwatch = registry.watch(rebuild);
 
-  const { corsOrigins, introspection, bodyLimitBytes } = settings;
+  const { introspection, bodyLimitBytes } = settings;
   const limits = createLimits({ introspection });
   const maskError = createMaskError(log);
   const context = () => ({ predictions, registry, budget: { left: NAMED_MAX }, largeTexts: new LargeTexts() });
@@ -68,7 +66,8 @@ export function createGraphQLServer({ predictions, registry, settings, log }: Op
     landingPage: false,
     graphiql: (request) => settings.graphiql && graphiqlOptions(api, new URL(request.url)),
     renderGraphiQL: renderPage,
-    cors: corsOrigins.length > 0 && { origin: [...corsOrigins], methods: ['GET', 'POST'], credentials: false },
+    // `http/cors.ts` does it for every answer, refusals before GraphQL included.
+    cors: false,
     maxRequestBodySize: bodyLimitBytes,
     // Yoga's own reader of files has no bounds.
     multipart: false,
@@ -87,7 +86,7 @@ export function createGraphQLServer({ predictions, registry, settings, log }: Op
     fetchAPI: yoga.fetchAPI,
     otherwise: yoga,
   });
-  const plainOptions = { path: GRAPHQL_PATH, bodyLimitBytes, cors: corsOrigins.length > 0 };
+  const plainOptions = { path: GRAPHQL_PATH, bodyLimitBytes };
 
   return {
     handle(request, response, given) {

@@ -34,7 +34,7 @@ const FLOORS: readonly (readonly RegExp[])[] = [
   [/^src\/(submission|tensor-values|tensor-frame)\.ts$/],
   [/^src\/media\//],
   [/^src\/models\//],
-  [/^src\/(log|lifecycle|api-keys|settings|package|config)\.ts$/],
+  [/^src\/(log|lifecycle|api-keys|cors-origins|settings|package|config)\.ts$/],
   [/^src\/telemetry\//],
   [/^src\/broker\//, /^src\/store\//],
   [/^src\/predictions\//],
