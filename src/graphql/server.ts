@@ -3,6 +3,7 @@ import { createYoga } from 'graphql-yoga';
 import type { Log } from '../log.ts';
 import type { ModelRegistry } from '../models/registry.ts';
 import type { Predictions } from '../predictions/predictions.ts';
+import { useAnswerTypes } from './answer-types.ts';
 import type { GraphQLContext } from './builder.ts';
 import { createDirectAnswers } from './direct-answers.ts';
 import { createMaskError, useErrorCodes, useVariableIssues } from './errors.ts';
@@ -11,6 +12,7 @@ import { createKnownOperations } from './known-operations.ts';
 import { LargeTexts, useLargeTexts } from './large-texts.ts';
 import { createLimits, useLimits } from './limits.ts';
 import { NAMED_MAX } from './operations.ts';
+import { usePersistedQueries } from './persisted-queries.ts';
 import { plainRequest } from './plain-request.ts';
 import { type Api, buildApi } from './schema.ts';
 import { useUploads } from './uploads.ts';
@@ -75,7 +77,15 @@ export function createGraphQLServer({ predictions, registry, settings, log }: Op
     // What a client did wrong is answered to the client; what we did wrong is logged where it is masked.
     logging: false,
     maskedErrors: { maskError, isDev: false },
-    plugins: [useUploads({ bodyLimitBytes }), useLimits(limits), useVariableIssues(), useErrorCodes(), useLargeTexts()],
+    plugins: [
+      useUploads({ bodyLimitBytes }),
+      usePersistedQueries(),
+      useLimits(limits),
+      useVariableIssues(),
+      useErrorCodes(),
+      useLargeTexts(),
+      useAnswerTypes(),
+    ],
   });
 
   const direct = createDirectAnswers<RequestContext>({
