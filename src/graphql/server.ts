@@ -48,7 +48,7 @@ export function createGraphQLServer({ predictions, registry, settings, log }: Op
   let api = buildApi([]);
   const rebuild = () => {
     try {
-      api = buildApi(registry.list());
+      api = buildApi(registry.list(), registry.withdrawn());
     } catch (error) {
       // One announcement that no schema can be made of must not take down what worked.
       log.error({ err: error }, 'schema not rebuilt');
