@@ -1,6 +1,7 @@
 import type { Config } from './config.ts';
 import { observeDeployment } from './deployment.ts';
 import { createGraphQLServer, GRAPHQL_PATH, type GraphQLServer } from './graphql/server.ts';
+import { corsRoute } from './http/cors.ts';
 import { graphqlRoute } from './http/graphql-route.ts';
 import { healthRoute } from './http/health.ts';
 import { openHttpServer, type Route } from './http/http-server.ts';
@@ -42,6 +43,7 @@ export async function openApi(config: Config, services: Services, log: Log): Pro
   const routes = [
     healthRoute(health),
     metricsRoute({ metrics, config, onRefusedKey, log }),
+    corsRoute(config.corsOrigins),
     homeRoute,
     graphqlRoute({ graphql, config, registry, load, closing: closing.signal, onRefusedKey }),
   ];

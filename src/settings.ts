@@ -1,5 +1,6 @@
 import { availableParallelism, totalmem } from 'node:os';
 import { z } from 'zod';
+import { originFault } from './cors-origins.ts';
 import { LOG_LEVELS } from './log.ts';
 
 const integer = (min: number, max: number) =>
@@ -47,10 +48,11 @@ const httpUrl = z
 const origins = z
   .string()
   .transform((text) => text.split(',').flatMap((origin) => origin.trim() || []))
-  .refine(
-    (list) => list.every((origin) => URL.parse(origin)?.origin === origin),
-    'expected origins such as https://app.example, apart by commas, without a path or a slash at the end',
-  );
+  .refine((list) => list.length > 0, 'expected origins such as https://app.example, comma-separated')
+  .superRefine((list, context) => {
+    const faults = list.flatMap((origin) => originFault(origin) ?? []);
+    if (faults.length > 0) context.addIssue({ code: 'custom', message: faults.join('; ') });
+  });
 
 const names = z
   .string()
@@ -107,7 +109,9 @@ export const settings = {
     .optional()
     .describe('key for /metrics, 24 characters or more; set, or with API_KEYS, others than this machine need it'),
   ALLOW_UNAUTHENTICATED: flag.default(false).describe('1: listen on any address, and answer to any name, without keys'),
-  CORS_ORIGINS: origins.default([]).describe('origins of pages that may call the API, apart by commas; default: none'),
+  CORS_ORIGINS: origins
+    .default([])
+    .describe('origins of pages that may call the API, comma-separated, without wildcards; default: none'),
   RESULT_TTL_S: integer(1, 31_536_000).default(86_400).describe('seconds a task is kept from its terminal state on'),
   BODY_LIMIT_BYTES: integer(1_024, 1_073_741_824)
     .default(67_108_864)

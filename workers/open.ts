@@ -34,7 +34,9 @@ export async function openWorker(config: Config, services: Services, log: Log): 
     await broker.prepare([...new Set(queues)]).catch(ifUnavailable(undefined));
     const faults = repository.faults().flatMap(({ model, version, message }) => {
       const said = message.replaceAll(join(modelsDir, '/'), '');
-      return model === undefined ? [] : [{ name: model, version, message: said }];
+      if (model === undefined) return [];
+      const newest = version === undefined ? repository.newestVersion(model) : undefined;
+      return [{ name: model, version, newest, message: said }];
     });
     await registry.announce(models, faults);
   });

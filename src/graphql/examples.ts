@@ -11,9 +11,10 @@ export interface Example {
 const ELEMENTS_MAX = 64;
 const WAIT_MS = 5_000;
 
-/** The model whose example is the shortest; `undefined` if none has a typed input that can be shown. */
+/** The served model whose example is the shortest; `undefined` if none has a typed input that can be shown. */
 function pickModel(models: readonly ModelTypes[]): { types: ModelTypes; input: unknown } | undefined {
   const candidates = models.flatMap((types) => {
+    if (!types.isServed) return [];
     const input = types.model.example ?? zeros(types);
     return input === undefined ? [] : [{ types, input, length: JSON.stringify(input).length }];
   });

@@ -4,12 +4,13 @@ import { GraphQLNames, graphqlNames } from '../models/graphql-name.ts';
 import { isRecord } from '../models/input-issues.ts';
 import type { TypedPrediction } from '../models/prediction.ts';
 import type { ServedModel } from '../models/served-model.ts';
-import { LABEL, type TypedDoor, type TypedField, typedDoorOf } from '../models/typed-door.ts';
+import { LABEL, type TypedDoor, type TypedField } from '../models/typed-door.ts';
 import type { ElementKind, Tensor } from '../tensor.ts';
 import type { AnswerText } from './answer-text.ts';
 import type { Builder } from './builder.ts';
 import { countOf } from './list-text.ts';
 import { fieldsBelow } from './selection-fold.ts';
+import type { ShownModel } from './shown-models.ts';
 import type { TensorTypes } from './tensor-types.ts';
 
 type Types = Builder extends PothosSchemaTypes.SchemaBuilder<infer T> ? T : never;
@@ -26,9 +27,7 @@ export interface PredictionValue {
 }
 
 /** The typed door of one model, in the schema. */
-export interface ModelTypes {
-  model: ServedModel;
-  door: TypedDoor;
+export interface ModelTypes extends ShownModel {
   /** Its field of `PredictionInput`. */
   field: string;
   input: InputRef<Values>;
@@ -68,22 +67,21 @@ const SCALARS = {
 /** What is sent may be a number as well, as most have it; what comes back is a string, since no client may lose a digit. */
 const INPUT_SCALARS = { ...SCALARS, long: 'Long' } as const;
 
-/** Input and prediction types for each model that GraphQL can say; `models` holds the default version of each. */
-export function addModelTypes(builder: Builder, models: readonly ServedModel[], tensors: TensorTypes): ModelTypes[] {
+/** Input and prediction types for each model that is shown. */
+export function addModelTypes(builder: Builder, shown: readonly ShownModel[], tensors: TensorTypes): ModelTypes[] {
   const fields = graphqlNames(
-    models.map(({ name }) => name),
+    shown.map(({ model }) => model.name),
     ['tensors'],
   );
   const names = new GraphQLNames(RESERVED_TYPES);
-  return models.flatMap((model) => {
-    const door = typedDoorOf(model);
+  return shown.flatMap(({ model, door, isServed }) => {
     const field = fields.get(model.name);
-    if (!door || field === undefined) return [];
+    if (field === undefined) return [];
     const claim = (suffix: string) => names.claim(`${model.name}/${suffix}`, capitalise(field) + suffix);
     const input = addInput(builder, claim, model, door);
     const typename = claim('Prediction');
     const prediction = addPrediction(builder, typename, claim, model, door, tensors);
-    return [{ model, door, field, input, prediction, typename }];
+    return [{ model, door, isServed, field, input, prediction, typename }];
   });
 }
 

@@ -38,7 +38,7 @@ export function isJson({ headers }: IncomingMessage): boolean {
 /** `undefined` for a request that is not plain. */
 export function plainRequest(
   request: IncomingMessage,
-  { path, bodyLimitBytes, cors }: { path: string; bodyLimitBytes: number; cors: boolean },
+  { path, bodyLimitBytes }: { path: string; bodyLimitBytes: number },
 ): PlainRequest | undefined {
   const { method, url, headers } = request;
   const bytes = Number(headers['content-length']);
@@ -48,8 +48,7 @@ export function plainRequest(
     isJson(request) &&
     headers['content-encoding'] === undefined &&
     // Of no length known, or too long.
-    bytes <= bodyLimitBytes &&
-    !(cors && headers.origin !== undefined);
+    bytes <= bodyLimitBytes;
   const answerType = ANSWERED_AS.get(headers.accept);
   return isPlain && answerType ? { answerType, bytes } : undefined;
 }

@@ -23,9 +23,15 @@ export function addPredictionInput(builder: Builder, models: readonly ModelTypes
     isOneOf: true,
     fields: (t) => ({
       ...Object.fromEntries(
-        models.map(({ model, field, input }) => [
+        models.map(({ model, field, input, isServed }) => [
           field,
-          t.field({ type: input, ...(field !== model.name && { description: `Model "${model.name}".` }) }),
+          t.field({
+            type: input,
+            ...(field !== model.name && { description: `Model "${model.name}".` }),
+            ...(!isServed && {
+              deprecationReason: `Model "${model.name}" was removed: submissions get UNKNOWN_MODEL.`,
+            }),
+          }),
         ]),
       ),
       tensors: t.field({ type: tensors.tensorsInput }),

@@ -4,6 +4,7 @@ import type { Log } from '../log.ts';
 import type { ModelRegistry } from '../models/registry.ts';
 import type { Predictions } from '../predictions/predictions.ts';
 import { AnswerText } from './answer-text.ts';
+import { useAnswerTypes } from './answer-types.ts';
 import type { GraphQLContext } from './builder.ts';
 import { useCountedJson } from './counted-json.ts';
 import { useDeclaredVariables } from './declared-variables.ts';
@@ -13,6 +14,7 @@ import { graphiqlOptions, renderPage } from './graphiql.ts';
 import { createKnownOperations } from './known-operations.ts';
 import { createLimits, useLimits } from './limits.ts';
 import { NAMED_MAX } from './operations.ts';
+import { usePersistedQueries } from './persisted-queries.ts';
 import { plainRequest } from './plain-request.ts';
 import { type Api, buildApi } from './schema.ts';
 import { useUploads } from './uploads.ts';
@@ -23,8 +25,6 @@ export const GRAPHQL_PATH = '/graphql';
 export interface GraphQLSettings {
   /** Largest body of a request. */
   bodyLimitBytes: number;
-  /** Origins whose pages may call the API; none: no CORS at all. */
-  corsOrigins: readonly string[];
   introspection: boolean;
   graphiql: boolean;
 }
@@ -51,7 +51,7 @@ export function createGraphQLServer({ predictions, registry, settings, log }: Op
   let api = buildApi([]);
   const rebuild = () => {
     try {
-      api = buildApi(registry.list());
+      api = buildApi(registry.list(), registry.withdrawn());
     } catch (error) {
       // One announcement that no schema can be made of must not take down what worked.
       log.error({ err: error }, 'schema not rebuilt');
@@ -60,7 +60,7 @@ export function createGraphQLServer({ predictions, registry, settings, log }: Op
   rebuild();
   const unwatch = registry.watch(rebuild);
 
-  const { corsOrigins, introspection, bodyLimitBytes } = settings;
+  const { introspection, bodyLimitBytes } = settings;
   const limits = createLimits({ introspection });
   const maskError = createMaskError(log);
   const context = () => ({ predictions, registry, budget: { left: NAMED_MAX }, answer: new AnswerText() });
@@ -71,7 +71,8 @@ export function createGraphQLServer({ predictions, registry, settings, log }: Op
     landingPage: false,
     graphiql: (request) => settings.graphiql && graphiqlOptions(api, new URL(request.url)),
     renderGraphiQL: renderPage,
-    cors: corsOrigins.length > 0 && { origin: [...corsOrigins], methods: ['GET', 'POST'], credentials: false },
+    // `http/cors.ts` does it for every answer, refusals before GraphQL included.
+    cors: false,
     maxRequestBodySize: bodyLimitBytes,
     // Yoga's own reader of files has no bounds.
     multipart: false,
@@ -84,11 +85,13 @@ export function createGraphQLServer({ predictions, registry, settings, log }: Op
     plugins: [
       useCountedJson(),
       useUploads({ bodyLimitBytes }),
+      usePersistedQueries(),
       useLimits(limits),
       useVariableIssues(),
       useDeclaredVariables(),
       useErrorCodes(),
       useAnswerText(),
+      useAnswerTypes(),
     ],
   });
 
@@ -100,7 +103,7 @@ export function createGraphQLServer({ predictions, registry, settings, log }: Op
     fetchAPI: yoga.fetchAPI,
     otherwise: yoga,
   });
-  const plainOptions = { path: GRAPHQL_PATH, bodyLimitBytes, cors: corsOrigins.length > 0 };
+  const plainOptions = { path: GRAPHQL_PATH, bodyLimitBytes };
 
   return {
     handle(request, response, given) {

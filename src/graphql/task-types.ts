@@ -1,6 +1,6 @@
-import type { GraphQLResolveInfo } from 'graphql';
+import { GraphQLError, type GraphQLResolveInfo } from 'graphql';
 import { AppError } from '../errors.ts';
-import { predictsAlike, TypedPrediction } from '../models/prediction.ts';
+import { differingFields, TypedPrediction } from '../models/prediction.ts';
 import { faultsOf, findModel } from '../models/registry.ts';
 import { fingerprintOf, type ServedModel } from '../models/served-model.ts';
 import { typedDoorOf } from '../models/typed-door.ts';
@@ -10,7 +10,11 @@ import type { AnswerText } from './answer-text.ts';
 import type { Builder, GraphQLContext } from './builder.ts';
 import type { ModelTypes, PredictionValue } from './model-types.ts';
 import { fieldsBelow } from './selection-fold.ts';
+import { selectsOf } from './selections.ts';
 import type { TensorTypes } from './tensor-types.ts';
+
+/** The type of a prediction that no model's own type says. */
+const TENSORS = 'TensorsPrediction';
 
 /** `Model`, `Task`, and the union of what tasks predict. */
 export function addTaskTypes(builder: Builder, models: readonly ModelTypes[], tensors: TensorTypes) {
@@ -40,7 +44,7 @@ export function addTaskTypes(builder: Builder, models: readonly ModelTypes[], te
         type: prediction,
         nullable: true,
         description: 'Present when SUCCEEDED.',
-        resolve: (value, _args, context) => predictionOf(value, context, models),
+        resolve: (value, _args, context, info) => predictionOf(value, context, models, info),
       }),
       error: t.field({
         type: error,
@@ -80,8 +84,15 @@ function addModel(builder: Builder, tensors: TensorTypes) {
   return builder.objectRef<ServedModel>('Model').implement({
     description: 'One version of a model that workers serve, or served.',
     fields: (t) => ({
+      id: t.id({
+        description:
+          "Of this version: a client's cache can keep it. Another file or manifest of the same version has another id.",
+        resolve: (served) => fingerprintOf(served),
+      }),
       name: t.exposeString('name'),
-      version: t.exposeString('version'),
+      version: t.exposeString('version', {
+        description: 'The name of its directory; "none" for a model that cannot be served and has no version at all.',
+      }),
       versions: t.stringList({
         description: 'All versions of this model that are known, the newest first.',
         resolve: ({ name }, _args, { registry, answer }, info) => {
@@ -129,7 +140,7 @@ function counted(specs: readonly TensorSpec[], answer: AnswerText, info: GraphQL
 }
 
 function addPredictionUnion(builder: Builder, models: readonly ModelTypes[], tensors: TensorTypes) {
-  const generic = builder.objectRef<PredictionValue>('TensorsPrediction').implement({
+  const generic = builder.objectRef<PredictionValue>(TENSORS).implement({
     description:
       'The outputs of a task that came in through the generic door, or whose model is no longer known as it was.',
     fields: (t) => ({
@@ -150,26 +161,43 @@ async function modelOf({ model }: Task, _args: unknown, { registry }: GraphQLCon
 
 /** A task's prediction as the door it came in by says it. Not a promise where none is needed: one makes promises of all that it stands in. */
 function predictionOf(
-  { state, result, door, model }: Task,
+  task: Task,
   { registry }: GraphQLContext,
   models: readonly ModelTypes[],
+  info: GraphQLResolveInfo,
 ): PredictionValue | null | Promise<PredictionValue> {
+  const { state, result, door, model } = task;
   if (state !== 'SUCCEEDED' || !result) return null;
   const { outputs } = result;
   const types = door === 'typed' ? models.find((other) => other.model.name === model.name) : undefined;
   if (!types) return untyped(outputs);
-  if (fingerprintOf(types.model) === model.fingerprint) return typedBy(types.model, types, outputs);
-  return registry.find(model.fingerprint).then((served) => typedBy(served, types, outputs));
+  if (fingerprintOf(types.model) === model.fingerprint) return typedBy(types.model, types, task, outputs, info);
+  return registry.find(model.fingerprint).then((served) => typedBy(served, types, task, outputs, info));
 }
 
-/** The schema shows the default version; a result of another one is typed by it only where both say the same things. */
-function typedBy(served: ServedModel | undefined, types: ModelTypes, outputs: readonly Tensor[]): PredictionValue {
+/** The schema shows one version; a result of another one is typed by it only where both say the same things. */
+function typedBy(
+  served: ServedModel | undefined,
+  { door: shown, typename }: ModelTypes,
+  task: Task,
+  outputs: readonly Tensor[],
+  info: GraphQLResolveInfo,
+): PredictionValue {
   const door = served && typedDoorOf(served);
-  if (!door || !predictsAlike(door, types.door)) return untyped(outputs);
-  const typed = new TypedPrediction(door, served.signature.batched, outputs);
-  return { typename: types.typename, typed, outputs };
+  const differing = door ? differingFields(door, shown) : [];
+  if (door && differing.length === 0) {
+    return { typename, typed: new TypedPrediction(door, served.signature.batched, outputs), outputs };
+  }
+  // Or the document would be answered with `{}`, without a word.
+  if (selectsOf(info, typename) && !selectsOf(info, TENSORS)) {
+    const of = `model "${task.model.name}" version ${task.model.version}, as this task was submitted for it`;
+    const fields = differing.length > 0 ? ` (not alike: ${differing.join(', ')})` : '';
+    const message = `${of}, has other outputs than ${typename}${fields}; select ... on ${TENSORS} { outputs { name } }`;
+    throw new GraphQLError(message, { extensions: { code: 'BAD_USER_INPUT' } });
+  }
+  return untyped(outputs);
 }
 
 function untyped(outputs: readonly Tensor[]): PredictionValue {
-  return { typename: 'TensorsPrediction', typed: undefined, outputs };
+  return { typename: TENSORS, typed: undefined, outputs };
 }

@@ -25,11 +25,10 @@ export function graphqlRoute(options: {
   onRefusedKey: OnRefusedKey;
 }): Route {
   const { graphql, config, registry, load: limits, closing, onRefusedKey } = options;
-  const { apiKeys, graphiql, allowUnauthenticated, corsOrigins } = config;
+  const { apiKeys, graphiql, allowUnauthenticated } = config;
   return (request, response, path) => {
     if (path !== GRAPHQL_PATH) return false;
     const deny: Deny = (status, code, message) => {
-      allowOrigin(request, response, corsOrigins);
       refuse(response, status, code, message);
       return true;
     };
@@ -77,11 +76,11 @@ function goneOf(response: ServerResponse): () => AbortSignal {
 /** Answers with an error; the request is done with. */
 type Deny = (...refusal: Parameters<typeof refuse> extends [unknown, ...infer Rest] ? Rest : never) => true;
 
-/** Whose operation it is. What executes nothing, a CORS preflight and the page of GraphiQL, needs no key. */
+/** Whose operation it is. The page of GraphiQL executes nothing and needs no key. */
 function ownerOf(request: IncomingMessage, apiKeys: ApiKeys, graphiql: boolean): string | undefined {
   const asksForPage = request.method === 'GET' && /text\/html/.test(request.headers.accept ?? '');
   const isPage = graphiql && asksForPage && !request.url?.includes('?');
-  if (!apiKeys.required || request.method === 'OPTIONS' || isPage) return ANONYMOUS;
+  if (!apiKeys.required || isPage) return ANONYMOUS;
   return apiKeys.ownerOf(request.headers.authorization);
 }
 
@@ -89,14 +88,6 @@ function ownerOf(request: IncomingMessage, apiKeys: ApiKeys, graphiql: boolean):
 function isUpload({ headers }: IncomingMessage): boolean {
   const isForm = MULTIPART.test(headers['content-type'] ?? '');
   return isForm && PREFLIGHT_HEADERS.some((name) => headers[name] !== undefined);
-}
-
-/** A page that may call the API may also read why it was refused; what is not refused has these headers from Yoga. */
-function allowOrigin({ headers }: IncomingMessage, response: ServerResponse, corsOrigins: readonly string[]): void {
-  if (headers.origin === undefined || !corsOrigins.includes(headers.origin)) return;
-  response.setHeader('access-control-allow-origin', headers.origin);
-  response.setHeader('access-control-expose-headers', 'retry-after');
-  response.setHeader('vary', 'Origin');
 }
 
 function denyKey(response: ServerResponse, deny: Deny): true {

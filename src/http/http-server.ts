@@ -22,6 +22,9 @@ const HEADER_BYTES_MAX = 64 * 1024;
 /** How long answers that are on their way may take when the server closes. */
 const ANSWERS_MS = 3_000;
 
+/** The content types of subscriptions. */
+const STREAM = /^(text\/event-stream|multipart\/mixed)/;
+
 /** Listens on an address and offers each request to the routes, in order. Rejects if the address cannot be had. */
 export async function openHttpServer(options: {
   host: string;
@@ -56,7 +59,7 @@ async function close(server: Server, open: ReadonlySet<ServerResponse>): Promise
   const closed = once(server, 'close');
   server.close();
   for (const response of open) {
-    if (String(response.getHeader('content-type')).startsWith('text/event-stream')) response.destroy();
+    if (STREAM.test(String(response.getHeader('content-type')))) response.destroy();
     // Else the connection would stay for the client's next request.
     else if (!response.headersSent) response.setHeader('connection', 'close');
   }

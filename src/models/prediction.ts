@@ -36,20 +36,29 @@ export class TypedPrediction {
   }
 }
 
-/** Whether predictions of both doors look the same to a client: names, kinds and ranks. */
-export function predictsAlike(a: TypedDoor, b: TypedDoor): boolean {
-  return a === b || saidBy(a) === saidBy(b);
+/** Fields of a prediction that two doors do not say alike: by name, kind or rank. None: predictions of both look the same to a client. */
+export function differingFields(a: TypedDoor, b: TypedDoor): string[] {
+  if (a === b) return [];
+  const [says, otherSays] = [saidBy(a), saidBy(b)];
+  return [...new Set([...says.keys(), ...otherSays.keys()])].filter((name) => says.get(name) !== otherSays.get(name));
 }
 
 /** Asked for each prediction that is read. */
-const said = new WeakMap<TypedDoor, string>();
+const said = new WeakMap<TypedDoor, ReadonlyMap<string, string>>();
 
-function saidBy(door: TypedDoor): string {
+function saidBy(door: TypedDoor): ReadonlyMap<string, string> {
   const known = said.get(door);
-  if (known !== undefined) return known;
-  const says = JSON.stringify(
-    door.outputs.map(({ name, kind, shape, elements }) => [name, kind, shape?.length, elements]),
-  );
+  if (known) return known;
+  const [sole] = door.outputs;
+  const says =
+    door.flatOutput && sole?.elements
+      ? new Map(sole.elements.map((name) => [name, JSON.stringify([sole.kind, 0])]))
+      : new Map(
+          door.outputs.map(({ name, kind, shape, elements }) => [
+            name,
+            JSON.stringify([kind, shape?.length, elements?.toSorted()]),
+          ]),
+        );
   said.set(door, says);
   return says;
 }

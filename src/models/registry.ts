@@ -6,12 +6,18 @@ export interface RegistryFault {
   name: string;
   /** Absent where it is of every version of the model. */
   version?: string | undefined;
+  /** The newest version that lies there, where the fault is of every version and there is one. */
+  newest?: string | undefined;
   message: string;
 }
+
+/** In place of a version, for a model of which there is none. No directory of a version has such a name. */
+const NO_VERSION = 'none';
 
 export const registryFaultSchema: z.ZodType<RegistryFault> = z.object({
   name: z.string(),
   version: z.string().optional(),
+  newest: z.string().optional(),
   message: z.string(),
 });
 
@@ -30,21 +36,30 @@ export interface ModelRegistry {
   isReady(): boolean;
   /** Every version of every model, as last read; sorted by name, then by version, the newest first. */
   list(): readonly ServedModel[];
+  /**
+   * What tasks may refer to although it is announced no more: of each name that is not in `list()` the versions that were announced last. Sorted
+   * as `list()` is.
+   */
+  withdrawn(): readonly ServedModel[];
   /** How many workers have this very announcement at present; one that was killed is counted for up to a minute. */
   workers(fingerprint: string): number;
   /** What workers found and cannot serve, as last read. */
   faults(): readonly RegistryFault[];
   /** The very announcement a task was submitted for, also after it was replaced or removed. */
   find(fingerprint: string): Promise<ServedModel | undefined>;
-  /** Calls `listener` after each change of `list()`; returns the function that ends it. */
+  /** Calls `listener` after each change of `list()` or `withdrawn()`; returns the function that ends it. */
   watch(listener: () => void): () => void;
   close(): Promise<void>;
 }
 
 /** Versions are directory names that are whole numbers: the greater, the newer. */
-export function compareModels(a: ServedModel, b: ServedModel): number {
+export function compareModels(
+  a: Pick<ServedModel, 'name' | 'version'>,
+  b: Pick<ServedModel, 'name' | 'version'>,
+): number {
   if (a.name !== b.name) return a.name < b.name ? -1 : 1;
-  return Number(b.version) - Number(a.version);
+  // What has no version comes last.
+  return (Number(b.version) || 0) - (Number(a.version) || 0);
 }
 
 /** The version of a model that is meant: the one asked for, or the default one. `undefined` if there is none. */
@@ -79,7 +94,7 @@ export function faultsOf(
 }
 
 /** What stands for a model, or a version, that could never be served: it takes nothing and gives nothing. */
-export function unservedModel({ name, version = '' }: RegistryFault): ServedModel {
+export function unservedModel({ name, newest = NO_VERSION, version = newest }: RegistryFault): ServedModel {
   const signature = { inputs: [], outputs: [], batched: false };
   return { name, version, digest: '', signature, names: { inputs: {}, outputs: {} }, maxBatch: 1, maxWaiting: 1 };
 }
@@ -88,5 +103,6 @@ export function unservedModel({ name, version = '' }: RegistryFault): ServedMode
 export function unservedModels(registry: Pick<ModelRegistry, 'list' | 'faults'>): ServedModel[] {
   const served = new Set(registry.list().map(({ name }) => name));
   const faults = registry.faults().filter(({ name }) => !served.has(name));
-  return [...new Map(faults.map((fault) => [fault.name, unservedModel(fault)])).values()];
+  const models = faults.map(unservedModel).toSorted(compareModels);
+  return [...Map.groupBy(models, ({ name }) => name).values()].flatMap(([newest]) => newest ?? []);
 }

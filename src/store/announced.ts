@@ -2,25 +2,29 @@ import type { Log } from '../log.ts';
 import { compareModels } from '../models/registry.ts';
 import { fingerprintOf, type ServedModel } from '../models/served-model.ts';
 
-/** The models that are announced at present, and who wants to know when they change. */
+/** The models that are announced at present or were before, and who wants to know when they change. */
 export interface Announced {
   list(): readonly ServedModel[];
+  withdrawn(): readonly ServedModel[];
   /** Tells the watchers if this is not what was there before. */
-  replace(models: readonly ServedModel[]): void;
+  replace(models: readonly ServedModel[], withdrawn: readonly ServedModel[]): void;
   watch(listener: () => void): () => void;
 }
 
 export function createAnnounced(log: Log): Announced {
   let models: readonly ServedModel[] = [];
-  let fingerprints = '';
+  let gone: readonly ServedModel[] = [];
+  let fingerprints = '/';
   const listeners = new Set<{ listener: () => void }>();
   return {
     list: () => models,
-    replace(next) {
-      const sorted = [...next].sort(compareModels);
-      const after = sorted.map(fingerprintOf).join();
+    withdrawn: () => gone,
+    replace(next, withdrawn) {
+      const [sorted, others] = [next.toSorted(compareModels), withdrawn.toSorted(compareModels)];
+      const after = [sorted, others].map((list) => list.map(fingerprintOf).join()).join('/');
       if (after === fingerprints) return;
       models = sorted;
+      gone = others;
       fingerprints = after;
       for (const { listener } of [...listeners]) {
         try {

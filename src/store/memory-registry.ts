@@ -11,6 +11,8 @@ const REPLACED_MAX = 1_000;
 export function createMemoryRegistry({ log }: { log: Log }): ModelRegistry {
   const announced = createAnnounced(log);
   const known = new Map<string, ServedModel>();
+  /** By name, in the order in which they went. */
+  const withdrawn = new Map<string, ServedModel[]>();
   let faulty: readonly RegistryFault[] = [];
   let closed = false;
   return {
@@ -29,9 +31,17 @@ export function createMemoryRegistry({ log }: { log: Log }): ModelRegistry {
         known.delete(fingerprint);
       }
       faulty = faults;
-      announced.replace(parsed);
+      for (const [name, versions] of Map.groupBy(announced.list(), (model) => model.name))
+        withdrawn.set(name, versions);
+      for (const { name } of parsed) withdrawn.delete(name);
+      for (const oldest of withdrawn.keys()) {
+        if (withdrawn.size <= REPLACED_MAX) break;
+        withdrawn.delete(oldest);
+      }
+      announced.replace(parsed, [...withdrawn.values()].flat());
     },
     list: announced.list,
+    withdrawn: announced.withdrawn,
     workers: (fingerprint) => announced.list().filter((model) => fingerprintOf(model) === fingerprint).length,
     faults: () => faulty,
     find: async (fingerprint) => known.get(fingerprint),

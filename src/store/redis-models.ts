@@ -1,14 +1,15 @@
 import { z } from 'zod';
 import type { Log } from '../log.ts';
 import { type ServedModel, servedModelSchema } from '../models/served-model.ts';
+import { lastWithdrawn } from './last-withdrawn.ts';
 import { UNFINISHED_TTL_MS } from './record.ts';
 import type { RedisConnection } from './redis-connection.ts';
 
 /** Hash: `[name, version]` -> which announcement is current. */
 const POINTERS = 'foretell:models';
 
-/** An announcement that no worker renewed for so long is dropped: no task that was submitted for it is unfinished any more. */
-const FORGET_MS = UNFINISHED_TTL_MS;
+/** An announcement that no worker renewed for so long is withdrawn: no task that was submitted for it is unfinished any more. */
+const STALE_MS = UNFINISHED_TTL_MS;
 
 /** Announcements kept in this process; beyond it the oldest go, and are read again when they are asked for. */
 const CACHE_MAX = 1_000;
@@ -27,8 +28,8 @@ export interface RedisModels {
   renew(announcements: readonly Announcement[]): Promise<boolean>;
   /** Has none current of a name and version that no worker has any more: `fieldOf` them. */
   withdraw(fields: readonly string[]): Promise<void>;
-  /** The current ones, and whether some of them had been lost and were put back. */
-  read(): Promise<{ current: ServedModel[]; restored: boolean }>;
+  /** The current ones, those that were withdrawn and that tasks may refer to, and whether some had been lost and were put back. */
+  read(): Promise<{ current: ServedModel[]; withdrawn: ServedModel[]; restored: boolean }>;
   find(fingerprint: string): Promise<ServedModel | undefined>;
 }
 
@@ -51,15 +52,23 @@ export function createRedisModels(commands: RedisConnection, resultTtlMs: number
     return text === null ? undefined : cache.add(fingerprint, text);
   }
 
-  /** Puts back what is missing. */
-  async function restore(lost: readonly [string, Pointer][]): Promise<void> {
+  /** Puts back what is missing, as far as it is remembered; resolves with that. */
+  async function restore(lost: readonly [string, Pointer][]): Promise<[string, Pointer][]> {
+    const restored: [string, Pointer][] = [];
     for (const [field, pointer] of lost) {
       const model = cache.get(pointer.fingerprint);
       if (!model) continue;
       await keep({ model, ...pointer });
       // Unless a worker was quicker.
       await commands.run((redis) => redis.hsetnx(POINTERS, field, JSON.stringify(pointer)));
+      restored.push([field, pointer]);
     }
+    return restored;
+  }
+
+  async function findAll(pointers: Iterable<Pointer>): Promise<ServedModel[]> {
+    const models = await Promise.all([...pointers].map(({ fingerprint }) => find(fingerprint)));
+    return models.filter((model) => model !== undefined);
   }
 
   return {
@@ -87,27 +96,36 @@ export function createRedisModels(commands: RedisConnection, resultTtlMs: number
       const [first, ...rest] = fields;
       if (first === undefined) return;
       const pointers = (await commands.run((redis) => redis.hmget(POINTERS, first, ...rest))).map(parsePointer);
+      const seenAt = Date.now();
       const withdrawn = fields.flatMap((field, i) => {
         const pointer = pointers[i];
         // Kept, and marked: what is merely missing is put back by whoever remembers it.
-        return pointer ? [field, JSON.stringify({ ...pointer, withdrawn: true, seenAt: Date.now() })] : [];
+        return pointer ? [field, JSON.stringify({ ...pointer, withdrawn: true, seenAt })] : [];
       });
       if (withdrawn.length > 0) await commands.run((redis) => redis.hset(POINTERS, ...withdrawn));
     },
     async read() {
       const kept = await commands.run((redis) => redis.hgetall(POINTERS));
-      const oldest = Date.now() - FORGET_MS;
-      const lost = [...remembered].filter(([field, { seenAt }]) => !(field in kept) && seenAt >= oldest);
-      await restore(lost);
-      const entries = [...Object.entries(kept).map(([field, text]) => [field, parsePointer(text)] as const), ...lost];
-      const forgotten = entries.flatMap(([field, pointer]) => (pointer && pointer.seenAt < oldest ? [field] : []));
+      const now = Date.now();
+      const isReferable = ({ seenAt }: Pointer) => seenAt >= now - modelTtlMs;
+      const isCurrent = ({ seenAt, withdrawn }: Pointer) => seenAt >= now - STALE_MS && !withdrawn;
+      const lost = [...remembered].filter(([field, pointer]) => !(field in kept) && isReferable(pointer));
+      const restored = await restore(lost);
+      const found = Object.entries(kept).flatMap(([field, text]): [string, Pointer][] => {
+        const pointer = parsePointer(text);
+        return pointer && nameOf(field) !== undefined ? [[field, pointer]] : [];
+      });
+      const forgotten = found.flatMap(([field, pointer]) => (isReferable(pointer) ? [] : [field]));
       if (forgotten.length > 0) await commands.run((redis) => redis.hdel(POINTERS, ...forgotten));
-      const isCurrent = (pointer: Pointer) => pointer.seenAt >= oldest && !pointer.withdrawn;
-      remembered = new Map(
-        entries.flatMap(([field, pointer]) => (pointer && isCurrent(pointer) ? [[field, pointer]] : [])),
-      );
-      const models = await Promise.all([...remembered.values()].map(({ fingerprint }) => find(fingerprint)));
-      return { current: models.filter((model) => model !== undefined), restored: lost.length > 0 };
+      remembered = new Map([...found.filter(([, pointer]) => isReferable(pointer)), ...restored]);
+      const current = [...remembered].filter(([, pointer]) => isCurrent(pointer));
+      const others = [...remembered].filter(([, pointer]) => !isCurrent(pointer));
+      const withdrawn = lastWithdrawn(others.map(named), new Set(current.map(named).map(({ name }) => name)));
+      return {
+        current: await findAll(current.map(([, pointer]) => pointer)),
+        withdrawn: await findAll(withdrawn),
+        restored: restored.length > 0,
+      };
     },
   };
 }
@@ -115,6 +133,19 @@ export function createRedisModels(commands: RedisConnection, resultTtlMs: number
 /** Under which a model is current. */
 export function fieldOf({ name, version }: { name: string; version: string }): string {
   return JSON.stringify([name, version]);
+}
+
+function named([field, pointer]: [string, Pointer]): Pointer & { name: string } {
+  return { ...pointer, name: nameOf(field) ?? '' };
+}
+
+/** `undefined` for a field that is none of ours. */
+function nameOf(field: string): string | undefined {
+  try {
+    return z.tuple([z.string(), z.string()]).parse(JSON.parse(field))[0];
+  } catch {
+    return undefined;
+  }
 }
 
 function keyOf(fingerprint: string): string {

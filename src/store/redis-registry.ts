@@ -21,7 +21,8 @@ export interface RedisRegistryOptions {
 }
 
 /**
- * Models as all workers on one Redis announce them. What its workers no longer renew stays for a week. The link stays the caller's.
+ * Models as all workers on one Redis announce them. What its workers no longer renew stays for a week, and is then withdrawn. The link stays
+ * the caller's.
  */
 export function createRedisRegistry({ link, resultTtlMs, log }: RedisRegistryOptions): ModelRegistry {
   const { commands, events } = link;
@@ -58,11 +59,11 @@ export function createRedisRegistry({ link, resultTtlMs, log }: RedisRegistryOpt
   });
   const read = oneAtATime(async () => {
     if (closed) return;
-    const [{ current, restored }, all] = await Promise.all([models.read(), presence.all()]);
+    const [{ current, withdrawn, restored }, all] = await Promise.all([models.read(), presence.all()]);
     if (closed) return;
     hasRead = true;
     present = all;
-    announced.replace(current);
+    announced.replace(current, withdrawn);
     // Who read before it was put back has an empty list, and a worker that finds it put back has nothing to announce.
     if (restored) await tellOthers();
   });
@@ -94,6 +95,7 @@ export function createRedisRegistry({ link, resultTtlMs, log }: RedisRegistryOpt
       }
     },
     list: announced.list,
+    withdrawn: announced.withdrawn,
     workers: (fingerprint) => present.filter((worker) => Object.values(worker.models).includes(fingerprint)).length,
     faults: () => distinct(present.flatMap(({ faults }) => faults)),
     find: models.find,

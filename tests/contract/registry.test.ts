@@ -186,21 +186,50 @@ test('announcements that are not understood are passed over, and logged once', a
   expect(warnings.map(({ fields }) => fields)).toEqual([{ fingerprint: 'f00d' }]);
 });
 
-test('what nobody has renewed for a week is dropped, and announcements outlive their tasks', async () => {
+test('what nobody has renewed for a week is withdrawn, and dropped when no task can refer to it', async () => {
   const redis = await startServer();
   const [gone, worker] = [await open(redis), await open(redis)];
   const [old, current] = [newModel({ name: 'old' }), newModel({ name: 'current' })];
   await gone.announce([old]);
   await gone.close();
-  const seenAt = Date.now() - WEEK_MS - 1_000;
-  const pointer = JSON.stringify({ fingerprint: fingerprintOf(old), announcedAt: seenAt, seenAt });
-  await redis.cli('HSET', 'foretell:models', '["old","1"]', pointer);
+  const age = (ms: number) => {
+    const [announcedAt, seenAt] = [Date.now() - ms, Date.now() - ms];
+    const pointer = JSON.stringify({ fingerprint: fingerprintOf(old), announcedAt, seenAt });
+    return redis.cli('HSET', 'foretell:models', '["old","1"]', pointer);
+  };
+  await age(WEEK_MS + 1_000);
   await worker.announce([current]);
-  expect(worker.list()).toEqual([current]);
-  expect(await redis.cli('HKEYS', 'foretell:models')).toBe('["current","1"]');
+  expect([worker.list(), worker.withdrawn()]).toEqual([[current], [old]]);
   expect(await worker.find(fingerprintOf(old))).toEqual(old);
   const ttlMs = Number(await redis.cli('PTTL', `foretell:model:${fingerprintOf(old)}`));
   expect(ttlMs).toBeGreaterThan(WEEK_MS + RESULT_TTL_MS - 60_000);
+  await age(WEEK_MS + RESULT_TTL_MS + 1_000);
+  await worker.announce([current]);
+  expect([worker.list(), worker.withdrawn()]).toEqual([[current], []]);
+  expect(await redis.cli('HKEYS', 'foretell:models')).toBe('["current","1"]');
+});
+
+test('what is withdrawn is known to processes that start later, and to a Redis that has lost everything', async () => {
+  const redis = await startServer();
+  const [worker, api] = [await open(redis), await open(redis)];
+  const [model, older] = [newModel({ version: '2' }), newModel()];
+  const before = { ...older, name: model.name };
+  await worker.announce([model, before]);
+  await worker.announce([model]);
+  // Removed long before the rest, it is no part of what the model was.
+  const seenAt = Date.now() - 120_000;
+  const pointer = { fingerprint: fingerprintOf(before), announcedAt: seenAt, seenAt, withdrawn: true };
+  await redis.cli('HSET', 'foretell:models', JSON.stringify([model.name, '1']), JSON.stringify(pointer));
+  await worker.announce([]);
+  const withdrawn = (registry: ModelRegistry) => expect.poll(registry.withdrawn);
+  await withdrawn(api).toEqual([model]);
+  await withdrawn(await open(redis)).toEqual([model]);
+  await redis.cli('FLUSHALL');
+  await redis.cli('PUBLISH', 'foretell:models:changed', '');
+  await expect.poll(() => redis.cli('HKEYS', 'foretell:models')).toContain(model.name);
+  const late = await open(redis);
+  await withdrawn(late).toEqual([model]);
+  expect(late.list()).toEqual([]);
 });
 
 function announcedAt(hash: string): number {

@@ -111,6 +111,30 @@ export function registryContract(name: string, open: OpenRegistry): void {
       expect(registry.list()).toEqual([a]);
     });
 
+    test('a name that is announced no more is withdrawn with the versions that it had last, until it is announced again', async () => {
+      const registry = await open();
+      const [a1, a2, b] = [
+        newModel({ name: 'a' }),
+        newModel({ name: 'a', version: '2', digest: 'd2' }),
+        newModel({ name: 'b' }),
+      ];
+      let changes = 0;
+      registry.watch(() => {
+        changes += 1;
+      });
+      await registry.announce([a1, a2, b]);
+      expect(registry.withdrawn()).toEqual([]);
+      await registry.announce([b]);
+      expect(registry.list()).toEqual([b]);
+      expect(registry.withdrawn()).toEqual([a2, a1]);
+      expect(changes).toBe(2);
+      // A version that has others beside it is not what its name was last.
+      await registry.announce([a1, b]);
+      expect(registry.withdrawn()).toEqual([]);
+      await registry.announce([]);
+      expect(registry.withdrawn()).toEqual(expect.arrayContaining([a1, b]));
+    });
+
     test('faults are told until they are told no more', async () => {
       const registry = await open();
       const faults = [

@@ -35,7 +35,7 @@ const FLOORS: readonly (readonly RegExp[])[] = [
   [/^src\/ledger\//],
   [/^src\/media\//],
   [/^src\/models\//],
-  [/^src\/(log|rare-log|lifecycle|api-keys|weak-key|key-file|settings|package|config)\.ts$/],
+  [/^src\/(log|rare-log|lifecycle|api-keys|weak-key|key-file|cors-origins|settings|package|config)\.ts$/],
   [/^src\/telemetry\//],
   [/^src\/broker\//, /^src\/store\//],
   [/^src\/predictions\//],

@@ -36,6 +36,8 @@ export function useServers(pair: Pair): Servers {
 }
 
 export interface Service extends Services {
+  /** Where its broker and store are. */
+  servers: Servers;
   client: Client;
   api: Api;
   worker: OpenWorker | undefined;
@@ -72,7 +74,7 @@ export async function openService(options: ServiceOptions): Promise<Service> {
   lifecycle.onClose(() => api.close());
   const waiting = (model: string, lane: Lane = 'normal') =>
     vi.waitFor(() => services.broker.depth(predictionQueue(model, lane)), { timeout: 20_000 });
-  return { ...services, client: new Client(api.url, key), api, worker, waiting, close: lifecycle.close };
+  return { ...services, servers, client: new Client(api.url, key), api, worker, waiting, close: lifecycle.close };
 }
 
 /** The service of one test, which closes it and fails if a listener is left behind. */

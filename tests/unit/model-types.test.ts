@@ -1,7 +1,8 @@
 import fc from 'fast-check';
-import { assertValidSchema, type GraphQLInputObjectType, type GraphQLUnionType } from 'graphql';
+import { assertValidSchema, type GraphQLInputObjectType, type GraphQLObjectType, type GraphQLUnionType } from 'graphql';
 import { describe, expect, test } from 'vitest';
-import { buildApi, schemaText } from '../../src/graphql/schema.ts';
+import { graphiqlTabs } from '../../src/graphql/examples.ts';
+import { type Api, buildApi, schemaText } from '../../src/graphql/schema.ts';
 import type { ServedModel } from '../../src/models/served-model.ts';
 import { DATATYPES, type TensorSpec } from '../../src/tensor.ts';
 import { IRIS, servedModel, spec } from '../support/models.ts';
@@ -101,6 +102,57 @@ describe('the types of a model', () => {
     const signature = { inputs: [spec('z', 'BOOL', [null])], outputs: [spec('y', 'FP32', [null])], batched: true };
     const newest = echo('m', { version: '10', signature, names });
     expect(fieldsOf([newest, old], 'MInput')).toEqual({ z: 'Boolean!' });
+  });
+});
+
+describe('a model that was removed', () => {
+  const named = (fields: string[]) => ({ names: { inputs: {}, outputs: { y: { fields } } } });
+  const signature = { inputs: [spec('x', 'FP32', [null])], outputs: [spec('y', 'FP32', [null, 2])], batched: true };
+
+  test('keeps its types, and its field of the input, which is deprecated', () => {
+    const { schema, models } = buildApi([IRIS], [echo('gone')]);
+    assertValidSchema(schema);
+    const inputs = (schema.getType('PredictionInput') as GraphQLInputObjectType).getFields();
+    expect(inputs['gone']?.deprecationReason).toMatch(/UNKNOWN_MODEL/);
+    expect(inputs['iris']?.deprecationReason).toBeUndefined();
+    const union = schema.getType('Prediction') as GraphQLUnionType;
+    expect(union.getTypes().map(String)).toEqual(['GonePrediction', 'IrisPrediction', 'TensorsPrediction']);
+    expect(graphiqlTabs(models)[0]?.query).toContain('IrisPrediction');
+    expect(graphiqlTabs(buildApi([], [echo('gone')]).models)).toHaveLength(1);
+  });
+
+  test('gives its types to a model of its name that is served', () => {
+    const [before, now] = [
+      ['a', 'b'],
+      ['c', 'd'],
+    ].map((fields) => echo('m', { signature, ...named(fields) }));
+    const { schema } = buildApi(now ? [now] : [], before ? [before] : []);
+    expect(Object.keys((schema.getType('MPrediction') as GraphQLObjectType).getFields())).toEqual(['c', 'd']);
+  });
+
+  test('takes no name away from another model, and its going renames none', () => {
+    const models = ['Iris', 'iris', 'my-model', 'my_model'].map((name) => echo(name));
+    const namesIn = ({ models: shown }: Api) =>
+      Object.fromEntries(shown.map(({ model, field, typename }) => [model.name, [field, typename]]));
+    const all = namesIn(buildApi(models));
+    for (const gone of models) {
+      expect(
+        namesIn(
+          buildApi(
+            models.filter((model) => model !== gone),
+            [gone],
+          ),
+        ),
+      ).toEqual(all);
+    }
+  });
+
+  test('or whose newest version GraphQL cannot say is shown in the newest that it can', () => {
+    const untyped = { inputs: [spec('x', 'FP32', null)], outputs: [spec('y', 'FP32', [1])], batched: false };
+    const models = [echo('m', { version: '3', signature: untyped }), echo('m', { version: '2' }), echo('m')];
+    for (const { models: shown } of [buildApi(models), buildApi([], models)]) {
+      expect(shown.map(({ model, typename }) => [model.version, typename])).toEqual([['2', 'MPrediction']]);
+    }
   });
 });
 

@@ -92,6 +92,11 @@ export class FollowedDirectory {
     return [...new Map(faults.map((fault) => [fault.message, fault])).values()];
   }
 
+  newestVersion(name: string): string | undefined {
+    const versions = (this.#tree?.versions ?? []).filter((files) => files.name === name);
+    return versions.toSorted(compareModels)[0]?.version;
+  }
+
   watch(listener: () => void): () => void {
     this.#listeners.add(listener);
     return () => void this.#listeners.delete(listener);

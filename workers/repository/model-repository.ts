@@ -28,6 +28,8 @@ export interface ModelRepository extends ModelSource {
   models(): readonly LoadedModel[];
   /** What could not be served as it lies there now. A version that was served before such a change is served still. */
   faults(): readonly ModelFault[];
+  /** The newest version of a model that lies there, served or not. */
+  newestVersion(name: string): string | undefined;
   close(): Promise<void>;
 }
 
@@ -74,6 +76,7 @@ export async function openModelRepository(options: {
     find: (reference) => followed.find(reference),
     current: (reference) => followed.current(reference),
     faults: () => followed.faults(),
+    newestVersion: (name) => followed.newestVersion(name),
     watch: (listener) => followed.watch(listener),
     async close() {
       closed = true;

@@ -1,0 +1,10 @@
+/** What is wrong with an entry of CORS_ORIGINS, and what was expected; `undefined` if it is the origin that a browser sends. */
+export function originFault(entry: string): string | undefined {
+  const quoted = `"${entry}"`;
+  if (entry.includes('*')) return `${quoted}: wildcards are not supported; list each origin`;
+  if (entry === 'null') return `${quoted} is every sandboxed page; list the origin of the page that embeds it`;
+  const url = URL.parse(entry);
+  if (!url || !/^https?:$/.test(url.protocol)) return `${quoted}: expected an origin such as https://app.example`;
+  // Browsers send it in one form alone: lower case, no default port, no path.
+  return url.origin === entry ? undefined : `${quoted}: expected "${url.origin}", as browsers send it`;
+}
