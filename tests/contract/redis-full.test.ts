@@ -89,7 +89,7 @@ test('an owner is refused what would leave others too little of three quarters o
 
   // A result counts as well: refused where there is no room, let in where the task's own inputs make it.
   const [tiny] = [await submit(opened, 'alice', 1)];
-  await expect(store.transition(tiny.id, succeeded(tiny, outputs(4 * MIB)))).rejects.toThrow(StoreFull);
+  await expect(store.transition(tiny.id, succeeded(tiny, outputs(9 * MIB)))).rejects.toThrow(StoreFull);
   expect(await store.transition(tiny.id, failed(tiny))).toBe(0);
   expect(await store.transition(first.id, succeeded(first, outputs(8 * MIB)))).toBe(0);
   expect(await store.transition(bobs.id, succeeded(bobs, outputs(4 * MIB)))).toBe(0);
