@@ -33,8 +33,8 @@ const LARGE_BYTES = 256 * 1024;
 const TASKS_MAX = 100;
 
 /** How often, and after what pauses, what is met by a Redis without memory is tried again: a second and a half altogether. */
-const SHORT_TRIES = 10;
-const SHORT_PAUSE_MS = 150;
+const SHORT_TRIES = 30;
+const SHORT_PAUSE_MS = 50;
 
 export interface RedisStoreOptions {
   link: RedisLink;
