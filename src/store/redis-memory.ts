@@ -1,5 +1,6 @@
 import type { Log } from '../log.ts';
 import type { RedisConnection } from './redis-connection.ts';
+import { fieldIn } from './redis-settings.ts';
 
 /** The part of `maxmemory` that tasks may take; the rest is for connections, the registry, and what Redis needs besides. */
 const TASKS_PART = 0.75;
@@ -22,7 +23,7 @@ export async function readMemory(commands: RedisConnection, log: Log): Promise<R
     const [used, max] = [figureIn(text, 'used_memory'), figureIn(text, 'maxmemory')];
     if (!used || !max) return undefined;
     // What is on its way in a connection is there for a moment, and would have one owner's upload refuse another's.
-    const kept = used - (figureIn(text, 'mem_clients_normal') ?? 0);
+    const kept = used - figureIn(text, 'mem_clients_normal');
     return { limit: Math.floor(TASKS_PART * max), free: Math.max(0, Math.floor(USED_PART * max - kept)) };
   } catch (err) {
     // A user may not be allowed INFO; an outage is met by whatever is asked next.
@@ -31,7 +32,6 @@ export async function readMemory(commands: RedisConnection, log: Log): Promise<R
   }
 }
 
-function figureIn(text: string, name: string): number | undefined {
-  const figure = new RegExp(`^${name}:(\\d+)`, 'm').exec(text)?.[1];
-  return figure === undefined ? undefined : Number(figure);
+function figureIn(info: string, name: string): number {
+  return Number(fieldIn(info, name) ?? 0);
 }

@@ -6,14 +6,17 @@ import { readUsage, type Usage } from './redis-usage.ts';
 import { type Holding, hasRoom, isFull, refusal, type StoreRoom } from './room.ts';
 import { Tally } from './tally.ts';
 
-/** How often what is counted is read, and only while something is written: where more than half is taken, and else. */
-const READING_MS = { near: 250, far: 1_000 } as const;
+/** How often what is counted is read, and only while something is written: before a refusal, where more than half is taken, and else. */
+const READING_MS = { refusing: 50, near: 250, far: 1_000 } as const;
 
 /** A figure this old says nothing about a store that others fill as well. */
 const READING_OLD_MS = 2_000;
 
 /** Nobody waits longer for a reading: a refusal has to come within a second. */
 const READING_WAIT_MS = 500;
+
+/** What is on its way takes as much again, in the buffers of the connection that it comes by. */
+const ON_ITS_WAY = 2;
 
 /** The least and the most that is said of when to come back, when the first of the owner's results expire. A task that ends makes room sooner. */
 const RETRY_MS_MIN = 1_000;
@@ -36,11 +39,15 @@ export function createRedisRoom({ commands, log }: { commands: RedisConnection; 
   const pending = new Tally();
   /** Of that, what was written before the next reading begins: that one sees it. */
   let written = new Tally();
+  /** Taken since the last reading began, which therefore has none of it. */
+  let fresh = new Tally();
 
   async function read(): Promise<void> {
     const at = performance.now();
     const seen = written;
     written = new Tally();
+    const before = fresh;
+    fresh = new Tally();
     try {
       const [usage, memory] = await Promise.all([readUsage(commands), readMemory(commands, log)]);
       for (const [owner, bytes] of seen.entries()) pending.add(owner, -bytes);
@@ -48,13 +55,14 @@ export function createRedisRoom({ commands, log }: { commands: RedisConnection; 
     } catch (err) {
       // Nobody may be waiting for this, and whatever is written next says what is wrong.
       for (const [owner, bytes] of seen.entries()) written.add(owner, bytes);
+      for (const [owner, bytes] of before.entries()) fresh.add(owner, bytes);
       log.debug({ err }, 'store usage not read');
     }
   }
 
   /** The reading in flight, if one is due. */
-  function refresh(): Promise<void> | undefined {
-    if (!reading && performance.now() - readAt >= everyMs()) {
+  function refresh(agedMs = everyMs()): Promise<void> | undefined {
+    if (!reading && performance.now() - readAt >= agedMs) {
       readAt = performance.now();
       reading = read().finally(() => {
         reading = undefined;
@@ -70,7 +78,8 @@ export function createRedisRoom({ commands, log }: { commands: RedisConnection; 
 
   function holdingOf(owner: string): Holding {
     const counted = last?.bytes.total ?? 0;
-    const used = counted + pending.total;
+    // What the reading may have seen already counts twice for its owner only: nobody else is refused for it.
+    const used = counted + fresh.total - fresh.of(owner) + pending.of(owner);
     const held = (last?.bytes.of(owner) ?? 0) + pending.of(owner);
     const { memory, underWay = 0 } = last ?? {};
     // What else is in that Redis, or was counted as less than it takes, leaves less room.
@@ -94,11 +103,14 @@ export function createRedisRoom({ commands, log }: { commands: RedisConnection; 
   return {
     async take(owner, bytes) {
       const due = refresh();
-      if (due && mayDecideWrongly(bytes)) await inTime(due);
+      if (mayDecideWrongly(bytes)) await inTime(due);
+      const taken = ON_ITS_WAY * bytes;
+      if (!hasRoom(holdingOf(owner), taken)) await inTime(refresh(READING_MS.refusing));
       const holding = holdingOf(owner);
-      if (!hasRoom(holding, bytes)) throw refusal(holding, bytes, retryAfterMs(owner));
-      pending.add(owner, bytes);
-      return () => written.add(owner, bytes);
+      if (!hasRoom(holding, taken)) throw refusal(holding, bytes, retryAfterMs(owner));
+      pending.add(owner, taken);
+      fresh.add(owner, taken);
+      return () => written.add(owner, taken);
     },
     level() {
       void refresh();
@@ -108,7 +120,8 @@ export function createRedisRoom({ commands, log }: { commands: RedisConnection; 
   };
 }
 
-async function inTime(reading: Promise<void>): Promise<void> {
+async function inTime(reading: Promise<void> | undefined): Promise<void> {
+  if (!reading) return;
   const waited = new AbortController();
   const late = sleep(READING_WAIT_MS, undefined, { signal: waited.signal }).catch(() => undefined);
   await Promise.race([reading, late]);

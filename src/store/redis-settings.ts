@@ -13,27 +13,25 @@ export function warnOfDataLoss(connection: RedisConnection, log: Log): void {
 
 async function lookForDataLoss(connection: RedisConnection, log: Log): Promise<void> {
   try {
-    // One by one: several parameters in one CONFIG GET are new in Redis 7.
-    const [policy, maxmemory, appendonly] = await Promise.all([
-      readSetting(connection, 'maxmemory-policy'),
-      readSetting(connection, 'maxmemory'),
-      readSetting(connection, 'appendonly'),
-    ]);
+    // Managed services forbid CONFIG; INFO says as much.
+    const memory = await connection.run((redis) => redis.info('memory'));
+    const [policy, maxmemory] = [fieldIn(memory, 'maxmemory_policy'), fieldIn(memory, 'maxmemory')];
     if (policy !== undefined && policy !== 'noeviction' && maxmemory !== '0') {
       const effect = 'tasks disappear when memory is short';
       log.warn({ setting: 'maxmemory-policy', value: policy, expected: 'noeviction', effect }, 'redis may lose data');
     }
-    if (appendonly === 'no') {
+    const persistence = await connection.run((redis) => redis.info('persistence'));
+    if (fieldIn(persistence, 'aof_enabled') === '0') {
       const effect = 'a crash loses what was written since the last snapshot';
       log.warn({ setting: 'appendonly', value: 'no', expected: 'yes', effect }, 'redis may lose data');
     }
   } catch (err) {
-    // Managed services forbid CONFIG; what cannot be seen cannot be warned of.
+    // A user may not be allowed INFO; what cannot be seen cannot be warned of.
     log.debug({ err }, 'redis settings not readable');
   }
 }
 
-async function readSetting(connection: RedisConnection, name: string): Promise<string | undefined> {
-  const reply: unknown = await connection.run((redis) => redis.config('GET', name));
-  return Array.isArray(reply) && typeof reply[1] === 'string' ? reply[1] : undefined;
+/** What INFO says of one thing. */
+export function fieldIn(info: string, name: string): string | undefined {
+  return new RegExp(`^${name}:(\\S+)`, 'm').exec(info)?.[1];
 }

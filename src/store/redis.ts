@@ -32,9 +32,9 @@ const LARGE_BYTES = 256 * 1024;
 /** Tasks of one call: Redis does nothing else for as long, a millisecond or two. */
 const TASKS_MAX = 100;
 
-/** How often, and after what pauses, what is met by a Redis without memory is tried again: a second and a half altogether. */
-const SHORT_TRIES = 10;
-const SHORT_PAUSE_MS = 150;
+/** For how long, and after what pauses, what meets a Redis without memory is tried again. */
+const SHORT_MS = 1_500;
+const SHORT_PAUSE_MS = 100;
 
 export interface RedisStoreOptions {
   link: RedisLink;
@@ -170,7 +170,8 @@ export function createRedisStore({ link, room, resultTtlMs, hears = 'changes', l
  */
 async function whereMemoryIsShort<T>(again: () => Promise<T>, first: unknown): Promise<T> {
   let error = first;
-  for (let tries = 0; error instanceof StoreFull && tries < SHORT_TRIES; tries++) {
+  const end = performance.now() + SHORT_MS;
+  while (error instanceof StoreFull && performance.now() < end) {
     await sleep(SHORT_PAUSE_MS);
     try {
       return await again();

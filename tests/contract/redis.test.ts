@@ -128,7 +128,7 @@ test('settings that lose data are named in the log, once', async () => {
 
 test('user, password and database in the URL are used, and the password is never logged', async () => {
   const redis = await startServer();
-  await redis.cli('ACL', 'SETUSER', 'foretell', 'on', '>s3cret', '~*', '&*', '+@all', '-config');
+  await redis.cli('ACL', 'SETUSER', 'foretell', 'on', '>s3cret', '~*', '&*', '+@all', '-info');
   const log = createTestLog();
   const right = await openForTest(redis.url.replace('//', '//foretell:s3cret@').concat('/5'), log);
   const submission = newSubmission();
