@@ -85,7 +85,7 @@ async function stream<Given>(response: ServerResponse, args: Args, options: Opti
   const source = fault ? { errors: [fault] } : await createSourceEventStream(args).catch(thrown);
   // The lists are for the subscription's own argument, which has been read; no field of an event takes one.
   const variableValues = withoutLists(args.variableValues ?? {});
-  return sendEvents(response, eventsOf(source, { ...args, variableValues }, options));
+  return sendEvents(response, eventsOf(source, { ...args, variableValues }, options), args.contextValue.owner);
 }
 
 /** The operation, or why it may not be read: what takes too much is not read a second time to be refused. */
@@ -106,16 +106,17 @@ function thrown(error: unknown): ExecutionResult {
 /** The JSON of an answer; of one with errors also what Yoga makes of them: its status, and its headers. */
 interface Answer {
   json: AnswerJson;
+  owner: string;
   head?: Response;
 }
 
 function answerOf<Given>(
   result: ExecutionResult,
-  { answer }: GraphQLContext,
+  { answer, owner }: GraphQLContext,
   type: string,
   { maskError, fetchAPI }: Options<Given>,
 ): Answer {
-  if (!result.errors) return { json: answer.json(result) };
+  if (!result.errors) return { json: answer.json(result), owner };
   const errors = withDistinctErrors(result).errors?.map((error) => maskError(error, 'Unexpected error.')) ?? [];
   let json: AnswerJson = '';
   const stringify = (shown: ExecutionResult) => {
@@ -125,17 +126,17 @@ function answerOf<Given>(
   const masked = { ...result, errors, stringify };
   settleCodes(masked);
   const head = processRegularResult(masked, fetchAPI, type);
-  return { json, head };
+  return { json, head, owner };
 }
 
-async function send(response: ServerResponse, { json, head }: Answer, type: AnswerType): Promise<void> {
+async function send(response: ServerResponse, { json, head, owner }: Answer, type: AnswerType): Promise<void> {
   if (head) {
     response.statusCode = head.status;
     for (const [name, value] of head.headers) response.setHeader(name, value);
   } else response.setHeader('content-type', `${type}; charset=utf-8`);
   if (typeof json === 'string') response.end(json);
   else {
-    await writePieces(response, json);
+    await writePieces(response, json, owner);
     response.end();
   }
 }

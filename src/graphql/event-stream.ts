@@ -16,7 +16,11 @@ const GATHERED_MAX = 64 * 1024;
  * the event loop goes out in one write, and a client that reads slowly has the next result wait. Written by hand, because a
  * stream of Yoga's takes nearly three times the memory (40 kB).
  */
-export async function sendEvents(response: ServerResponse, texts: AsyncIterable<AnswerJson>): Promise<void> {
+export async function sendEvents(
+  response: ServerResponse,
+  texts: AsyncIterable<AnswerJson>,
+  owner: string,
+): Promise<void> {
   response.setHeader('content-type', 'text/event-stream');
   response.setHeader('connection', 'keep-alive');
   response.setHeader('cache-control', 'no-cache');
@@ -40,7 +44,7 @@ export async function sendEvents(response: ServerResponse, texts: AsyncIterable<
         gathered += 'event: next\ndata: ';
         flush();
         isWithinEvent = true;
-        await writePieces(response, text);
+        await writePieces(response, text, owner);
         isWithinEvent = false;
         gathered = '\n\n';
       }

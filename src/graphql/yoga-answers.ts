@@ -1,7 +1,7 @@
-import { setImmediate } from 'node:timers/promises';
 import type { ExecutionResult } from 'graphql';
 import { isAsyncIterable, type Plugin } from 'graphql-yoga';
 import { type AnswerJson, withDistinctErrors } from './answer-text.ts';
+import { nextPiece } from './answer-writing.ts';
 import type { GraphQLContext } from './builder.ts';
 
 /** A result that Yoga writes by a function of its own. */
@@ -14,16 +14,16 @@ interface WrittenResult extends ExecutionResult {
  * of it; an event is a string in any case.
  */
 export function useAnswerText(): Plugin<GraphQLContext> {
-  const waiting = new WeakMap<Request, Iterable<string>>();
+  const waiting = new WeakMap<Request, { pieces: Iterable<string>; owner: string }>();
   return {
     onExecute: ({ args }) => ({
       onExecuteDone({ result, setResult }) {
         if (isAsyncIterable(result)) return;
-        const { answer, request } = args.contextValue;
+        const { answer, request, owner } = args.contextValue;
         const stringify = (shown: ExecutionResult) => {
           const json = answer.json(shown);
           if (typeof json === 'string') return json;
-          waiting.set(request, json);
+          waiting.set(request, { pieces: json, owner });
           return '';
         };
         setResult(Object.assign(withDistinctErrors(result), { stringify }) satisfies WrittenResult);
@@ -43,11 +43,11 @@ export function useAnswerText(): Plugin<GraphQLContext> {
       };
     },
     onResponse({ request, response, setResponse, fetchAPI }) {
-      const pieces = waiting.get(request);
-      if (!pieces) return;
+      const answer = waiting.get(request);
+      if (!answer) return;
       const { status, statusText, headers } = response;
       headers.delete('content-length');
-      setResponse(new fetchAPI.Response(bodyOf(pieces), { status, statusText, headers }));
+      setResponse(new fetchAPI.Response(bodyOf(answer), { status, statusText, headers }));
     },
   };
 }
@@ -56,15 +56,14 @@ function joined(json: AnswerJson): string {
   return typeof json === 'string' ? json : [...json].join('');
 }
 
-/** Each piece is made when it is asked for, and others get their turn before it. */
-function bodyOf(pieces: Iterable<string>): ReadableStream<Uint8Array> {
+/** Each piece is made when it is asked for. */
+function bodyOf({ pieces, owner }: { pieces: Iterable<string>; owner: string }): ReadableStream<Uint8Array> {
   const iterator = pieces[Symbol.iterator]();
   return new ReadableStream<Uint8Array>({
     async pull(controller) {
-      await setImmediate();
-      const { value, done } = iterator.next();
-      if (done) controller.close();
-      else controller.enqueue(Buffer.from(value));
+      const piece = await nextPiece(owner, iterator);
+      if (piece === undefined) controller.close();
+      else controller.enqueue(Buffer.from(piece));
     },
   });
 }

@@ -2,6 +2,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { z } from 'zod';
 import { StoreFull } from '../errors.ts';
 import { gathering } from '../gathering.ts';
+import { createTurns } from '../ledger/turns.ts';
 import type { Log } from '../log.ts';
 import { isRecord } from '../models/input-issues.ts';
 import { submissionSchema } from '../submission.ts';
@@ -26,6 +27,9 @@ import { applyTransitions, defineTransitions, type Transition } from './redis-tr
 import { allocatedBytes, SMALL_END_BYTES, type StoreRoom } from './room.ts';
 import { READ_BYTES_MAX, type TaskHead, type TaskStore } from './store.ts';
 
+/** Large results that are on their way at once; the owners that wait for one take turns. */
+const LARGE_READS_AT_ONCE = 2;
+
 /** A result that is larger goes by the connection for large values: small commands do not wait behind it. */
 const LARGE_BYTES = 256 * 1024;
 
@@ -49,6 +53,7 @@ export interface RedisStoreOptions {
 /** Tasks in Redis: one hash each, one script that writes them and tells of it. The link stays the caller's. */
 export function createRedisStore({ link, room, resultTtlMs, hears = 'changes', log }: RedisStoreOptions): TaskStore {
   const { commands, large, events } = link;
+  const largeReads = createTurns(LARGE_READS_AT_ONCE);
   const listeners = createListeners(log);
   for (const { redis } of [commands, large]) defineTransitions(redis);
   defineReads(commands.redis);
@@ -140,7 +145,8 @@ export function createRedisStore({ link, room, resultTtlMs, hears = 'changes', l
         const [first = ''] = rest;
         const small = await commands.run((redis) => readTasks(redis, rest, owner, LARGE_BYTES));
         if (!small && tasks.length > 0) break;
-        const rows = small ?? [await large.run((redis) => readTask(redis, first))];
+        const readLarge = () => large.run((redis) => readTask(redis, first));
+        const rows = small ?? [await largeReads.take(owner ?? '', readLarge)];
         tasks.push(...rows.map(taskIn));
         bytes += endBytesOf(rows);
         if (bytes > READ_BYTES_MAX) break;
