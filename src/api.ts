@@ -7,10 +7,12 @@ import { healthRoute } from './http/health.ts';
 import { openHttpServer, type Route } from './http/http-server.ts';
 import { createLoad } from './http/load.ts';
 import { metricsRoute } from './http/metrics-route.ts';
+import { createRefusedKeys } from './http/refused-keys.ts';
 import type { Log } from './log.ts';
 import { defaultVersions, type ModelRegistry } from './models/registry.ts';
 import { openExpirer } from './predictions/expirer.ts';
 import { createPredictions } from './predictions/predictions.ts';
+import { rareLog } from './rare-log.ts';
 import type { Services } from './services.ts';
 
 export interface Api {
@@ -25,16 +27,20 @@ export async function openApi(config: Config, services: Services, log: Log): Pro
   const closing = new AbortController();
   const predictions = createPredictions({ ...services, resultTtlMs: config.resultTtlMs, log });
   metrics.observe({ queueDepths: () => queueDepths(broker, registry) });
-  const graphql = createGraphQLServer({ predictions, registry, settings: config, log });
+  const graphql = createGraphQLServer({ predictions, registry, settings: config, log: rareLog(log) });
   const load = createLoad(config);
+  const onRefusedKey = createRefusedKeys(log);
   const health = () => ({ broker: broker.isReady(), store: store.isReady(), models: registry.list().length });
   const routes = [
     healthRoute(health),
-    metricsRoute(metrics, log),
+    metricsRoute({ metrics, config, onRefusedKey, log }),
     homeRoute,
-    graphqlRoute({ graphql, config, registry, load, closing: closing.signal }),
+    graphqlRoute({ graphql, config, registry, load, closing: closing.signal, onRefusedKey }),
   ];
   const server = await openHttpServer({ host: config.host, port: config.port, routes });
+  const unwatch = config.apiKeys.watch((isRevoked) =>
+    server.cut(({ headers: { authorization } }) => isRevoked(authorization)),
+  );
   const expirer = openExpirer({ store, deadlines, metrics, log });
   return {
     url: server.url,
@@ -42,6 +48,7 @@ export async function openApi(config: Config, services: Services, log: Log): Pro
     async close() {
       // Whoever waits for a prediction is answered with the task as it is.
       closing.abort();
+      unwatch();
       await server.close();
       await expirer.close();
       graphql.close();

@@ -4,6 +4,7 @@ import { inBackground, oneAtATime } from '../src/store/one-at-a-time.ts';
 import type { Intake } from './intake.ts';
 import { ModelQueues } from './model-queues.ts';
 import type { Pace } from './prefetch.ts';
+import { presentLimits } from './present-limits.ts';
 import type { ModelSource } from './repository/model-repository.ts';
 
 export interface ModelConsumersOptions {
@@ -39,7 +40,11 @@ export function createModelConsumers(options: ModelConsumersOptions): ModelConsu
     const opened = await ModelQueues.open({
       broker,
       name,
-      versions: () => models.runnable().filter(({ served }) => served.name === name),
+      versions: () =>
+        models
+          .runnable()
+          .filter(({ served }) => served.name === name)
+          .map((model) => presentLimits(model, models)),
       slots,
       handler: (lane, delivery) => handler(name, lane, delivery),
       onSlower: () => onSlower(name),
@@ -58,6 +63,7 @@ export function createModelConsumers(options: ModelConsumersOptions): ModelConsu
       // Not waited for: what is in hand may take its time.
       void gone.close();
     }
+    for (const each of queues.values()) each.relimit();
     await Promise.all([...names].filter((name) => !queues.has(name)).map(consume));
   });
   const unwatch = models.watch(inBackground(follow, log));

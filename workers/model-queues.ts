@@ -7,7 +7,7 @@ import type { LoadedModel } from './repository/model-loading.ts';
 export interface ModelQueuesOptions {
   broker: Broker;
   name: string;
-  /** All versions of the model, as they are at present: they share its queues. */
+  /** What bounds the runs of the model's versions at present: they share its queues. */
   versions: () => readonly LoadedModel[];
   slots: number;
   handler: (lane: Lane, delivery: Delivery) => Promise<Verdict>;
@@ -24,6 +24,9 @@ export class ModelQueues {
   readonly #replaced = new Set<Consumer>();
   #pace: Pace | undefined;
   #prefetch: number;
+  /** As of the last `relimit`. */
+  #limits: string;
+  #isRelimited = false;
   #isPaused = false;
   #isClosing = false;
   #changing: Promise<void> | undefined;
@@ -31,6 +34,7 @@ export class ModelQueues {
   private constructor(options: ModelQueuesOptions) {
     this.#options = options;
     this.#prefetch = this.#wanted();
+    this.#limits = this.#limitsNow();
   }
 
   static async open(options: ModelQueuesOptions): Promise<ModelQueues> {
@@ -42,13 +46,31 @@ export class ModelQueues {
   /** Told of each run of the model. */
   ran(run: Pace): void {
     this.#pace = nextPace(this.#pace, run);
+    this.#adapt();
+  }
+
+  /** Told when the limits of its versions may have changed: what they allow no more is given back at once. */
+  relimit(): void {
+    const limits = this.#limitsNow();
+    if (limits === this.#limits) return;
+    this.#limits = limits;
+    this.#isRelimited = true;
+    this.#adapt();
+  }
+
+  #adapt(): void {
+    if (this.#changing || this.#isClosing) return;
     const wanted = this.#wanted();
-    if (!isOutgrown(this.#prefetch, wanted) || this.#changing || this.#isClosing) return;
+    // Another pace may pass; another limit is meant as it is.
+    const isDue = this.#isRelimited ? wanted !== this.#prefetch : isOutgrown(this.#prefetch, wanted);
+    this.#isRelimited = false;
+    if (!isDue) return;
     const { name, log } = this.#options;
     this.#changing = this.#change(wanted)
       .catch((err: unknown) => log.error({ model: name, err }, 'prefetch not changed'))
       .finally(() => {
         this.#changing = undefined;
+        if (this.#isRelimited) this.#adapt();
       });
   }
 
@@ -74,6 +96,10 @@ export class ModelQueues {
   #wanted(): number {
     const { versions, slots } = this.#options;
     return Math.max(1, ...versions().map((version) => prefetchAt(this.#pace, version, slots)));
+  }
+
+  #limitsNow(): string {
+    return JSON.stringify(this.#options.versions().map(({ manifest, served }) => [manifest, served.maxBatch]));
   }
 
   async #change(prefetch: number): Promise<void> {

@@ -21,6 +21,8 @@ const GIVE_BACK_MS = 1_000;
 export interface SchedulerOptions {
   pool: InferencePool;
   slots: number;
+  /** The version whose manifest bounds the runs of a model at present. */
+  limiting: (model: LoadedModel) => LoadedModel;
   settlement: Settlement;
   /** Takes a task on right before its run; `false` if it is not to be run, and is released. Does not reject. */
   claim: (task: HeldTask) => Promise<boolean>;
@@ -62,7 +64,13 @@ export class Scheduler implements TasksAtWork {
   constructor(options: SchedulerOptions) {
     this.#options = options;
     const startRates = createStartRates();
-    this.#batcher = createBatcher((model) => limitsOf(model, options.slots, startRates));
+    this.#batcher = createBatcher((model) => limitsOf(model, options, startRates));
+  }
+
+  /** Models are not what they were: what waits, of replaced versions too, obeys the limits of now. */
+  relimit(): void {
+    this.#batcher.relimit();
+    this.dispatch();
   }
 
   add(task: HeldTask): void {
@@ -184,11 +192,12 @@ export class Scheduler implements TasksAtWork {
     if (tasks.length === 0) return [];
     this.#runs += 1;
     this.#tasks += tasks.length;
-    const { pool, tracing, onRan } = this.#options;
+    const { pool, tracing, onRan, limiting } = this.#options;
     const batchSize = tasks.length;
     const inputs = tasks.map((task) => task.inputs);
     const { file, served, manifest } = model;
-    const { timeoutMs, executionProviders } = manifest;
+    const { executionProviders } = manifest;
+    const { timeoutMs } = limiting(model).manifest;
     const spans = tasks.map(({ submission, traceparent: parent }) => {
       const attributes = () => ({ ...taskAttributes(submission), 'foretell.batch.size': batchSize });
       return tracing.start('run', { parent, attributes });
@@ -216,13 +225,15 @@ export class Scheduler implements TasksAtWork {
   }
 }
 
-function limitsOf(model: LoadedModel, slots: number, startRates: StartRates): BatchLimits {
-  const { served, manifest } = model;
+function limitsOf(model: LoadedModel, options: SchedulerOptions, startRates: StartRates): BatchLimits {
+  const limiting = options.limiting(model);
+  const { served, manifest } = limiting;
   return {
-    batched: served.signature.batched,
+    batched: model.served.signature.batched,
     maxBatch: served.maxBatch,
     maxDelayMs: manifest.maxDelayMs,
-    concurrency: concurrencyOf(model, slots),
+    concurrency: concurrencyOf(limiting, options.slots),
+    concurrentWith: `${model.served.name}/${model.served.version}`,
     starts: startRates(served.name, manifest.maxStartsPerSecond),
   };
 }

@@ -1,5 +1,6 @@
 import type { Broker } from '../src/broker/broker.ts';
 import type { Log } from '../src/log.ts';
+import { rareLog } from '../src/rare-log.ts';
 import type { Payloads } from '../src/store/payloads.ts';
 import type { TaskStore } from '../src/store/store.ts';
 import type { Observed } from '../src/telemetry/metrics.ts';
@@ -8,6 +9,7 @@ import { NO_TRACING, type Tracing } from '../src/telemetry/tracing.ts';
 import type { InferencePool } from './inference/inference-pool.ts';
 import { createIntake } from './intake.ts';
 import { createModelConsumers } from './model-consumers.ts';
+import { presentLimits } from './present-limits.ts';
 import type { ModelSource } from './repository/model-repository.ts';
 import { Scheduler, type SchedulerStats } from './scheduler.ts';
 import type { FindAnnounced } from './tasks/absent-model.ts';
@@ -52,7 +54,9 @@ export interface Worker {
 
 /** Takes the prediction messages of its models from the broker, runs them in batches, and stores what comes out. */
 export async function startWorker(options: WorkerOptions): Promise<Worker> {
-  const { broker, store, payloads, pool, models, slots, observer = NO_METRICS, tracing = NO_TRACING, log } = options;
+  const { broker, store, payloads, pool, models, slots, observer = NO_METRICS, tracing = NO_TRACING } = options;
+  // A task that fails, a message that is none, a model that is gone: all of these are lines that a caller can cause.
+  const log = rareLog(options.log);
   const closing = new AbortController();
   const over = new AbortController();
   const patient = createPatientStore({ store, over: over.signal, onBack: () => scheduler.dispatch(), log });
@@ -61,6 +65,7 @@ export async function startWorker(options: WorkerOptions): Promise<Worker> {
   const scheduler: Scheduler = new Scheduler({
     pool,
     slots,
+    limiting: (model) => presentLimits(model, models),
     settlement,
     claim: (task) => claim(task, context),
     isPaused: patient.isAway,
@@ -80,6 +85,7 @@ export async function startWorker(options: WorkerOptions): Promise<Worker> {
   const take = createIntake({ ...context, models, findAnnounced, scheduler, settlement, inHand, heldBytes, payloads });
   const stopListening = [
     pool.onIdle(() => scheduler.dispatch()),
+    models.watch(() => scheduler.relimit()),
     pool.onFailing(() => {
       consumers.repause();
       // Others may have processes to run them in.

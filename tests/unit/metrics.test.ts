@@ -1,11 +1,15 @@
 import { execFile } from 'node:child_process';
+import { once } from 'node:events';
+import { get, type IncomingMessage } from 'node:http';
 import { promisify } from 'node:util';
 import { expect, onTestFinished, test } from 'vitest';
+import { readConfig } from '../../src/config.ts';
 import { BrokerUnavailable } from '../../src/errors.ts';
 import { openHttpServer } from '../../src/http/http-server.ts';
 import { metricsRoute } from '../../src/http/metrics-route.ts';
+import { createRefusedKeys } from '../../src/http/refused-keys.ts';
 import { createMetrics, type Metrics, type Observed } from '../../src/telemetry/metrics.ts';
-import { createTestLog } from '../support/test-log.ts';
+import { createTestLog, type TestLog } from '../support/test-log.ts';
 
 /** The text format, read strictly: each line, each name with its type before it, each series once. */
 function parse(text: string): Map<string, number> {
@@ -174,11 +178,51 @@ test('two of them in a process share nothing but what Node says of it', async ()
   expect(series.get('process_resident_memory_bytes')).toBeGreaterThan(1_000_000);
 });
 
+async function serve(metrics: Metrics, log: TestLog, setting: { API_KEYS?: string; METRICS_KEY?: string } = {}) {
+  const config = readConfig('start', setting);
+  const onRefusedKey = createRefusedKeys(log);
+  const routes = [metricsRoute({ metrics, config, onRefusedKey, log })];
+  const server = await openHttpServer({ host: '127.0.0.1', port: 0, routes });
+  onTestFinished(() => server.close());
+  return server;
+}
+
+const API_KEY = 'hK2vQ9xW4mZ7pL1sR8dT5yBc';
+const METRICS_KEY = 'n3G6jF0wE9uX2aV7kC5oM8qS';
+
+test('where keys are set, they are given to this machine, and to METRICS_KEY from elsewhere', async () => {
+  const log = createTestLog();
+  /** A proxy on this machine hands on what comes from elsewhere. */
+  const from = async (settings: object, headers: Record<string, string>) => {
+    const server = await serve(createMetrics(), log, settings);
+    // fetch sets no Host.
+    const answered = once(get(`${server.url}/metrics`, { headers }), 'response');
+    const [response] = (await answered) as [IncomingMessage];
+    response.resume();
+    return response.statusCode;
+  };
+  const forwarded = { 'x-forwarded-for': '203.0.113.7' };
+  const bearer = (key: string) => ({ ...forwarded, authorization: `Bearer ${key}` });
+  const both = { API_KEYS: `ann:${API_KEY}`, METRICS_KEY };
+  expect(await from({}, forwarded)).toBe(200);
+  expect(await from(both, {})).toBe(200);
+  expect(await from(both, { host: 'localhost:4000' })).toBe(200);
+  expect(await from(both, { host: 'foretell.example' })).toBe(401);
+  for (const settings of [both, { METRICS_KEY }, { API_KEYS: `ann:${API_KEY}` }]) {
+    expect(await from(settings, forwarded)).toBe(401);
+    expect(await from(settings, { forwarded: 'for=203.0.113.7' })).toBe(401);
+    expect(await from(settings, bearer(API_KEY))).toBe(401);
+    expect(await from(settings, bearer(METRICS_KEY))).toBe('METRICS_KEY' in settings ? 200 : 401);
+  }
+  const [refused] = log.lines('warn');
+  expect(refused).toMatchObject({ message: 'key refused', fields: { remoteAddress: '127.0.0.1', path: '/metrics' } });
+  expect(JSON.stringify(log.lines())).not.toContain(API_KEY);
+});
+
 test('they are served at /metrics, in the content type that Prometheus expects', async () => {
   const metrics = createMetrics();
   const log = createTestLog();
-  const server = await openHttpServer({ host: '127.0.0.1', port: 0, routes: [metricsRoute(metrics, log)] });
-  onTestFinished(() => server.close());
+  const server = await serve(metrics, log);
   metrics.accepted({ model: 'größe' });
   const response = await fetch(`${server.url}/metrics`);
   expect(response.status).toBe(200);
