@@ -14,6 +14,7 @@ import { openExpirer } from './predictions/expirer.ts';
 import { createPredictions } from './predictions/predictions.ts';
 import { rareLog } from './rare-log.ts';
 import type { Services } from './services.ts';
+import type { StoreLevel } from './store/room.ts';
 
 export interface Api {
   url: string;
@@ -23,14 +24,23 @@ export interface Api {
 
 /** The API: GraphQL and health over one HTTP server, and the deadlines of what was submitted. */
 export async function openApi(config: Config, services: Services, log: Log): Promise<Api> {
-  const { broker, store, deadlines, registry, metrics } = services;
+  const { broker, store, room, deadlines, registry, metrics } = services;
   const closing = new AbortController();
   const predictions = createPredictions({ ...services, resultTtlMs: config.resultTtlMs, log });
-  metrics.observe({ queueDepths: () => queueDepths(broker, registry) });
+  metrics.observe({
+    queueDepths: () => queueDepths(broker, registry),
+    storeBytes: () => room.level().bytes,
+    storeLimitBytes: () => room.level().limit ?? Number.POSITIVE_INFINITY,
+  });
   const graphql = createGraphQLServer({ predictions, registry, settings: config, log: rareLog(log) });
   const load = createLoad(config);
   const onRefusedKey = createRefusedKeys(log);
-  const health = () => ({ broker: broker.isReady(), store: store.isReady(), models: registry.list().length });
+  const health = () => ({
+    broker: broker.isReady(),
+    store: store.isReady(),
+    models: registry.list().length,
+    refuses: fullness(room.level()),
+  });
   const routes = [
     healthRoute(health),
     metricsRoute({ metrics, config, onRefusedKey, log }),
@@ -54,6 +64,11 @@ export async function openApi(config: Config, services: Services, log: Log): Pro
       graphql.close();
     },
   };
+}
+
+/** Said only where an owner who holds nothing finds no room: one whose own share is used up is told so, and others are not kept away. */
+function fullness({ bytes, limit, isFull }: StoreLevel): string | undefined {
+  return isFull ? `store full: tasks take ${bytes} bytes, and may take ${limit}` : undefined;
 }
 
 /** What waits in each lane of each model that is known. */

@@ -6,6 +6,7 @@ export const ERROR_CODES = [
   'QUEUE_FULL',
   'BROKER_UNAVAILABLE',
   'STORE_UNAVAILABLE',
+  'STORE_FULL',
   'UNAUTHENTICATED',
   'FORBIDDEN',
   'RATE_LIMITED',
@@ -97,8 +98,23 @@ export class BrokerUnavailable extends AppError {
 
 /** The store could not be reached; the command may or may not have been carried out. */
 export class StoreUnavailable extends AppError {
-  constructor(message: string, cause?: unknown) {
-    super('STORE_UNAVAILABLE', message, { retryable: true, cause });
+  constructor(message: string, cause?: unknown, code: 'STORE_UNAVAILABLE' | 'STORE_FULL' = 'STORE_UNAVAILABLE') {
+    super(code, message, { retryable: true, cause });
+  }
+}
+
+/** The store has no room for what was to be written, and wrote nothing of it. Code that does not know better waits, as in an outage. */
+export class StoreFull extends StoreUnavailable {
+  /** When to come back, in milliseconds, where that is known. */
+  readonly retryAfterMs: number | undefined;
+
+  constructor(message: string, { cause, retryAfterMs }: { cause?: unknown; retryAfterMs?: number | undefined } = {}) {
+    super(message, cause, 'STORE_FULL');
+    this.retryAfterMs = retryAfterMs;
+  }
+
+  override get extensions(): Record<string, unknown> {
+    return { ...super.extensions, ...(this.retryAfterMs !== undefined && { retryAfterMs: this.retryAfterMs }) };
   }
 }
 

@@ -7,6 +7,7 @@ import type { ModelRegistry } from './models/registry.ts';
 import type { Deadlines } from './store/deadlines.ts';
 import { openStore, type StoreConfig } from './store/open.ts';
 import type { Payloads } from './store/payloads.ts';
+import type { StoreRoom } from './store/room.ts';
 import type { TaskStore } from './store/store.ts';
 import { createMetrics, type Metrics } from './telemetry/metrics.ts';
 import type { Tracing } from './telemetry/tracing.ts';
@@ -18,6 +19,7 @@ export interface Services {
   store: TaskStore;
   deadlines: Deadlines;
   payloads: Payloads;
+  room: StoreRoom;
   registry: ModelRegistry;
   metrics: Metrics;
   tracing: Tracing;

@@ -21,7 +21,9 @@ export function addTaskTypes(builder: Builder, models: readonly ModelTypes[], te
   const error = builder.objectRef<TaskError>('TaskError').implement({
     description: 'Why a task FAILED.',
     fields: (t) => ({
-      code: t.exposeString('code', { description: 'INPUTS_LOST, INVALID_OUTPUT, MODEL_ERROR, TIMEOUT, WORKER_LOST.' }),
+      code: t.exposeString('code', {
+        description: 'INPUTS_LOST, INVALID_OUTPUT, MODEL_ERROR, STORE_FULL, TIMEOUT, WORKER_LOST.',
+      }),
       message: t.exposeString('message'),
     }),
   });

@@ -3,6 +3,7 @@ import { AppError } from '../errors.ts';
 import type { Log } from '../log.ts';
 import type { Deadlines } from '../store/deadlines.ts';
 import type { Payloads } from '../store/payloads.ts';
+import type { StoreRoom } from '../store/room.ts';
 import type { TaskStore } from '../store/store.ts';
 import { isTerminal, type Task } from '../task.ts';
 import type { Metrics } from '../telemetry/metrics.ts';
@@ -38,6 +39,7 @@ export function createPredictions(services: {
   store: TaskStore;
   deadlines: Deadlines;
   payloads: Payloads;
+  room: StoreRoom;
   metrics: Metrics;
   tracing: Tracing;
   log: Log;
@@ -75,8 +77,8 @@ export function createPredictions(services: {
     get: (ids, owner, hold) => readTasks(store, ids, owner, hold),
 
     async cancel(id, owner, hold) {
-      const [head] = await store.heads([id]);
-      if (head?.owner !== owner) throw unknownTask([id]);
+      const [head] = await store.heads([id], owner);
+      if (!head) throw unknownTask([id]);
       const at = Date.now();
       const cancelled = await store.transition(id, { to: 'CANCELLED', at });
       const [task] = await readTasks(store, [id], owner, hold);

@@ -17,10 +17,9 @@ export async function readTasks(
 ): Promise<(Task | undefined)[]> {
   const tasks: (Task | undefined)[] = [];
   while (tasks.length < ids.length) {
-    const read = await store.get(ids.slice(tasks.length, tasks.length + READ_MAX));
-    const own = read.map((task) => (task?.owner === owner ? task : undefined));
-    for (const task of own) hold?.(outputBytes(task));
-    tasks.push(...own);
+    const read = await store.get(ids.slice(tasks.length, tasks.length + READ_MAX), owner);
+    for (const task of read) hold?.(outputBytes(task));
+    tasks.push(...read);
   }
   return tasks;
 }

@@ -12,6 +12,8 @@ import { createRedisDeadlines } from './redis-deadlines.ts';
 import { openRedisLink } from './redis-link.ts';
 import { createRedisPayloads } from './redis-payloads.ts';
 import { createRedisRegistry } from './redis-registry.ts';
+import { createRedisRoom } from './redis-room.ts';
+import type { StoreRoom } from './room.ts';
 import type { TaskStore } from './store.ts';
 
 export interface StoreConfig {
@@ -25,11 +27,12 @@ export interface StoreConfig {
   onReconnect?: ((connection: RedisConnectionName) => void) | undefined;
 }
 
-/** Where a process keeps its tasks, their deadlines and their large inputs, and looks up the models. */
+/** Where a process keeps its tasks, their deadlines and their large inputs, how much room there is, and where it looks up the models. */
 export interface OpenedStore {
   store: TaskStore;
   deadlines: Deadlines;
   payloads: Payloads;
+  room: StoreRoom;
   registry: ModelRegistry;
   close(): Promise<void>;
 }
@@ -42,16 +45,18 @@ export async function openStore(
   if (storeUrl === 'memory:') {
     const store = createMemoryStore({ resultTtlMs, log });
     const registry = createMemoryRegistry({ log });
-    const { payloads } = store;
-    return { store, deadlines: createMemoryDeadlines(), payloads, registry, close: () => closeAll([registry, store]) };
+    const { payloads, room } = store;
+    const deadlines = createMemoryDeadlines();
+    return { store, deadlines, payloads, room, registry, close: () => closeAll([registry, store]) };
   }
   checkRedisUrl(storeUrl);
   const link = openRedisLink({ url: storeUrl, log, onReconnect });
-  const store = createRedisStore({ link, resultTtlMs, hears, log });
+  const room = createRedisRoom({ commands: link.commands, log });
+  const store = createRedisStore({ link, room, resultTtlMs, hears, log });
   const registry = createRedisRegistry({ link, resultTtlMs, log });
   const deadlines = createRedisDeadlines(link.commands);
   const payloads = createRedisPayloads(link.large);
-  return { store, deadlines, payloads, registry, close: () => closeAll([registry, store, link]) };
+  return { store, deadlines, payloads, room, registry, close: () => closeAll([registry, store, link]) };
 }
 
 /** Says what is wrong without saying the URL itself, which may hold a password. */

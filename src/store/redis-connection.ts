@@ -1,5 +1,5 @@
 import { Redis } from 'ioredis';
-import { messageOf, StoreUnavailable } from '../errors.ts';
+import { messageOf, StoreFull, StoreUnavailable } from '../errors.ts';
 import type { Log } from '../log.ts';
 import { ANSWER_MS, isReplyError, startHeartbeat } from './redis-heartbeat.ts';
 
@@ -187,8 +187,16 @@ function createDeadline(commandMs: number, onPassed: () => void) {
 export function faultOf(error: unknown): Error {
   if (error instanceof StoreUnavailable) return error;
   if (!isReplyError(error)) return new StoreUnavailable('the connection to Redis was lost', error);
-  const outage = OUTAGE.exec(error.message);
+  const outage = OUTAGE.exec(textOf(error));
+  // Without the error as its cause: it carries the inputs or the outputs that were refused.
+  if (outage?.[1] === 'OOM') return new StoreFull('the store has no memory left: Redis refuses to keep more (OOM)');
   if (outage) return new StoreUnavailable(`Redis refuses commands at present (${outage[1]})`, error);
   // Not the error itself: it carries the command's arguments, whole outputs among them, into every log.
   return new Error(`Redis: ${error.message}`);
+}
+
+/** Of a transaction that was refused, also what its commands were refused for. */
+function textOf(error: Error & { previousErrors?: unknown }): string {
+  const { message, previousErrors } = error;
+  return [message, ...(Array.isArray(previousErrors) ? previousErrors.map(messageOf) : [])].join(' -');
 }

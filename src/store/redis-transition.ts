@@ -3,6 +3,8 @@ import type { RecordState } from '../task.ts';
 import type { Effect } from './record.ts';
 import { channelOf } from './redis-channels.ts';
 import { inputsKeyOf, keyOf } from './redis-keys.ts';
+import { bucketOf, COUNTING, ownerText, unfinishedBucketOf } from './redis-usage.ts';
+import { SMALL_END_BYTES } from './room.ts';
 
 /** A worker that holds such a task need not run it. (One that succeeded elsewhere is met by its next look at the record.) */
 const STOPS: readonly RecordState[] = ['CANCELLED', 'EXPIRED', 'FAILED'];
@@ -31,8 +33,8 @@ const TRANSITIONS = `
 local changes, stops, rules = {}, {}, {}
 for line in string.gmatch(ARGV[3], '[^\\n]+') do
   local rule, allowed = { from = {} }
-  allowed, rule.state, rule.ttl, rule.attemptsMax, rule.stamp, rule.ends, rule.recreates, rule.announced, rule.stops =
-    string.match(line, '^(.*)|(.*)|(.*)|(.*)|(.*)|(.*)|(.*)|(.*)|(.*)$')
+  allowed, rule.state, rule.ttl, rule.attemptsMax, rule.stamp, rule.ends, rule.recreates, rule.announced, rule.stops,
+    rule.unfinished, rule.finished, rule.owner = string.match(line, '^' .. string.rep('([^|]*)|', 11) .. '(.*)$')
   for state in string.gmatch(allowed, '%S+') do rule.from[state] = true end
   rule.attemptsMax = tonumber(rule.attemptsMax)
   rules[#rules + 1] = rule
@@ -41,6 +43,7 @@ end
 -- Redis 7.0 writes numbers by way of floats, which takes 2,000 instructions more for each.
 local function digits(number) return string.format('%d', number) end
 
+${COUNTING}
 -- What is told of an end is put together with all the rest, and only once.
 local function announce(events, event, told)
   local n = #events
@@ -78,9 +81,18 @@ local function transition(key, inputs, line, submission, told)
   if rule.stamp ~= '' then fields[n + 1], fields[n + 2], n = rule.stamp, stamp, n + 2 end
   if place ~= '' then fields[n + 1], fields[n + 2], n = 'end', ARGV[4 + place], n + 2 end
   if isNew and submission ~= '' then fields[n + 1], fields[n + 2] = 'submission', submission end
-  redis.call('HSET', key, unpack(fields))
-  redis.call('PEXPIRE', key, rule.ttl)
-  if rule.ends ~= '' then redis.call('UNLINK', inputs) elseif not isNew then redis.call('PEXPIRE', inputs, rule.ttl) end
+  local inputsBytes, endBytes = 0, place ~= '' and #ARGV[4 + place] or 0
+  if rule.ends ~= '' then inputsBytes = redis.call('STRLEN', inputs) end
+  -- Redis that is out of memory lets a script write only after a command that takes none: what goes on with an accepted task passes, what is new or large does not.
+  if isNew or endBytes > ${SMALL_END_BYTES} then
+    redis.call('HSET', key, unpack(fields))
+    redis.call('PEXPIRE', key, rule.ttl)
+  else
+    redis.call('PEXPIRE', key, rule.ttl)
+    redis.call('HSET', key, unpack(fields))
+  end
+  if inputsBytes > 0 then redis.call('UNLINK', inputs) elseif rule.ends == '' and not isNew then redis.call('PEXPIRE', inputs, rule.ttl) end
+  if isNew or rule.ends ~= '' then countChange(rule, key, isNew, inputsBytes, endBytes) end
   if rule.announced ~= '' then
     local event = '{"id":"' .. string.match(key, '{(.*)}') .. '","state":"' .. rule.state .. '","at":' .. at
       .. ',"attempts":' .. tries .. ',"revision":' .. revision
@@ -112,6 +124,7 @@ for i = 1, #KEYS, 2 do
   if not done and type(answer) == 'string' then answer = redis.error_reply(answer) end
   answers[#answers + 1] = answer
 end
+writeCounts()
 publish(ARGV[1], changes)
 publish(ARGV[2], stops)
 return answers
@@ -163,20 +176,18 @@ function call(redis: Redis, transitions: readonly Transition[], isBrought: (tran
 }
 
 /** What many effects have in common. */
-function ruleOf({
-  from,
-  state,
-  ttlMs,
-  attemptsMax,
-  startedAt,
-  completedAt,
-  ends,
-  submission,
-  announce,
-}: Effect): string {
+function ruleOf(effect: Effect): string {
+  const { from, state, ttlMs, attemptsMax, startedAt, completedAt, ends, submission, announce } = effect;
   const stamp = startedAt !== undefined ? 'startedAt' : completedAt !== undefined ? 'completedAt' : '';
   const marks = `${mark(ends)}|${mark(submission)}|${mark(announce)}|${mark(STOPS.includes(state))}`;
-  return `${from.join(' ')}|${state}|${ttlMs}|${attemptsMax ?? ''}|${stamp}|${marks}`;
+  return `${from.join(' ')}|${state}|${ttlMs}|${attemptsMax ?? ''}|${stamp}|${marks}|${countedOf(effect)}`;
+}
+
+/** Where the task counts before and after, and whose it is, as far as the change says. */
+function countedOf({ submission, completedAt, ttlMs }: Effect): string {
+  const unfinished = submission ? unfinishedBucketOf(submission) : '';
+  const finished = completedAt === undefined ? '' : bucketOf(Date.now(), ttlMs);
+  return `${unfinished}|${finished}|${submission ? ownerText(submission.owner) : ''}`;
 }
 
 function mark(value: unknown): string {

@@ -1,8 +1,8 @@
-import { setTimeout as sleep } from 'node:timers/promises';
 import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client';
-import { type ErrorCode, ifUnavailable } from '../errors.ts';
+import type { ErrorCode } from '../errors.ts';
 import type { TaskState } from '../task.ts';
 import { createModelLabel, type ModelLabel } from './model-label.ts';
+import { oneReading } from './one-reading.ts';
 
 /** The connections that come back by themselves, each of which may do so unnoticed by anybody but a counter. */
 export const CONNECTIONS = [
@@ -58,6 +58,9 @@ export interface Observed {
   taskListeners(): number;
   heldDeliveries(): number;
   heldBytes(): number;
+  /** What tasks take of the store, as it is counted, and the most that they may: infinite where nothing bounds it. The same at every API. */
+  storeBytes(): number;
+  storeLimitBytes(): number;
   /** What lies in the directory of models and cannot be served. */
   modelFaults(): readonly { model?: string | undefined }[];
   /** Inference processes that had to be replaced so far. */
@@ -175,6 +178,8 @@ function observe(registry: Registry, observed: Partial<Observed>, labelOf: Model
   gauge('foretell_task_listeners', 'Listeners for changes of tasks.', observed.taskListeners);
   gauge('foretell_held_deliveries', 'Deliveries that are not settled yet.', observed.heldDeliveries);
   gauge('foretell_held_bytes', 'Bytes of the deliveries that are not settled yet.', observed.heldBytes);
+  gauge('foretell_store_bytes', 'Bytes that tasks take in the store, as counted.', observed.storeBytes);
+  gauge('foretell_store_limit_bytes', 'Bytes that tasks may take in the store.', observed.storeLimitBytes);
   const restartsHelp = 'Inference processes that had to be replaced.';
   counter('foretell_inference_restarts_total', restartsHelp, observed.inferenceRestarts);
   gauge('foretell_sessions', 'Sessions of loaded models.', sessions && (() => sessions().loaded));
@@ -210,7 +215,7 @@ function observe(registry: Registry, observed: Partial<Observed>, labelOf: Model
     });
   }
   if (queueDepths) {
-    const readInTime = oneAtATime(queueDepths, DEPTHS_MS);
+    const readInTime = oneReading(queueDepths, DEPTHS_MS);
     registry.removeSingleMetric('foretell_queue_messages');
     new Gauge({
       name: 'foretell_queue_messages',
@@ -224,23 +229,4 @@ function observe(registry: Registry, observed: Partial<Observed>, labelOf: Model
       },
     });
   }
-}
-
-/** One reading for all who ask meanwhile: a broker that hangs is not asked again. `undefined` after `waitMs`, or in an outage. */
-function oneAtATime<T>(read: () => Promise<T>, waitMs: number): () => Promise<T | undefined> {
-  let reading: Promise<T | undefined> | undefined;
-  return async () => {
-    reading ??= read()
-      .catch(ifUnavailable(undefined))
-      .finally(() => {
-        reading = undefined;
-      });
-    const waited = new AbortController();
-    const late = sleep(waitMs, undefined, { signal: waited.signal }).catch(() => undefined);
-    try {
-      return await Promise.race([reading, late]);
-    } finally {
-      waited.abort();
-    }
-  };
 }

@@ -1,5 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import { StoreUnavailable } from '../../src/errors.ts';
+import { StoreFull, StoreUnavailable } from '../../src/errors.ts';
 import type { Log } from '../../src/log.ts';
 import type { TaskStore } from '../../src/store/store.ts';
 import { createAbortListeners } from './abort-listeners.ts';
@@ -47,8 +47,12 @@ export function createPatientStore(options: {
     signals: () => AbortSignal[],
   ): Promise<T> {
     if (!(error instanceof StoreUnavailable) || over.aborted) throw error;
-    if (!away) log.warn({ err: error }, 'store unavailable, holding tasks');
-    away = true;
+    // A store that is full may well take what others have to write.
+    if (error instanceof StoreFull) log.warn({ err: error }, 'store full, holding a task');
+    else {
+      if (!away) log.warn({ err: error }, 'store unavailable, holding tasks');
+      away = true;
+    }
     waiting += 1;
     try {
       return await retry(question, () => [...signals(), over]);
