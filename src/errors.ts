@@ -39,12 +39,29 @@ export interface Issue {
   message: string;
 }
 
+/** Characters of a message, or of a key in a path, that a client is shown: both may repeat what was sent, which may be megabytes. */
+const MESSAGE_LENGTH_MAX = 1_000;
+const KEY_LENGTH_MAX = 100;
+
+/** A text as an error shows it. */
+export function shortened(text: string, lengthMax = MESSAGE_LENGTH_MAX): string {
+  return text.length <= lengthMax ? text : `${text.slice(0, lengthMax)}…`;
+}
+
+function shortenedIssue({ path, message }: Issue): Issue {
+  const keys = path.map((key) => (typeof key === 'string' ? shortened(key, KEY_LENGTH_MAX) : key));
+  return { path: keys, message: shortened(message) };
+}
+
 /** What was asked does not fit; `issues` names the faults. Nothing was queued. */
 export class InputError extends AppError {
   readonly issues: readonly Issue[];
 
-  constructor(code: 'INVALID_INPUT' | 'UNKNOWN_MODEL', issues: readonly Issue[]) {
-    super(code, issues.map(({ path, message }) => `${path.join('.')}: ${message}`).join('; '));
+  /** @param options `hasMore`: there are more faults, which are not named. */
+  constructor(code: 'INVALID_INPUT' | 'UNKNOWN_MODEL', found: readonly Issue[], { hasMore = false } = {}) {
+    const issues = found.map(shortenedIssue);
+    const faults = issues.map(({ path, message }) => `${path.join('.')}: ${message}`).join('; ');
+    super(code, hasMore ? `${faults}; and more: only the first ${issues.length} faults are named` : faults);
     this.issues = issues;
   }
 

@@ -15,8 +15,13 @@ export interface GraphQLContext {
   gone: () => AbortSignal;
   /** Aborts when the server closes. */
   closing: AbortSignal;
-  /** Counts the bytes of results that the answer is to hold, of files' tensors, and of files unpacked; throws where they are too many. */
-  load: Record<'hold' | 'holdTensor' | 'unpack', (bytes: number, path: (string | number)[]) => void>;
+  /**
+   * Counts the bytes of results that the answer is to hold, of files' tensors, of files unpacked, and of what else the request takes; throws where they
+   * are too many.
+   */
+  load: Record<'hold' | 'holdTensor' | 'unpack', (bytes: number, path: (string | number)[]) => void> & {
+    take(bytes: number): void;
+  };
   /** What the client calls its own span, as W3C Trace Context writes it. */
   traceparent: string | undefined;
   /** Ids and predictions that this operation may still name, over all its fields. */

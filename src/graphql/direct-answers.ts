@@ -3,7 +3,8 @@ import { createSourceEventStream, type ExecutionArgs, type ExecutionResult, exec
 import { type FetchAPI, isAsyncIterable, processRegularResult } from 'graphql-yoga';
 import { messageOf } from '../errors.ts';
 import type { GraphQLContext } from './builder.ts';
-import { settleCodes, withVariableIssues } from './errors.ts';
+import { declaredVariables } from './declared-variables.ts';
+import { settleCodes, variableFault } from './errors.ts';
 import { sendEvents } from './event-stream.ts';
 import type { KnownOperations } from './known-operations.ts';
 import { withLargeTexts } from './large-texts.ts';
@@ -27,25 +28,25 @@ type Args = ExecutionArgs & { contextValue: GraphQLContext };
  * responses, streams and signals, made in JavaScript, took more than half of an API's time (341 µs for a submit, and 127 so). All that is unusual or has a fault is handed on to
  * Yoga as it came, so that one place words it; what both do, parsing, validation, execution, errors, is the same functions.
  */
-export function createDirectAnswers<Given>(options: Options<Given>) {
+export function createDirectAnswers<Given extends Pick<GraphQLContext, 'load'>>(options: Options<Given>) {
   const { api, operations, contextOf, otherwise } = options;
 
   return async (request: IncomingMessage, response: ServerResponse, given: Given, { answerType }: PlainRequest) => {
     const body = await readBody(request);
     if (!body) return undefined;
-    const params = paramsOf(body);
+    const params = paramsOf(body, given.load.take);
     const { schema } = api();
     const operation = params && operations.find(params.query, params.operationName, schema);
     if (!operation || operation.isSubscription !== (answerType === 'text/event-stream')) {
       return otherwise(unread(request, body), response, given);
     }
-    const { variableValues, operationName } = params;
+    const { document } = operation;
     const args = {
       schema,
-      document: operation.document,
+      document,
       contextValue: contextOf(given),
-      variableValues,
-      operationName,
+      variableValues: declaredVariables({ ...params, document }),
+      operationName: params.operationName,
     };
     // Not awaited here: a stream goes on for as long as its client likes, and would keep the body for as long.
     return operation.isSubscription ? stream(response, args, options) : answer(response, args, answerType, options);
@@ -59,15 +60,20 @@ async function answer<Given>(
   options: Options<Given>,
 ): Promise<void> {
   try {
-    await send(response, answerOf(await execute(args), args, type, options), type);
+    const fault = variableFault(args);
+    const result = fault ? { errors: [fault] } : await execute(args);
+    await send(response, answerOf(result, args.contextValue, type, options), type);
   } catch (error) {
-    await send(response, answerOf(thrown(error), args, type, options), type);
+    await send(response, answerOf(thrown(error), args.contextValue, type, options), type);
   }
 }
 
 async function stream<Given>(response: ServerResponse, args: Args, options: Options<Given>): Promise<void> {
-  const source = await createSourceEventStream(args).catch(thrown);
-  return sendEvents(response, eventsOf(source, args, options));
+  const fault = variableFault(args);
+  const source = fault ? { errors: [fault] } : await createSourceEventStream(args).catch(thrown);
+  // The lists are for the subscription's own argument, which has been read; no field of an event takes one.
+  const variableValues = withoutLists(args.variableValues ?? {});
+  return sendEvents(response, eventsOf(source, { ...args, variableValues }, options));
 }
 
 /** What is thrown is an answer, too, and masked as all others. */
@@ -78,15 +84,13 @@ function thrown(error: unknown): ExecutionResult {
 /** The JSON of an answer without errors, or what Yoga makes of one with errors: their status, and what of them is shown. */
 function answerOf<Given>(
   result: ExecutionResult,
-  args: Args,
+  { largeTexts }: GraphQLContext,
   type: string,
   { maskError, fetchAPI }: Options<Given>,
 ): string | Response {
-  const { largeTexts } = args.contextValue;
   if (!result.errors) return largeTexts.stringify(result);
-  const told = withVariableIssues(args, result);
-  const errors = (told.errors ?? []).map((error) => maskError(error, 'Unexpected error.'));
-  const masked = withLargeTexts({ ...told, errors }, largeTexts);
+  const errors = result.errors.map((error) => maskError(error, 'Unexpected error.'));
+  const masked = withLargeTexts({ ...result, errors }, largeTexts);
   settleCodes(masked);
   return processRegularResult(masked, fetchAPI, type);
 }
@@ -109,22 +113,20 @@ async function* eventsOf<Given>(
   options: Options<Given>,
 ): AsyncIterable<string> {
   const textOf = (result: ExecutionResult) => {
-    const answer = answerOf(result, args, 'application/json', options);
+    const answer = answerOf(result, args.contextValue, 'application/json', options);
     return typeof answer === 'string' ? answer : answer.text();
   };
   if (!isAsyncIterable(source)) {
     yield textOf(source);
     return;
   }
-  const eventArgs = { ...args, variableValues: withoutLists(args.variableValues ?? {}) };
   try {
-    for await (const rootValue of source) yield textOf(await execute({ ...eventArgs, rootValue }));
+    for await (const rootValue of source) yield textOf(await execute({ ...args, rootValue }));
   } catch (error) {
     yield textOf(thrown(error));
   }
 }
 
-/** Lists are for the subscription's own argument, which was read when it was opened; no field of an event takes one. */
 function withoutLists(variables: Readonly<Record<string, unknown>>): Record<string, unknown> {
   return Object.fromEntries(
     Object.entries(variables).map(([name, value]) => [name, Array.isArray(value) ? [] : value]),

@@ -1,5 +1,6 @@
 import { IncomingMessage } from 'node:http';
 import { isRecord } from '../models/input-issues.ts';
+import { countJson } from './json-memory.ts';
 
 /** What a plain request's answer is sent as, by the `Accept` that it came with; any other is Yoga's to weigh. */
 const ANSWERED_AS = new Map<string | undefined, AnswerType>([
@@ -75,9 +76,9 @@ export function readBody(request: IncomingMessage): Promise<Buffer | undefined> 
   });
 }
 
-/** The operation in a body; `undefined` where anything about it is unusual. */
-export function paramsOf(body: Buffer): OperationParams | undefined {
-  const params = parseJson(body);
+/** The operation in a body; `undefined` where anything about it is unusual, or where it takes too much. */
+export function paramsOf(body: Buffer, take: (bytes: number) => void): OperationParams | undefined {
+  const params = parseJson(body, take);
   if (!isRecord(params)) return undefined;
   const { query, operationName, variables, ...others } = params;
   const isUsual =
@@ -100,8 +101,9 @@ export function unread(request: IncomingMessage, body: Buffer): IncomingMessage 
   return again;
 }
 
-function parseJson(body: Buffer): unknown {
+function parseJson(body: Buffer, take: (bytes: number) => void): unknown {
   try {
+    countJson(body, take);
     return JSON.parse(body.toString());
   } catch {
     return undefined;

@@ -1,4 +1,4 @@
-import { InputError } from '../errors.ts';
+import { InputError, shortened } from '../errors.ts';
 import { type AllowanceAt, readFileInputs } from '../models/file-inputs.ts';
 import { InputIssues, type Path } from '../models/input-issues.ts';
 import { faultsOf, findModel, type ModelRegistry } from '../models/registry.ts';
@@ -10,6 +10,9 @@ import type { PredictionRequest } from '../predictions/submit.ts';
 import type { Builder } from './builder.ts';
 import type { ModelTypes } from './model-types.ts';
 import type { TensorTypes } from './tensor-types.ts';
+
+/** Characters of a name that an error repeats; none that is known is longer. */
+const NAME_LENGTH_MAX = 255;
 
 /** `PredictionInput` as GraphQL has coerced it: exactly one key, a model's field or `tensors`. */
 export type PredictionInput = Record<string, unknown> & { tensors?: { model: string; inputs: TensorInput[] } | null };
@@ -52,7 +55,10 @@ export async function readPredictionInputs(
 ): Promise<PredictionRequest[]> {
   const issues = new InputIssues();
   const requests: PredictionRequest[] = [];
-  for (const [i, input] of inputs.entries()) requests.push(await read(input, paths[i] ?? []));
+  for (const [i, input] of inputs.entries()) {
+    if (issues.full) break;
+    requests.push(await read(input, paths[i] ?? []));
+  }
   issues.refuse();
   return requests;
 
@@ -79,13 +85,15 @@ export async function readPredictionInputs(
 
 function requireModel(
   registry: ModelRegistry,
-  name: string,
-  version: string | null | undefined,
+  asked: string,
+  askedVersion: string | null | undefined,
   path: Path,
 ): ServedModel {
   const served = registry.list();
-  const model = findModel(served, name, version);
+  const model = findModel(served, asked, askedVersion);
   if (model) return model;
+  const name = shortened(asked, NAME_LENGTH_MAX);
+  const version = askedVersion && shortened(askedVersion, NAME_LENGTH_MAX);
   const why = faultsOf(registry, name, version)
     .map(({ message }) => ` (${message})`)
     .join('');

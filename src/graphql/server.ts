@@ -4,6 +4,8 @@ import type { Log } from '../log.ts';
 import type { ModelRegistry } from '../models/registry.ts';
 import type { Predictions } from '../predictions/predictions.ts';
 import type { GraphQLContext } from './builder.ts';
+import { useCountedJson } from './counted-json.ts';
+import { useDeclaredVariables } from './declared-variables.ts';
 import { createDirectAnswers } from './direct-answers.ts';
 import { createMaskError, useErrorCodes, useVariableIssues } from './errors.ts';
 import { graphiqlOptions, renderPage } from './graphiql.ts';
@@ -76,7 +78,17 @@ export function createGraphQLServer({ predictions, registry, settings, log }: Op
     // What a client did wrong is answered to the client; what we did wrong is logged where it is masked.
     logging: false,
     maskedErrors: { maskError, isDev: false },
-    plugins: [useUploads({ bodyLimitBytes }), useLimits(limits), useVariableIssues(), useErrorCodes(), useLargeTexts()],
+    // It would keep a thousand documents, of up to a megabyte each.
+    parserAndValidationCache: false,
+    plugins: [
+      useCountedJson(),
+      useUploads({ bodyLimitBytes }),
+      useLimits(limits),
+      useVariableIssues(),
+      useDeclaredVariables(),
+      useErrorCodes(),
+      useLargeTexts(),
+    ],
   });
 
   const direct = createDirectAnswers<RequestContext>({

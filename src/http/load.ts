@@ -8,7 +8,7 @@ const OPEN_MAX = 10_000;
  * Bytes of bodies and of results that requests hold, altogether. Four bodies of 60 MiB of numbers, at once and again and again, have
  * a process take 1 GiB, in a heap that is 2 to 4 GiB where nobody says otherwise.
  */
-const HELD_BYTES_MAX = 256 * 1024 * 1024;
+const HELD_BYTES_MAX = 1024 * 1024 * 1024;
 
 /**
  * Results that one answer may hold, unless it is a single one: as JSON they take up to seven times as much, and V8 has no
@@ -30,6 +30,8 @@ export interface Load {
 
 /** What one request holds. */
 export interface RequestLoad {
+  /** Counts memory of this request in. Throws RATE_LIMITED if this process holds too much. */
+  take(bytes: number): void;
   /**
    * Counts a task's results in that are to stand in the answer. Throws INVALID_INPUT with this path if they are more than one answer
    * may hold, RATE_LIMITED if they are more than this process may.
@@ -69,14 +71,20 @@ export function createLoad({ bodyLimitBytes, openMax = OPEN_MAX, heldBytesMax = 
       let answerBytes = 0;
       let tensorBytes = 0;
       let unpackedBytes = 0;
+      let parsedBytes = 0;
       open += 1;
       heldBytes += bodyBytes;
       response.once('close', () => {
         open -= 1;
         // Until now: the inputs are arguments of an operation that may wait for its tasks.
-        heldBytes -= bodyBytes + answerBytes + tensorBytes;
+        heldBytes -= bodyBytes + answerBytes + tensorBytes + parsedBytes;
       });
       return {
+        take(bytes) {
+          if (response.closed) return;
+          take(bytes);
+          parsedBytes += bytes;
+        },
         hold(bytes, path) {
           // Whoever was to be answered has gone, and so has what was held for them.
           if (response.closed) return;

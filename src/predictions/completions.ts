@@ -154,6 +154,10 @@ function createSharing(): (submission: Submission) => Submission {
   };
 }
 
+/** Characters of an id that an error shows: a UUID's. What was sent as an id may be megabytes. */
+const SHOWN_LENGTH_MAX = 36;
+
 export function unknownTask(ids: readonly string[]): AppError {
-  return new AppError('UNKNOWN_TASK', `no such task: ${ids.join(', ')}`);
+  const shown = ids.map((id) => (id.length > SHOWN_LENGTH_MAX ? `${id.slice(0, SHOWN_LENGTH_MAX)}…` : id));
+  return new AppError('UNKNOWN_TASK', `no such task: ${shown.join(', ')}`);
 }

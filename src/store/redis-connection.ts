@@ -55,6 +55,7 @@ export function openRedisConnection(options: RedisConnectionOptions): RedisConne
   // An answer waits behind those before it.
   const answerMs = Math.max(ANSWER_MS, commandMs);
   const redis = new Redis(options.url, redisOptions(name, answerMs));
+  rejectUnwritable(redis);
   let connected: boolean | undefined;
   let lastError: unknown;
   let closed = false;
@@ -140,6 +141,22 @@ function redisOptions(name: RedisConnectionName, answerMs: number) {
       const delayMs = Math.min(RETRY_MS_MIN * 2 ** Math.min(times, 10), RETRY_MS_MAX);
       return delayMs * (0.5 + Math.random() / 2);
     },
+  };
+}
+
+/**
+ * A command that cannot be written, such as one of more text than a string may hold, makes `sendCommand` throw after ioredis has started the command's
+ * timer. That timer would reject a promise that nobody has, which ends the process. So the command rejects at once.
+ */
+function rejectUnwritable(redis: Redis): void {
+  const send = redis.sendCommand.bind(redis);
+  redis.sendCommand = (command, stream) => {
+    try {
+      return send(command, stream);
+    } catch (error) {
+      command.reject(error instanceof Error ? error : new Error(messageOf(error)));
+      return command.promise;
+    }
   };
 }
 

@@ -1,6 +1,7 @@
-import { expect, test } from 'vitest';
+import { expect, onTestFinished, test } from 'vitest';
 import { StoreUnavailable } from '../../src/errors.ts';
 import { openStore } from '../../src/store/open.ts';
+import { openRedisConnection } from '../../src/store/redis-connection.ts';
 import type { Submission } from '../../src/task.ts';
 import { createTestLog } from '../support/test-log.ts';
 import { openForTest, outcomeOf, startServer } from './redis-samples.ts';
@@ -149,4 +150,17 @@ test('a URL that is no store is refused without saying it', async () => {
     expect(`${refused}`).toMatch(/^Error: STORE_URL: expected memory:, redis:/);
     expect(`${refused}`).not.toContain('s3cret');
   }
+});
+
+test('a command that is too long to be written is refused by its promise, and nothing else', async () => {
+  const redis = await startServer();
+  const connection = openRedisConnection({ url: redis.url, name: 'commands', log: createTestLog() });
+  onTestFinished(connection.close);
+  await expect.poll(connection.isReady).toBe(true);
+  // More text altogether than a string may hold. Had it been thrown, ioredis' timer of the command would reject a promise that nobody has.
+  const keys = Array<string>(100).fill('A'.repeat(5_400_000));
+  const sent: Promise<unknown> = connection.redis.mget(keys);
+  await expect(sent).rejects.toThrow('Invalid string length');
+  await expect(connection.run((commands) => commands.mget(keys))).rejects.toThrow(StoreUnavailable);
+  expect(await connection.run((commands) => commands.mget('A'))).toEqual([null]);
 });
