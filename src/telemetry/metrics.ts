@@ -61,6 +61,8 @@ export interface Observed {
   /** What tasks take of the store, as it is counted, and the most that they may: infinite where nothing bounds it. The same at every API. */
   storeBytes(): number;
   storeLimitBytes(): number;
+  /** What this process bounds for its clients: what of each is used, the most of it, and how often an owner was refused. */
+  bounds(): readonly { name: string; bound: BoundFigures }[];
   /** What lies in the directory of models and cannot be served. */
   modelFaults(): readonly { model?: string | undefined }[];
   /** Inference processes that had to be replaced so far. */
@@ -68,6 +70,8 @@ export interface Observed {
   /** The models that inference processes have loaded, each in as many of them as it ran in; loads and evictions so far. */
   sessions(): { loaded: number; bytes: number; loads: number; evictions: number };
 }
+
+type BoundFigures = Record<'used' | 'max' | 'refusals', number>;
 
 /** A scrape waits no longer for the broker: Prometheus gives up the whole of it after ten seconds. */
 const DEPTHS_MS = 1_000;
@@ -148,7 +152,8 @@ function seconds(ms: number): number {
 
 function observe(registry: Registry, observed: Partial<Observed>, labelOf: ModelLabel): void {
   const registers = [registry];
-  const { queueDepths, tasksInHand, modelFaults, sessions } = observed;
+  const { queueDepths, tasksInHand, modelFaults, sessions, bounds } = observed;
+  if (bounds) observeBounds(registry, bounds);
   const gauge = (name: string, help: string, read: (() => number) | undefined) => {
     if (!read) return;
     registry.removeSingleMetric(name);
@@ -229,4 +234,17 @@ function observe(registry: Registry, observed: Partial<Observed>, labelOf: Model
       },
     });
   }
+}
+function observeBounds(registry: Registry, bounds: Observed['bounds']): void {
+  const series = (Kind: typeof Gauge | typeof Counter, name: string, help: string, figure: keyof BoundFigures) => {
+    registry.removeSingleMetric(name);
+    const collect = () => {
+      metric.reset();
+      for (const one of bounds()) metric.inc({ bound: one.name }, one.bound[figure]);
+    };
+    const metric = new Kind({ name, help, labelNames: ['bound'], registers: [registry], collect });
+  };
+  series(Gauge, 'foretell_bound_used', 'What clients hold of each bound of this process.', 'used');
+  series(Gauge, 'foretell_bound_limit', 'The most that all clients may hold of each.', 'max');
+  series(Counter, 'foretell_bound_refusals_total', 'Clients refused for want of room.', 'refusals');
 }
