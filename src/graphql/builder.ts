@@ -20,6 +20,8 @@ export interface GraphQLContext {
    * are too many.
    */
   load: Record<'hold' | 'holdTensor' | 'unpack', (bytes: number, path: (string | number)[]) => void> & {
+    /** Whose share of each bound it is. */
+    readonly owner: string;
     take(bytes: number): void;
   };
   /** What the client calls its own span, as W3C Trace Context writes it. */

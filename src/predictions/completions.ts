@@ -4,7 +4,7 @@ import type { TaskStore } from '../store/store.ts';
 import { submissionOf } from '../submission.ts';
 import { isTerminal, type ModelReference, type Submission, type Task, type TaskEvent } from '../task.ts';
 import { READ_MAX } from './results.ts';
-import { TaskStream } from './task-stream.ts';
+import { type ListenerShare, TaskStream } from './task-stream.ts';
 
 /** Readings that find no record before an unfinished task is given up: some five minutes, in which a worker recreates it. */
 export const MISSING_MAX = 30;
@@ -30,13 +30,13 @@ export class Completions extends TaskStream<Task | AppError> {
   /** What was known of each when the stream was opened, and never changes. */
   readonly #submissions = new Map<string, Submission>();
 
-  private constructor(store: TaskStore, ids: readonly string[], owner: string) {
-    super();
+  private constructor(store: TaskStore, ids: readonly string[], owner: string, share: ListenerShare) {
+    super(store, share, new Set(ids).size);
     this.#store = store;
     this.#owner = owner;
     this.#open = new Map(ids.map((id) => [id, 0]));
     for (const id of ids) {
-      this.watch(store, id, (event) => {
+      this.watch(id, (event) => {
         if (event === 'reread') this.#due.add(id);
         else if (isTerminal(event.state)) this.#hear(event);
       });
@@ -44,9 +44,13 @@ export class Completions extends TaskStream<Task | AppError> {
   }
 
   /** Rejects with RATE_LIMITED, or with UNKNOWN_TASK, naming them, if `result` would not find some of the tasks for this owner. */
-  static async open(store: TaskStore, ids: readonly string[], owner: string): Promise<Completions> {
-    TaskStream.makeRoom(store, ids.length);
-    const stream = new Completions(store, ids, owner);
+  static async open(
+    store: TaskStore,
+    ids: readonly string[],
+    owner: string,
+    share: ListenerShare = { payer: owner },
+  ): Promise<Completions> {
+    const stream = new Completions(store, ids, owner, share);
     try {
       if (ids.length === 1) await stream.#openOne(ids[0] ?? '');
       else await stream.#openAll(ids);

@@ -1,5 +1,7 @@
 import type { Broker } from '../broker/broker.ts';
-import { AppError } from '../errors.ts';
+import { AppError, Overloaded } from '../errors.ts';
+import type { Ledger } from '../ledger/ledger.ts';
+import { createTurns } from '../ledger/turns.ts';
 import type { Log } from '../log.ts';
 import type { Deadlines } from '../store/deadlines.ts';
 import type { Payloads } from '../store/payloads.ts';
@@ -12,7 +14,7 @@ import { taskAttributes } from '../telemetry/tracing-attributes.ts';
 import { createAdmission } from './admission.ts';
 import { Completions, unknownTask } from './completions.ts';
 import { createEnqueue } from './enqueue.ts';
-import { type Hold, readTasks } from './results.ts';
+import { type Hold, READ_MAX, readTasks } from './results.ts';
 import { isTaskId } from './submission-id.ts';
 import { createSubmit, type Submit } from './submit.ts';
 import { subscribe } from './subscription.ts';
@@ -20,7 +22,8 @@ import { Updates } from './updates.ts';
 
 /**
  * The service: all that resolvers call. Every method sees only the tasks of `owner`. A stream ends, and leaves nothing behind,
- * when `gone` aborts: whoever was to read it is there no more.
+ * when `gone` aborts: whoever was to read it is there no more. `payer` is whose share of the listeners it takes, by default the owner's; all throw
+ * RATE_LIMITED where there is no room.
  */
 export interface Predictions {
   submit: Submit;
@@ -28,10 +31,18 @@ export interface Predictions {
   /** A task that was terminal is returned as it is. Rejects with UNKNOWN_TASK. */
   cancel(id: string, owner: string, hold?: Hold): Promise<Task>;
   /** Each task as it ends; an error in place of those that ended and expired before they could be told. Rejects with UNKNOWN_TASK. */
-  completions(ids: readonly string[], owner: string, gone?: AbortSignal): Promise<TaskIterator<Task | AppError>>;
+  completions(
+    ids: readonly string[],
+    owner: string,
+    gone?: AbortSignal,
+    payer?: string,
+  ): Promise<TaskIterator<Task | AppError>>;
   /** Rejects with UNKNOWN_TASK; the same stands in the stream if the task had ended and expired before it could be told. */
-  updates(id: string, owner: string, gone?: AbortSignal): Promise<TaskIterator<Task | AppError>>;
+  updates(id: string, owner: string, gone?: AbortSignal, payer?: string): Promise<TaskIterator<Task | AppError>>;
 }
+
+/** Streams of many tasks that read their state at once, when they are opened; the others wait, owner by owner. */
+const BULKS_AT_ONCE = 2;
 
 type TaskIterator<T> = AsyncIterableIterator<T, undefined, undefined>;
 
@@ -44,6 +55,8 @@ export function createPredictions(services: {
   metrics: Metrics;
   tracing: Tracing;
   log: Log;
+  /** What bounds the listeners of streams; without it nothing does. */
+  ledger?: Pick<Ledger, 'listeners'>;
   /** Milliseconds that a task is kept from its terminal state on. */
   resultTtlMs: number;
   /** Larger inputs go by the store. @default MESSAGE_INPUT_BYTES_MAX */
@@ -51,6 +64,8 @@ export function createPredictions(services: {
 }): Predictions {
   const { broker, store, metrics, tracing, messageInputBytesMax } = services;
   const enqueue = createEnqueue({ ...services, admission: createAdmission(broker) });
+  const listeners = services.ledger?.listeners;
+  const bulks = createTurns(BULKS_AT_ONCE);
   let openSubscriptions = 0;
   metrics.observe({ openSubscriptions: () => openSubscriptions, taskListeners: store.watching });
 
@@ -73,7 +88,7 @@ export function createPredictions(services: {
   }
 
   return {
-    submit: createSubmit({ store, enqueue, metrics, tracing, messageInputBytesMax }),
+    submit: createSubmit({ store, enqueue, metrics, tracing, listeners, messageInputBytesMax }),
 
     get: (ids, owner, hold) => readTasks(store, ids, owner, hold),
 
@@ -89,16 +104,24 @@ export function createPredictions(services: {
       return task;
     },
 
-    async completions(ids, owner, gone) {
+    async completions(ids, owner, gone, payer = owner) {
       const distinct = [...new Set(ids)];
       await refuseOtherIds(store, distinct, owner);
-      return subscribed(await Completions.open(store, distinct, owner), gone);
+      const open = () => Completions.open(store, distinct, owner, { bound: listeners, payer });
+      const isBulk = distinct.length > READ_MAX;
+      return subscribed(await (isBulk ? bulks.take(payer, () => unlessGone(gone, open)) : open()), gone);
     },
-    async updates(id, owner, gone) {
+    async updates(id, owner, gone, payer = owner) {
       await refuseOtherIds(store, [id], owner);
-      return subscribed(await Updates.open(store, id, owner), gone);
+      return subscribed(await Updates.open(store, id, owner, { bound: listeners, payer }), gone);
     },
   };
+}
+
+/** Who has left a queue by the time that it is its turn costs no more. */
+function unlessGone<T>(gone: AbortSignal | undefined, work: () => Promise<T>): Promise<T> {
+  if (gone?.aborted) throw new Overloaded('whoever asked has gone');
+  return work();
 }
 
 /** Throws UNKNOWN_TASK, naming all unknown ones, where some of the ids can be no task's. */

@@ -3,7 +3,7 @@ import { endedBy } from '../store/record.ts';
 import type { TaskStore } from '../store/store.ts';
 import { isTerminal, type Task, type TaskEvent } from '../task.ts';
 import { MISSING_MAX, unknownTask } from './completions.ts';
-import { TaskStream } from './task-stream.ts';
+import { type ListenerShare, TaskStream } from './task-stream.ts';
 
 /**
  * The state of one task, then every change of it up to the terminal one; or an error in its place, if the task had ended and
@@ -21,21 +21,25 @@ export class Updates extends TaskStream<Task | AppError> {
   #hasEnded = false;
   #isGone = false;
 
-  private constructor(store: TaskStore, id: string, owner: string) {
-    super();
+  private constructor(store: TaskStore, id: string, owner: string, share: ListenerShare) {
+    super(store, share, 1);
     this.#store = store;
     this.#id = id;
     this.#owner = owner;
-    this.watch(store, id, (event) => {
+    this.watch(id, (event) => {
       // To read it once more says nothing new: a client that does not read its stream leaves no more here than the task has changes.
       if (event !== 'reread' || this.#events.at(-1) !== 'reread') this.#events.push(event);
     });
   }
 
   /** Rejects with RATE_LIMITED, or with UNKNOWN_TASK if `result` would not find the task for this owner. */
-  static async open(store: TaskStore, id: string, owner: string): Promise<Updates> {
-    TaskStream.makeRoom(store, 1);
-    const stream = new Updates(store, id, owner);
+  static async open(
+    store: TaskStore,
+    id: string,
+    owner: string,
+    share: ListenerShare = { payer: owner },
+  ): Promise<Updates> {
+    const stream = new Updates(store, id, owner, share);
     try {
       const [task] = await store.get([id], owner);
       if (!task) throw unknownTask([id]);

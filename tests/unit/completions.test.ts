@@ -1,6 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import { expect, onTestFinished, test } from 'vitest';
 import { AppError } from '../../src/errors.ts';
+import { Bound } from '../../src/ledger/bound.ts';
 import { createLog } from '../../src/log.ts';
 import { Completions } from '../../src/predictions/completions.ts';
 import { Updates } from '../../src/predictions/updates.ts';
@@ -151,4 +152,24 @@ test('a client that reads slowly has no more ends kept for it than are read at a
   for await (const task of stream) if (!(task instanceof AppError)) told.push(task.id);
   expect(told.toSorted()).toEqual(ids.toSorted());
   expect(reads).toEqual([100, 100]);
+});
+
+test('listeners are of their payer’s share, which is whole again when the tasks have ended or the stream has', async () => {
+  const store = openStore(60_000);
+  const bound = new Bound({ what: 'tasks that streams wait for', max: 10 });
+  const share = { bound, payer: 'from 192.0.2.1' };
+  const submissions = Array.from({ length: 8 }, submissionOf);
+  const ids = submissions.map(({ id }) => id);
+  await store.create(submissions);
+  const first = await Completions.open(store, ids, OWNER, share);
+  expect(bound.heldBy(share.payer)).toBe(8);
+  await expect(Completions.open(store, ids.slice(0, 2), OWNER, share)).rejects.toMatchObject({ code: 'RATE_LIMITED' });
+  await expect(Updates.open(store, randomUUID(), OWNER, share)).rejects.toMatchObject({ code: 'UNKNOWN_TASK' });
+  const other = await Updates.open(store, ids[0] ?? '', OWNER, { bound, payer: 'from 192.0.2.2' });
+  expect(bound.used).toBe(9);
+  await store.transition(ids[0] ?? '', { to: 'CANCELLED', at: Date.now() });
+  expect((await first.next()).value).toMatchObject({ id: ids[0] });
+  expect(bound.heldBy(share.payer)).toBe(7);
+  await Promise.all([first.return(), other.return()]);
+  expect([bound.used, store.watching()]).toEqual([0, 0]);
 });
