@@ -76,9 +76,10 @@ export function readBody(request: IncomingMessage): Promise<Buffer | undefined> 
   });
 }
 
-/** The operation in a body; `undefined` where anything about it is unusual, or where it takes too much. */
+/** The operation in a body; `undefined` where anything about it is unusual. Throws where it takes too much. */
 export function paramsOf(body: Buffer, take: (bytes: number) => void): OperationParams | undefined {
-  const params = parseJson(body, take);
+  countJson(body, take);
+  const params = parseJson(body);
   if (!isRecord(params)) return undefined;
   const { query, operationName, variables, ...others } = params;
   const isUsual =
@@ -101,9 +102,8 @@ export function unread(request: IncomingMessage, body: Buffer): IncomingMessage 
   return again;
 }
 
-function parseJson(body: Buffer, take: (bytes: number) => void): unknown {
+function parseJson(body: Buffer): unknown {
   try {
-    countJson(body, take);
     return JSON.parse(body.toString());
   } catch {
     return undefined;

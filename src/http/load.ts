@@ -34,8 +34,8 @@ export interface RequestLoad {
   take(bytes: number): void;
   /** Counts a part of the body in. Throws RATE_LIMITED. */
   receive(bytes: number): void;
-  /** Counts memory in that is not the request's for long, such as an event of a stream; what it returns counts it out, once. */
-  takeFor(bytes: number): () => void;
+  /** Counts in what an event of a stream holds until it is written, in place of what the one before it held. Throws RATE_LIMITED. */
+  holdEvent(bytes: number): void;
   /**
    * Counts a task's results in that are to stand in the answer. Throws INVALID_INPUT with this path if they are more than one answer
    * may hold, RATE_LIMITED if they are more than this process may.
@@ -80,6 +80,7 @@ class HeldByRequest implements RequestLoad {
   #bytes = 0;
   #parsedBytes = 0;
   #answerBytes = 0;
+  #eventBytes = 0;
   #tensorBytes = 0;
   #unpackedBytes = 0;
 
@@ -115,15 +116,13 @@ class HeldByRequest implements RequestLoad {
     this.#count(bytes);
   }
 
-  takeFor(bytes: number): () => void {
-    // Whoever was to be answered has gone, and so has what was held for them.
-    if (this.#response.closed) return () => undefined;
-    this.#memory.take(this.owner, bytes);
-    let isHeld = true;
-    return () => {
-      if (isHeld) this.#memory.give(this.owner, bytes);
-      isHeld = false;
-    };
+  holdEvent(bytes: number): void {
+    if (this.#response.closed) return;
+    this.#memory.give(this.owner, this.#eventBytes);
+    this.#bytes -= this.#eventBytes;
+    this.#eventBytes = 0;
+    this.#count(bytes);
+    this.#eventBytes = bytes;
   }
 
   hold(bytes: number, path: (string | number)[]): void {

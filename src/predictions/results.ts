@@ -26,6 +26,7 @@ export async function readTasks(
   return ids.length === given.length ? tasks : given.map((id) => (isTaskId(id) ? tasks.shift() : undefined));
 }
 
-function outputBytes(task: Task | undefined): number {
+/** What a task's result takes. */
+export function outputBytes(task: Task | undefined): number {
   return (task?.result?.outputs ?? []).reduce((bytes, output) => bytes + byteLength(output), 0);
 }

@@ -84,13 +84,17 @@ test('memory is taken of the owner’s share, given back with the answer, and on
   expect(ledger.memoryBytes.heldBy('ann')).toBe(0);
 });
 
-test('what is taken for a while is given back once', async () => {
+test('what an event of a stream holds counts until the next one takes its place', async () => {
   const { send, ledger } = await open({ memoryBytes: 100 * MIB });
-  const { load } = await send('ann');
-  const give = load?.takeFor(50 * MIB);
-  expect(codeOf(() => load?.takeFor(50 * MIB))).toBe('RATE_LIMITED');
-  give?.();
-  give?.();
+  const { load, response } = await send('ann');
+  load?.holdEvent(50 * MIB);
+  load?.holdEvent(60 * MIB);
+  expect(ledger.memoryBytes.used).toBe(60 * MIB);
+  expect(codeOf(() => load?.holdEvent(95 * MIB))).toBe('RATE_LIMITED');
+  expect(ledger.memoryBytes.used).toBe(0);
+  load?.holdEvent(0);
+  load?.holdEvent(10 * MIB);
+  await end(response);
   expect(ledger.memoryBytes.used).toBe(0);
 });
 
