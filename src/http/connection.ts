@@ -1,6 +1,6 @@
 import type { ServerResponse } from 'node:http';
 import type { Socket } from 'node:net';
-import type { ArrivingRequest } from './arriving-request.ts';
+import type { ArrivingRequest, BodyWatch } from './arriving-request.ts';
 import { refuse } from './refusal.ts';
 
 /** A body that is not complete, and an answer that is not read, have to move so many bytes within this time: a slow phone moves eight times as much. */
@@ -9,6 +9,9 @@ export const RATE_WINDOW_MS = 10_000;
 
 /** How long a body may still come that nobody wants: a client that is cut while it sends would not read why. */
 const LINGER_MS = 5_000;
+
+/** The same, in bytes: a client that sends for ever is cut. */
+export const DRAINED_BYTES_MAX = 16 * 1024 * 1024;
 
 /** A request and its answer. */
 export interface Exchange {
@@ -35,7 +38,7 @@ interface ConnectionEvents {
  * One client's connection. It has one request answered at a time: what was sent ahead waits, unread as far as it can be, and
  * the event loop is left to others in between.
  */
-export class Connection {
+export class Connection implements BodyWatch {
   readonly socket: Socket;
   /** Whose connection it is: a network's, see `networkOf`. */
   readonly address: string;
@@ -50,6 +53,7 @@ export class Connection {
   #lingersSince: number | undefined;
   /** The answer is out, and not yet all of the request in. */
   #isAnswered = false;
+  #drainedBytes = 0;
   #isClosed = false;
 
   constructor(socket: Socket, address: string, events: ConnectionEvents) {
@@ -80,6 +84,20 @@ export class Connection {
     this.#checkBody(now);
   }
 
+  /** Of a body that nobody counts: what comes after the answer is let go. */
+  receive(bytes: number): boolean {
+    return !this.#current?.response.headersSent || this.drain(bytes);
+  }
+
+  end(): void {}
+
+  /** Lets a part of a body go. */
+  drain(bytes: number): false {
+    this.#drainedBytes += bytes;
+    if (this.#drainedBytes > DRAINED_BYTES_MAX) this.destroy();
+    return false;
+  }
+
   destroy(): void {
     this.socket.destroy();
     this.#close();
@@ -87,6 +105,8 @@ export class Connection {
 
   #begin(exchange: Exchange): void {
     this.#current = exchange;
+    this.#drainedBytes = 0;
+    exchange.request.body = this;
     this.#received = undefined;
     this.#lingersSince = undefined;
     this.#isAnswered = false;

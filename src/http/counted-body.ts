@@ -1,26 +1,26 @@
 import type { ServerResponse } from 'node:http';
 import { Overloaded } from '../errors.ts';
 import type { BodyWatch } from './arriving-request.ts';
+import type { Connection } from './connection.ts';
 import type { RequestLoad } from './load.ts';
-import { refuseOverloaded } from './refusal.ts';
-
-/** What still comes of a body that was refused is read and let go, so that its client gets to the answer; not for ever. */
-const DRAINED_BYTES_MAX = 64 * 1024 * 1024;
+import { refuseOverloaded, writeJson } from './refusal.ts';
 
 /** Counts a body in as it comes. Where there is no room for more of it, the request is answered so. */
 export class CountedBody implements BodyWatch {
+  readonly #connection: Connection;
   readonly #load: RequestLoad;
   readonly #response: ServerResponse;
-  #drainedBytes = 0;
   #isRefused = false;
 
-  constructor(load: RequestLoad, response: ServerResponse) {
+  constructor(load: RequestLoad, response: ServerResponse, connection: Connection) {
+    this.#connection = connection;
     this.#load = load;
     this.#response = response;
   }
 
   receive(bytes: number): boolean {
-    if (!this.#isRefused) {
+    // Also where whoever reads the body has refused it.
+    if (!this.#response.headersSent) {
       try {
         this.#load.receive(bytes);
         return true;
@@ -29,9 +29,7 @@ export class CountedBody implements BodyWatch {
         this.#refuse(error);
       }
     }
-    this.#drainedBytes += bytes;
-    if (this.#drainedBytes > DRAINED_BYTES_MAX) this.#response.destroy();
-    return false;
+    return this.#connection.drain(bytes);
   }
 
   end(): void {
@@ -40,10 +38,9 @@ export class CountedBody implements BodyWatch {
 
   #refuse(error: Overloaded): void {
     this.#isRefused = true;
-    if (this.#response.headersSent) return;
     // Who still waits for the body would answer too, and is too late.
     this.#response.on('error', () => undefined);
     this.#response.setHeader('connection', 'close');
-    refuseOverloaded(this.#response, error);
+    refuseOverloaded(this.#response, error, writeJson);
   }
 }

@@ -68,7 +68,7 @@ export function graphqlRoute(options: {
       return true;
     }
     connection.isKnown ||= isKeyed || !apiKeys.required;
-    request.body = new CountedBody(load, response);
+    request.body = new CountedBody(load, response, connection);
     // nginx would otherwise gather the events of a stream before it passes them on.
     response.setHeader('X-Accel-Buffering', 'no');
     const traceparent = request.headers['traceparent']?.toString();
