@@ -8,6 +8,8 @@ import { openHttpServer, type Route } from './http/http-server.ts';
 import { createLoad } from './http/load.ts';
 import { metricsRoute } from './http/metrics-route.ts';
 import { createRefusedKeys } from './http/refused-keys.ts';
+import { isFullRequest, requestBytesMax } from './ledger/capacity.ts';
+import { BOUND_NAMES, type Ledger } from './ledger/ledger.ts';
 import type { Log } from './log.ts';
 import { openExpirer } from './predictions/expirer.ts';
 import { createPredictions } from './predictions/predictions.ts';
@@ -26,13 +28,15 @@ export interface Api {
 
 /** The API: GraphQL and health over one HTTP server, and the deadlines of what was submitted. */
 export async function openApi(config: Config, services: Services, log: Log): Promise<Api> {
-  const { broker, store, room, deadlines, registry, metrics } = services;
+  const { broker, store, room, deadlines, registry, metrics, ledger } = services;
   const closing = new AbortController();
   const messageInputBytesMax = config.storeUrl === 'memory:' ? MEMORY_MESSAGE_INPUT_BYTES_MAX : undefined;
   const predictions = createPredictions({ ...services, messageInputBytesMax, resultTtlMs: config.resultTtlMs, log });
+  metrics.observe({ bounds: () => BOUND_NAMES.map((name) => ({ name, bound: ledger[name] })) });
   const deployment = observeDeployment(services);
   const graphql = createGraphQLServer({ predictions, registry, settings: config, log: rareLog(log) });
-  const load = createLoad(config);
+  const load = createLoad(ledger);
+  warnOfSmallHeap(ledger, log);
   const onRefusedKey = createRefusedKeys(log);
   const health = () => ({
     broker: broker.isReady(),
@@ -45,9 +49,14 @@ export async function openApi(config: Config, services: Services, log: Log): Pro
     metricsRoute({ metrics, config, onRefusedKey, log }),
     corsRoute(config.corsOrigins),
     homeRoute,
-    graphqlRoute({ graphql, config, registry, load, closing: closing.signal, onRefusedKey }),
+    graphqlRoute({ graphql, config, registry, load, closing: closing.signal, onRefusedKey, log: rareLog(log) }),
   ];
-  const server = await openHttpServer({ host: config.host, port: config.port, routes });
+  const server = await openHttpServer({
+    host: config.host,
+    port: config.port,
+    routes,
+    connections: ledger.connections,
+  });
   const unwatch = config.apiKeys.watch((isRevoked) =>
     server.cut(({ headers: { authorization } }) => isRevoked(authorization)),
   );
@@ -65,6 +74,13 @@ export async function openApi(config: Config, services: Services, log: Log): Pro
       graphql.close();
     },
   };
+}
+
+function warnOfSmallHeap({ memoryBytes: { max } }: Ledger, log: Log): void {
+  const requestBytes = requestBytesMax(max);
+  if (isFullRequest(requestBytes)) return;
+  const hint = 'requests may take less than usual; a larger heap: NODE_OPTIONS=--max-old-space-size=MIB';
+  log.warn({ requestBytes, memoryBytes: max, hint }, 'small heap');
 }
 
 /** Said only where an owner who holds nothing finds no room: one whose own share is used up is told so, and others are not kept away. */

@@ -1,4 +1,5 @@
 import { existsSync, readFileSync } from 'node:fs';
+import type { BlockList } from 'node:net';
 import { z } from 'zod';
 import { ApiKeys, noPairs } from './api-keys.ts';
 import { messageOf } from './errors.ts';
@@ -32,6 +33,8 @@ export interface Config {
   metricsKey: ApiKeys | undefined;
   /** Something in front checks who asks: any address, any name. */
   allowUnauthenticated: boolean;
+  /** Proxies whose X-Forwarded-For is believed. */
+  trustedProxies: BlockList | undefined;
   corsOrigins: string[];
   resultTtlMs: number;
   bodyLimitBytes: number;
@@ -88,6 +91,7 @@ export function readConfig(command: Command, env: Settings = process.env, option
     apiKeysFile: value.API_KEYS_FILE,
     metricsKey: readMetricsKey(value.METRICS_KEY),
     allowUnauthenticated: value.ALLOW_UNAUTHENTICATED,
+    trustedProxies: value.TRUSTED_PROXIES,
     corsOrigins: value.CORS_ORIGINS,
     resultTtlMs: value.RESULT_TTL_S * 1_000,
     bodyLimitBytes: value.BODY_LIMIT_BYTES,

@@ -1,6 +1,8 @@
 import type { Broker } from './broker/broker.ts';
 import { openBroker } from './broker/open.ts';
 import type { Config } from './config.ts';
+import { boundsFor, readCapacity } from './ledger/capacity.ts';
+import { createLedger, type Ledger } from './ledger/ledger.ts';
 import type { Lifecycle } from './lifecycle.ts';
 import type { Log } from './log.ts';
 import type { ModelRegistry } from './models/registry.ts';
@@ -25,6 +27,8 @@ export interface Services {
   openLease: OpenLease;
   metrics: Metrics;
   tracing: Tracing;
+  /** What this process holds for its clients. */
+  ledger: Ledger;
 }
 
 /** Opens broker and store as the settings say. Resolves at once: they connect in the background, and again whenever they are lost. */
@@ -45,5 +49,5 @@ export async function openServices(
     onReconnect: (connection) => metrics.reconnected(`broker ${connection}`),
   });
   lifecycle.onClose(() => broker.close());
-  return { broker, ...kept, metrics, tracing };
+  return { broker, ...kept, metrics, tracing, ledger: createLedger(boundsFor(readCapacity())) };
 }

@@ -1,3 +1,4 @@
+import { BlockList, isIP } from 'node:net';
 import { availableParallelism, totalmem } from 'node:os';
 import { z } from 'zod';
 import { originFault } from './cors-origins.ts';
@@ -54,6 +55,28 @@ const origins = z
     if (faults.length > 0) context.addIssue({ code: 'custom', message: faults.join('; ') });
   });
 
+const proxies = z.string().transform((text, context) => {
+  const list = new BlockList();
+  for (const one of text.split(',').flatMap((part) => part.trim() || [])) {
+    if (!addNetwork(list, one)) {
+      context.addIssue('expected addresses or networks such as 10.0.0.0/8 or ::1, comma-separated');
+      return z.NEVER;
+    }
+  }
+  return list;
+});
+
+/** Whether it is an address, or a network by its first address and its length. */
+function addNetwork(list: BlockList, network: string): boolean {
+  const [address = '', length, ...rest] = network.split('/');
+  const family = isIP(address) === 6 ? 'ipv6' : 'ipv4';
+  const bits = family === 'ipv6' ? 128 : 32;
+  const isLength = length === undefined || (/^\d{1,3}$/.test(length) && Number(length) <= bits);
+  if (isIP(address) === 0 || !isLength || rest.length > 0) return false;
+  list.addSubnet(address, length === undefined ? bits : Number(length), family);
+  return true;
+}
+
 const names = z
   .string()
   .transform((text) => text.split(',').flatMap((name) => name.trim() || []))
@@ -109,6 +132,11 @@ export const settings = {
     .optional()
     .describe('key for /metrics, 24 characters or more; set, or with API_KEYS, others than this machine need it'),
   ALLOW_UNAUTHENTICATED: flag.default(false).describe('1: listen on any address, and answer to any name, without keys'),
+  TRUSTED_PROXIES: proxies
+    .optional()
+    .describe(
+      'addresses or networks of proxies whose X-Forwarded-For is believed, 10.0.0.0/8,::1; without keys the address is whose share of each limit a request takes',
+    ),
   CORS_ORIGINS: origins
     .default([])
     .describe('origins of pages that may call the API, comma-separated, without wildcards; default: none'),

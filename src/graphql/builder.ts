@@ -20,7 +20,12 @@ export interface GraphQLContext {
    * stream is at; throws where they are too many.
    */
   load: Record<'hold' | 'holdTensor' | 'unpack', (bytes: number, path: (string | number)[]) => void> &
-    Record<'take' | 'holdEvent', (bytes: number) => void>;
+    Record<'take' | 'holdEvent', (bytes: number) => void> & {
+      /** Whose share of each bound it is. */
+      readonly owner: string;
+      /** Waits for this owner's turn to hold the event loop for so much; what follows without waiting again is the turn. */
+      turn(bytes: number): Promise<void> | undefined;
+    };
   /** What the client calls its own span, as W3C Trace Context writes it. */
   traceparent: string | undefined;
   /** Ids and predictions that this operation may still name, over all its fields. */

@@ -11,6 +11,7 @@ export function useCountedJson(): Plugin<object, Given> {
       if (request.method !== 'POST' || !parse) return;
       setRequestParser(async (limited) => {
         const body = await limited.arrayBuffer();
+        await serverContext.load.turn(body.byteLength);
         countJson(new Uint8Array(body), serverContext.load.take);
         const { url, method, headers } = limited;
         return parse(new fetchAPI.Request(url, { method, headers, body }));

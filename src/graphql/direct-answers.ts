@@ -42,6 +42,9 @@ export function createDirectAnswers<Given extends Pick<GraphQLContext, 'load'>>(
   return async (request: IncomingMessage, response: ServerResponse, given: Given, { answerType }: PlainRequest) => {
     const body = await readBody(request);
     if (!body) return undefined;
+    const turn = given.load.turn(body.length);
+    // Small ones wait for nothing: a promise would cost them a round.
+    if (turn !== undefined) await turn;
     const params = readParams(body, given);
     if (params instanceof Error && answerType !== 'text/event-stream') {
       return send(response, answerOf(thrown(params), contextOf(given), answerType, options), answerType);

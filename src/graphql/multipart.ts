@@ -2,6 +2,7 @@ import { GraphQLError } from 'graphql';
 import type { GraphQLParams } from 'graphql-yoga';
 import { UploadedFile } from '../media/media.ts';
 import { isRecord, type Path } from '../models/input-issues.ts';
+import type { GraphQLContext } from './builder.ts';
 import { countJson } from './json-memory.ts';
 
 /** The content type of a request with files. */
@@ -18,6 +19,9 @@ export interface MultipartOperation {
   places: Path[];
 }
 
+/** What a form's JSON is counted by, and its turn to be parsed. */
+type FormLoad = Pick<GraphQLContext['load'], 'take' | 'turn'>;
+
 /** What Yoga's request takes beside the standard. */
 interface LimitedForm {
   formData(options: { formDataLimits: { fieldSize: number; fields: number; files: number } }): Promise<FormData>;
@@ -30,7 +34,7 @@ interface LimitedForm {
 export async function readMultipart(
   request: Request,
   bodyLimitBytes: number,
-  take: (bytes: number) => void,
+  load: FormLoad,
 ): Promise<MultipartOperation> {
   const formDataLimits = { fieldSize: bodyLimitBytes, fields: 2, files: FILES_MAX };
   const form = await (request as Request & LimitedForm).formData({ formDataLimits }).catch((error: unknown) => {
@@ -38,8 +42,8 @@ export async function readMultipart(
       ? error
       : refusal(`expected multipart/form-data of operations, map and at most ${FILES_MAX} files`);
   });
-  const params = jsonField(form, 'operations', take);
-  const map = jsonField(form, 'map', take);
+  const params = await jsonField(form, 'operations', load);
+  const map = await jsonField(form, 'map', load);
   const files = [...form].filter(([name]) => name !== 'operations' && name !== 'map');
   for (const [name] of files) {
     if (!Object.hasOwn(map, name))
@@ -59,10 +63,11 @@ export async function readMultipart(
   return { params, places };
 }
 
-function jsonField(form: FormData, name: string, take: (bytes: number) => void): Record<string, unknown> {
+async function jsonField(form: FormData, name: string, load: FormLoad): Promise<Record<string, unknown>> {
   const text = form.get(name);
+  if (typeof text === 'string') await load.turn(text.length);
   try {
-    if (typeof text === 'string') countJson(Buffer.from(text), take);
+    if (typeof text === 'string') countJson(Buffer.from(text), load.take);
     const value: unknown = typeof text === 'string' ? JSON.parse(text) : undefined;
     if (isRecord(value)) return value;
   } catch (error) {

@@ -98,7 +98,7 @@ function addMutations(builder: Builder, { tasks: { task }, predictionInput, mode
     const allowance = allowanceOf(context);
     const requests = await readPredictionInputs(inputs, paths, { version, registry, models, allowance });
     const signal = terms.waitMs > 0 ? AbortSignal.any([gone(), closing]) : undefined;
-    return predictions.submit(requests, { ...terms, owner, hold, traceparent, signal });
+    return predictions.submit(requests, { ...terms, owner, payer: context.load.owner, hold, traceparent, signal });
   };
 
   builder.mutationType({
@@ -145,7 +145,10 @@ function addSubscriptions(builder: Builder, { tasks: { task } }: Refs): void {
     return value;
   };
   // A client that does not read leaves results here.
-  const holdEvents = ({ load }: GraphQLContext): Hold => load.holdEvent;
+  const shareOf = ({ load }: GraphQLContext) => ({
+    payer: load.owner,
+    hold: (bytes: number) => load.holdEvent(bytes),
+  });
   builder.subscriptionType({
     fields: (t) => ({
       taskCompleted: t.field({
@@ -154,7 +157,7 @@ function addSubscriptions(builder: Builder, { tasks: { task } }: Refs): void {
           'Emits the task once, when it reaches a terminal state (at once if it already has), then completes. An id that result would not find: one UNKNOWN_TASK error, then complete.',
         args: { id: t.arg.id({ required: true }) },
         subscribe: (_root, { id }, context) =>
-          context.predictions.completions([id], context.owner, context.gone(), holdEvents(context)),
+          context.predictions.completions([id], context.owner, context.gone(), shareOf(context)),
         resolve,
       }),
       tasksCompleted: t.field({
@@ -163,12 +166,7 @@ function addSubscriptions(builder: Builder, { tasks: { task } }: Refs): void {
           'Emits each of the tasks as it completes, then completes. At most 1,000 ids; if any is unknown, one UNKNOWN_TASK error that lists them, then complete.',
         args: { ids: t.arg.idList({ required: true }) },
         subscribe: (_root, { ids }, context) =>
-          context.predictions.completions(
-            atMost(ids, 'ids', context),
-            context.owner,
-            context.gone(),
-            holdEvents(context),
-          ),
+          context.predictions.completions(atMost(ids, 'ids', context), context.owner, context.gone(), shareOf(context)),
         resolve,
       }),
       taskUpdated: t.field({
@@ -176,7 +174,7 @@ function addSubscriptions(builder: Builder, { tasks: { task } }: Refs): void {
         description: 'Emits the current state, then every change, and completes after a terminal one.',
         args: { id: t.arg.id({ required: true }) },
         subscribe: (_root, { id }, context) =>
-          context.predictions.updates(id, context.owner, context.gone(), holdEvents(context)),
+          context.predictions.updates(id, context.owner, context.gone(), shareOf(context)),
         resolve,
       }),
     }),
@@ -189,9 +187,9 @@ function holdFor(argument: string, { load }: GraphQLContext): Hold {
 }
 
 /** What reading the files of this request may take; the file's path is what is refused. */
-function allowanceOf({ load, owner }: GraphQLContext): AllowanceAt {
+function allowanceOf({ load }: GraphQLContext): AllowanceAt {
   return (path) => ({
-    owner,
+    owner: load.owner,
     hold: (bytes) => load.holdTensor(bytes, path),
     unpack: (bytes) => load.unpack(bytes, path),
   });

@@ -30,7 +30,7 @@ export function useUploads({ bodyLimitBytes }: { bodyLimitBytes: number }): Plug
     onRequestParse: ({ request, setRequestParser, serverContext }) => {
       if (request.method !== 'POST' || !MULTIPART.test(request.headers.get('content-type') ?? '')) return;
       setRequestParser(async (limited) => {
-        const { params, places } = await readMultipart(limited, bodyLimitBytes, serverContext.load.take);
+        const { params, places } = await readMultipart(limited, bodyLimitBytes, serverContext.load);
         if (params.variables) placesOf.set(params.variables, places);
         return params;
       });

@@ -1,19 +1,22 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { ANONYMOUS, type ApiKeys } from '../api-keys.ts';
 import { type Config, isLoopback } from '../config.ts';
+import { Overloaded } from '../errors.ts';
 import { MULTIPART } from '../graphql/multipart.ts';
 import { isJson } from '../graphql/plain-request.ts';
 import { GRAPHQL_PATH, type GraphQLServer } from '../graphql/server.ts';
+import type { Log } from '../log.ts';
 import type { ModelRegistry } from '../models/registry.ts';
-import { hostnameOf, type Route, refuse } from './http-server.ts';
-import type { Load } from './load.ts';
+import { clientAddress, networkOf } from './client-address.ts';
+import type { Connection } from './connection.ts';
+import { CountedBody } from './counted-body.ts';
+import { hostnameOf, type Route } from './http-server.ts';
+import type { Load, RequestLoad } from './load.ts';
+import { refuse, refuseOverloaded } from './refusal.ts';
 import type { OnRefusedKey } from './refused-keys.ts';
 
 /** Each has a browser ask first where a page of another origin sets it; the third is what Apollo's clients send. */
 const PREFLIGHT_HEADERS = ['authorization', 'graphql-require-preflight', 'apollo-require-preflight'];
-
-/** Seconds after which one that was refused for want of room may find some. */
-const RETRY_AFTER_S = 1;
 
 /** `/graphql`: lets in who may ask, as long as there is room; health and metrics have routes of their own and always pass. */
 export function graphqlRoute(options: {
@@ -23,10 +26,18 @@ export function graphqlRoute(options: {
   load: Load;
   closing: AbortSignal;
   onRefusedKey: OnRefusedKey;
+  log: Log;
 }): Route {
-  const { graphql, config, registry, load: limits, closing, onRefusedKey } = options;
-  const { apiKeys, graphiql, allowUnauthenticated } = config;
-  return (request, response, path) => {
+  const { graphql, config, registry, load: limits, closing, onRefusedKey, log } = options;
+  const { apiKeys, graphiql, allowUnauthenticated, trustedProxies } = config;
+  const addressOf = (request: IncomingMessage, { address }: Connection) =>
+    trustedProxies ? networkOf(clientAddress(request, trustedProxies)) : address;
+  const onFault = (error: unknown, response: ServerResponse) => {
+    // One that was refused while its body came is answered already, and whoever read the body finds that out too late.
+    if (!response.headersSent) log.error({ err: error }, 'request not answered');
+    response.destroy();
+  };
+  return (request, response, path, connection) => {
     if (path !== GRAPHQL_PATH) return false;
     const deny: Deny = (status, code, message) => {
       refuse(response, status, code, message);
@@ -45,12 +56,22 @@ export function graphqlRoute(options: {
       return deny(415, 'BAD_USER_INPUT', `expected the content type application/json; ${files}`);
     }
     if (!registry.isReady()) return deny(503, 'STORE_UNAVAILABLE', 'the models have not been read yet');
-    const load = limits.admit(request, response);
-    if (!load) return denyRoom(response, deny);
+    const isKeyed = apiKeys.required && owner !== ANONYMOUS;
+    let load: RequestLoad;
+    try {
+      load = limits.admit(request, response, isKeyed ? owner : addressOf(request, connection));
+    } catch (error) {
+      if (!(error instanceof Overloaded)) throw error;
+      refuseOverloaded(response, error);
+      return true;
+    }
+    connection.isKnown ||= isKeyed || !apiKeys.required;
+    request.body = new CountedBody(load, response, connection);
     // nginx would otherwise gather the events of a stream before it passes them on.
     response.setHeader('X-Accel-Buffering', 'no');
     const traceparent = request.headers['traceparent']?.toString();
-    void graphql.handle(request, response, { owner, gone: goneOf(response), closing, load, traceparent });
+    const given = { owner, gone: goneOf(response), closing, load, traceparent };
+    Promise.resolve(graphql.handle(request, response, given)).catch((error: unknown) => onFault(error, response));
     return true;
   };
 }
@@ -99,9 +120,4 @@ function denyKey(response: ServerResponse, deny: Deny): true {
 function denyName(deny: Deny): true {
   const message = 'expected the name of this machine as Host; for other names set API_KEYS, or ALLOW_UNAUTHENTICATED=1';
   return deny(403, 'FORBIDDEN', message);
-}
-
-function denyRoom(response: ServerResponse, deny: Deny): true {
-  response.setHeader('retry-after', RETRY_AFTER_S);
-  return deny(503, 'RATE_LIMITED', 'this process has as many requests in hand as it may; try again later');
 }

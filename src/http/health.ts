@@ -1,4 +1,5 @@
-import { type Route, sendJson } from './http-server.ts';
+import type { Route } from './http-server.ts';
+import { sendJson } from './refusal.ts';
 
 export interface Health {
   broker: boolean;

@@ -1,9 +1,20 @@
 import { once } from 'node:events';
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
-import type { ErrorCode } from '../errors.ts';
+import type { Bound } from '../ledger/bound.ts';
+import { boundsFor, readCapacity } from '../ledger/capacity.ts';
+import { createLedger } from '../ledger/ledger.ts';
+import { ArrivingRequest } from './arriving-request.ts';
+import type { Connection } from './connection.ts';
+import { type Connections, createConnections } from './connections.ts';
+import { refuse } from './refusal.ts';
 
 /** Answers one request; `false` if it is not for it. */
-export type Route = (request: IncomingMessage, response: ServerResponse, path: string) => boolean;
+export type Route = (
+  request: ArrivingRequest,
+  response: ServerResponse,
+  path: string,
+  connection: Connection,
+) => boolean;
 
 export interface HttpServer {
   /** Where it listens: `http://127.0.0.1:4000`. */
@@ -25,29 +36,47 @@ const ANSWERS_MS = 3_000;
 /** The content types of subscriptions. */
 const STREAM = /^(text\/event-stream|multipart\/mixed)/;
 
-/** Listens on an address and offers each request to the routes, in order. Rejects if the address cannot be had. */
-export async function openHttpServer(options: {
+/** Milliseconds in which the head of a request has to be complete, from the connection's beginning or the request's on. */
+const HEAD_MS = 10_000;
+
+export interface HttpServerOptions {
   host: string;
   port: number;
   routes: readonly Route[];
-}): Promise<HttpServer> {
-  const { host, port, routes } = options;
-  const open = new Set<ServerResponse>();
-  const settings = { keepAliveTimeout: KEEP_ALIVE_MS, maxHeaderSize: HEADER_BYTES_MAX, noDelay: true };
-  const server = createServer(settings, (request, response) => {
-    open.add(response);
-    response.once('close', () => open.delete(response));
-    const path = (request.url ?? '/').split('?', 1)[0] ?? '/';
-    if (!routes.some((route) => route(request, response, path))) refuse(response, 404, 'BAD_USER_INPUT', 'not found');
+  /** How many connections there may be. @default as many as the process has descriptors for */
+  connections?: Bound;
+}
+
+/** Listens on an address and offers each request to the routes, in order. Rejects if the address cannot be had. */
+export async function openHttpServer(options: HttpServerOptions): Promise<HttpServer> {
+  const { host, port, routes, connections: bound = createLedger(boundsFor(readCapacity())).connections } = options;
+  const connections = createConnections({
+    bound,
+    handle(request, response, connection) {
+      const path = (request.url ?? '/').split('?', 1)[0] ?? '/';
+      const isTaken = routes.some((route) => route(request, response, path, connection));
+      if (!isTaken) refuse(response, 404, 'BAD_USER_INPUT', 'not found');
+    },
   });
+  const settings = {
+    IncomingMessage: ArrivingRequest,
+    keepAliveTimeout: KEEP_ALIVE_MS,
+    maxHeaderSize: HEADER_BYTES_MAX,
+    noDelay: true,
+    headersTimeout: HEAD_MS,
+    // Of a body, its rate is looked at instead: a large one may take its time.
+    requestTimeout: 0,
+    connectionsCheckingInterval: 1_000,
+  };
+  const server = createServer(settings, connections.answer).on('connection', connections.add);
   server.listen(port, host);
   await once(server, 'listening');
   return {
     url: urlOf(server, host),
     cut(isMeant) {
-      for (const response of open) if (isMeant(response.req)) response.destroy();
+      for (const { request, response } of connections.exchanges()) if (isMeant(request)) response.destroy();
     },
-    close: () => close(server, open),
+    close: () => close(server, connections),
   };
 }
 
@@ -55,10 +84,10 @@ export async function openHttpServer(options: {
  * Takes no more connections and lets answers out that are on their way: a submission that was accepted is known to its
  * client. Streams would never end: they are cut, without `complete`, so that clients come back.
  */
-async function close(server: Server, open: ReadonlySet<ServerResponse>): Promise<void> {
+async function close(server: Server, connections: Connections): Promise<void> {
   const closed = once(server, 'close');
   server.close();
-  for (const response of open) {
+  for (const { response } of connections.exchanges()) {
     if (STREAM.test(String(response.getHeader('content-type')))) response.destroy();
     // Else the connection would stay for the client's next request.
     else if (!response.headersSent) response.setHeader('connection', 'close');
@@ -67,6 +96,7 @@ async function close(server: Server, open: ReadonlySet<ServerResponse>): Promise
   const timer = setTimeout(() => server.closeAllConnections(), ANSWERS_MS);
   await closed;
   clearTimeout(timer);
+  connections.close();
 }
 
 function urlOf(server: Server, host: string): string {
@@ -78,23 +108,4 @@ function urlOf(server: Server, host: string): string {
 /** The host that a request asks for, without its port; `undefined` for what is no host at all, and no address can be made with. */
 export function hostnameOf({ headers }: IncomingMessage): string | undefined {
   return URL.parse(`http://${headers.host}`)?.hostname.replace(/^\[|\]$/g, '');
-}
-
-export function sendJson(response: ServerResponse, status: number, body: unknown): void {
-  const text = JSON.stringify(body);
-  response.writeHead(status, {
-    'content-type': 'application/json; charset=utf-8',
-    'content-length': Buffer.byteLength(text),
-  });
-  response.end(text);
-}
-
-/** Refuses a request before it reaches GraphQL, in the form that a GraphQL client expects. */
-export function refuse(
-  response: ServerResponse,
-  status: number,
-  code: ErrorCode | 'BAD_USER_INPUT',
-  message: string,
-): void {
-  sendJson(response, status, { errors: [{ message, extensions: { code } }] });
 }

@@ -1,14 +1,9 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
-import { InputError, Overloaded } from '../errors.ts';
-
-/** Requests at once, streams included: a stream takes some 40 KiB, and a file descriptor. */
-const OPEN_MAX = 10_000;
-
-/**
- * Bytes of bodies and of results that requests hold, altogether. Four bodies of 60 MiB of numbers, at once and again and again, have
- * a process take 1 GiB, in a heap that is 2 to 4 GiB where nobody says otherwise.
- */
-const HELD_BYTES_MAX = 256 * 1024 * 1024;
+import { AppError, InputError, Overloaded } from '../errors.ts';
+import type { Bound } from '../ledger/bound.ts';
+import { requestBytesMax } from '../ledger/capacity.ts';
+import type { Ledger } from '../ledger/ledger.ts';
+import { createHeavyTurns, type HeavyTurns } from './heavy-turns.ts';
 
 /**
  * Results that one answer may hold, unless it is a single one: as JSON they take up to seven times as much, and V8 has no
@@ -22,20 +17,27 @@ const FILE_TENSORS_BYTES_MAX = 128 * 1024 * 1024;
 /** What one request's files may be while they are unpacked, one after the other: some seconds of a core. */
 const UNPACKED_BYTES_MAX = 1024 * 1024 * 1024;
 
-/** What requests may hold of this process's memory. */
+/** What a client accepts that asks for a stream. */
+const STREAM_ACCEPTED = /text\/event-stream|multipart\/mixed/;
+
+/** What requests may hold of this process, each counted for an owner. */
 export interface Load {
-  /** Counts a request in, with its body; it is counted out when its response closes. `undefined` where there is no room. */
-  admit(request: IncomingMessage, response: ServerResponse): RequestLoad | undefined;
+  /**
+   * Counts a request in; it is counted out, with all that it holds, when its response closes. Throws RATE_LIMITED.
+   * @param owner whose share of each bound it is counted for: a key's owner, or an address
+   */
+  admit(request: IncomingMessage, response: ServerResponse, owner: string): RequestLoad;
 }
 
-/** What one request holds. */
+/** What one request holds. Whatever throws here throws before anything is taken. */
 export interface RequestLoad {
-  /** Counts memory of this request in. Throws RATE_LIMITED if this process holds too much. */
+  /** Whose share it is. */
+  readonly owner: string;
+  /** Counts memory of this request in. Throws RATE_LIMITED, or INVALID_INPUT where one request may not take so much. */
   take(bytes: number): void;
-  /**
-   * Counts what the results of a stream take that are read and not written yet, in place of what they took before. Throws RATE_LIMITED if this process
-   * holds too much, and then counts what it did.
-   */
+  /** Counts a part of the body in. Throws RATE_LIMITED. */
+  receive(bytes: number): void;
+  /** Counts in what an event of a stream holds until it is written, in place of what the one before it held. Throws RATE_LIMITED. */
   holdEvent(bytes: number): void;
   /**
    * Counts a task's results in that are to stand in the answer. Throws INVALID_INPUT with this path if they are more than one answer
@@ -46,84 +48,116 @@ export interface RequestLoad {
   holdTensor(bytes: number, path: (string | number)[]): void;
   /** Counts what a file is while it is unpacked. Throws INVALID_INPUT if a request's are too much; also where nobody waits any more. */
   unpack(bytes: number, path: (string | number)[]): void;
+  /**
+   * Waits until it is this owner's turn to hold the event loop for so many bytes of JSON or results; `undefined` where they are few and
+   * nothing has to be waited for. The turn is what follows without waiting again.
+   */
+  turn(bytes: number): Promise<void> | undefined;
 }
 
-export interface LoadLimits {
-  /** The largest body; one that does not say its length counts as this. */
-  bodyLimitBytes: number;
-  /** @default OPEN_MAX */
-  openMax?: number;
-  /** @default HELD_BYTES_MAX */
-  heldBytesMax?: number;
-}
-
-export function createLoad({ bodyLimitBytes, openMax = OPEN_MAX, heldBytesMax = HELD_BYTES_MAX }: LoadLimits): Load {
-  // One of the largest must fit, whatever the settings say.
-  const bytesMax = Math.max(heldBytesMax, bodyLimitBytes);
-  let open = 0;
-  let heldBytes = 0;
-  const take = (bytes: number) => {
-    if (heldBytes + bytes > bytesMax) {
-      throw new Overloaded('this process holds as many bytes of requests and results as it may; try again later');
-    }
-    heldBytes += bytes;
-  };
-
+export function createLoad(ledger: Ledger): Load {
+  const turns = createHeavyTurns();
   return {
-    admit(request, response) {
-      const bodyBytes = bodyBytesOf(request, bodyLimitBytes);
-      if (open >= openMax || heldBytes + bodyBytes > bytesMax) return undefined;
-      let answerBytes = 0;
-      let tensorBytes = 0;
-      let unpackedBytes = 0;
-      let parsedBytes = 0;
-      let eventBytes = 0;
-      open += 1;
-      heldBytes += bodyBytes;
-      response.once('close', () => {
-        open -= 1;
-        // Until now: the inputs are arguments of an operation that may wait for its tasks.
-        heldBytes -= bodyBytes + answerBytes + tensorBytes + parsedBytes + eventBytes;
-      });
-      return {
-        take(bytes) {
-          if (response.closed) return;
-          take(bytes);
-          parsedBytes += bytes;
-        },
-        holdEvent(bytes) {
-          if (response.closed) return;
-          take(bytes - eventBytes);
-          eventBytes = bytes;
-        },
-        hold(bytes, path) {
-          // Whoever was to be answered has gone, and so has what was held for them.
-          if (response.closed) return;
-          if (answerBytes > 0 && answerBytes + bytes > ANSWER_BYTES_MAX)
-            throw tooMany(path, 'results', ANSWER_BYTES_MAX);
-          take(bytes);
-          answerBytes += bytes;
-        },
-        holdTensor(bytes, path) {
-          if (response.closed) throw nobodyThere();
-          if (tensorBytes + bytes > FILE_TENSORS_BYTES_MAX) throw tooMany(path, 'tensors', FILE_TENSORS_BYTES_MAX);
-          take(bytes);
-          tensorBytes += bytes;
-        },
-        unpack(bytes, path) {
-          if (response.closed) throw nobodyThere();
-          if (unpackedBytes + bytes > UNPACKED_BYTES_MAX) throw tooMany(path, 'unpacked files', UNPACKED_BYTES_MAX);
-          unpackedBytes += bytes;
-        },
-      };
+    admit(request, response, owner) {
+      // An EventSource asks so for the one thing that it can read, and Apollo's clients for a subscription.
+      const isStream = STREAM_ACCEPTED.test(request.headers.accept ?? '');
+      const load = new HeldByRequest({ ledger, turns, response, owner });
+      load.enter(isStream ? ledger.streams : ledger.requests);
+      return load;
     },
   };
 }
 
-function bodyBytesOf({ headers }: IncomingMessage, bodyLimitBytes: number): number {
-  if (headers['transfer-encoding'] !== undefined) return bodyLimitBytes;
-  // A body that says it is larger is refused unread.
-  return Math.min(Number(headers['content-length'] ?? 0), bodyLimitBytes);
+interface HeldOptions {
+  ledger: Ledger;
+  turns: HeavyTurns;
+  response: ServerResponse;
+  owner: string;
+}
+
+class HeldByRequest implements RequestLoad {
+  readonly owner: string;
+  readonly #memory: Bound;
+  readonly #turns: HeavyTurns;
+  readonly #response: ServerResponse;
+  #bytes = 0;
+  #parsedBytes = 0;
+  #answerBytes = 0;
+  #eventBytes = 0;
+  #tensorBytes = 0;
+  #unpackedBytes = 0;
+
+  constructor({ ledger, turns, response, owner }: HeldOptions) {
+    this.owner = owner;
+    this.#memory = ledger.memoryBytes;
+    this.#turns = turns;
+    this.#response = response;
+  }
+
+  enter(bound: Bound): void {
+    bound.take(this.owner, 1);
+    this.#response.once('close', () => {
+      bound.give(this.owner, 1);
+      // Until now: the inputs are arguments of an operation that may wait for its tasks.
+      if (this.#bytes > 0) this.#memory.give(this.owner, this.#bytes);
+    });
+  }
+
+  // Handed on without its request by who only counts.
+  readonly take = (bytes: number): void => {
+    if (this.#response.closed) return;
+    const max = requestBytesMax(this.#memory.max);
+    if (this.#parsedBytes + bytes > max) {
+      const message = `expected a request that takes at most ${max} bytes of memory; send large tensors as base64, or fewer inputs at once`;
+      throw new AppError('INVALID_INPUT', message);
+    }
+    this.#count(bytes);
+    this.#parsedBytes += bytes;
+  };
+
+  receive(bytes: number): void {
+    this.#count(bytes);
+  }
+
+  holdEvent(bytes: number): void {
+    if (this.#response.closed) return;
+    this.#memory.give(this.owner, this.#eventBytes);
+    this.#bytes -= this.#eventBytes;
+    this.#eventBytes = 0;
+    this.#count(bytes);
+    this.#eventBytes = bytes;
+  }
+
+  hold(bytes: number, path: (string | number)[]): void {
+    if (this.#response.closed) return;
+    if (this.#answerBytes > 0 && this.#answerBytes + bytes > ANSWER_BYTES_MAX)
+      throw tooMany(path, 'results', ANSWER_BYTES_MAX);
+    this.#count(bytes);
+    this.#answerBytes += bytes;
+  }
+
+  holdTensor(bytes: number, path: (string | number)[]): void {
+    if (this.#response.closed) throw nobodyThere();
+    if (this.#tensorBytes + bytes > FILE_TENSORS_BYTES_MAX) throw tooMany(path, 'tensors', FILE_TENSORS_BYTES_MAX);
+    this.#count(bytes);
+    this.#tensorBytes += bytes;
+  }
+
+  unpack(bytes: number, path: (string | number)[]): void {
+    if (this.#response.closed) throw nobodyThere();
+    if (this.#unpackedBytes + bytes > UNPACKED_BYTES_MAX) throw tooMany(path, 'unpacked files', UNPACKED_BYTES_MAX);
+    this.#unpackedBytes += bytes;
+  }
+
+  turn(bytes: number): Promise<void> | undefined {
+    return this.#turns.enter(this.owner, bytes);
+  }
+
+  #count(bytes: number): void {
+    if (this.#response.closed) return;
+    this.#memory.take(this.owner, bytes);
+    this.#bytes += bytes;
+  }
 }
 
 /** The client has gone: what it sent is not worth another second. */

@@ -2,7 +2,8 @@ import type { IncomingMessage, ServerResponse } from 'node:http';
 import { type Config, isLoopback } from '../config.ts';
 import type { Log } from '../log.ts';
 import type { Metrics } from '../telemetry/metrics.ts';
-import { hostnameOf, type Route, refuse } from './http-server.ts';
+import { hostnameOf, type Route } from './http-server.ts';
+import { refuse } from './refusal.ts';
 import type { OnRefusedKey } from './refused-keys.ts';
 
 /** What proxies add: a request with one of these comes from elsewhere, whatever machine the proxy runs on. */

@@ -68,7 +68,7 @@ export class Bound {
   #refusal(owner: string, amount: number): Overloaded {
     const held = this.heldBy(owner);
     // Beyond this the owner would be refused also where nobody else is there.
-    const alone = Math.floor(shareOf(1, 0.1) * this.max);
+    const alone = Math.floor(shareOf(this.max, 0.9 * this.max));
     const whose =
       held + amount > alone || held > this.#used / 2
         ? `you hold ${held} of them, and one owner may hold at most nine times what is free`

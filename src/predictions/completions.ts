@@ -4,7 +4,7 @@ import type { TaskStore } from '../store/store.ts';
 import { submissionOf } from '../submission.ts';
 import { isTerminal, type ModelReference, type Submission, type Task, type TaskEvent } from '../task.ts';
 import { type Hold, outputBytes, READ_MAX } from './results.ts';
-import { TaskStream } from './task-stream.ts';
+import { type StreamShare, TaskStream } from './task-stream.ts';
 
 /** Readings that find no record before an unfinished task is given up: some five minutes, in which a worker recreates it. */
 export const MISSING_MAX = 30;
@@ -34,32 +34,28 @@ export class Completions extends TaskStream<Task | AppError> {
   /** What was known of each when the stream was opened, and never changes. */
   readonly #submissions = new Map<string, Submission>();
 
-  private constructor(store: TaskStore, ids: readonly string[], owner: string, hold: Hold) {
-    super();
+  private constructor(store: TaskStore, ids: readonly string[], owner: string, share: StreamShare) {
+    super(store, share, new Set(ids).size);
     this.#store = store;
-    this.#hold = hold;
+    this.#hold = share.hold ?? (() => undefined);
     this.#owner = owner;
     this.#open = new Map(ids.map((id) => [id, 0]));
     for (const id of ids) {
-      this.watch(store, id, (event) => {
+      this.watch(id, (event) => {
         if (event === 'reread') this.#due.add(id);
         else if (isTerminal(event.state)) this.#hear(event);
       });
     }
   }
 
-  /**
-   * Rejects with RATE_LIMITED, or with UNKNOWN_TASK, naming them, if `result` would not find some of the tasks for this owner.
-   * @param hold told how many bytes of results the stream holds from now on; throws RATE_LIMITED where there is no room
-   */
+  /** Rejects with RATE_LIMITED, or with UNKNOWN_TASK, naming them, if `result` would not find some of the tasks for this owner. */
   static async open(
     store: TaskStore,
     ids: readonly string[],
     owner: string,
-    hold: Hold = () => undefined,
+    share: StreamShare = { payer: owner },
   ): Promise<Completions> {
-    TaskStream.makeRoom(store, ids.length);
-    const stream = new Completions(store, ids, owner, hold);
+    const stream = new Completions(store, ids, owner, share);
     try {
       if (ids.length === 1) await stream.#openOne(ids[0] ?? '');
       else await stream.#openAll(ids);

@@ -1,5 +1,7 @@
 import type { Broker } from '../broker/broker.ts';
-import { AppError } from '../errors.ts';
+import { AppError, Overloaded } from '../errors.ts';
+import type { Ledger } from '../ledger/ledger.ts';
+import { createTurns } from '../ledger/turns.ts';
 import type { Log } from '../log.ts';
 import type { Deadlines } from '../store/deadlines.ts';
 import type { Payloads } from '../store/payloads.ts';
@@ -12,15 +14,17 @@ import { taskAttributes } from '../telemetry/tracing-attributes.ts';
 import { createAdmission } from './admission.ts';
 import { Completions, unknownTask } from './completions.ts';
 import { createEnqueue } from './enqueue.ts';
-import { type Hold, readTasks } from './results.ts';
+import { type Hold, READ_MAX, readTasks } from './results.ts';
 import { isTaskId } from './submission-id.ts';
 import { createSubmit, type Submit } from './submit.ts';
 import { subscribe } from './subscription.ts';
+import type { StreamShare } from './task-stream.ts';
 import { Updates } from './updates.ts';
 
 /**
  * The service: all that resolvers call. Every method sees only the tasks of `owner`. A stream ends, and leaves nothing behind,
- * when `gone` aborts: whoever was to read it is there no more. Its `hold` is told how many bytes of results it holds from now on.
+ * when `gone` aborts: whoever was to read it is there no more. `share` is whose share of this process it takes, by default the owner's; all throw
+ * RATE_LIMITED where there is no room.
  */
 export interface Predictions {
   submit: Submit;
@@ -32,11 +36,17 @@ export interface Predictions {
     ids: readonly string[],
     owner: string,
     gone?: AbortSignal,
-    hold?: Hold,
+    share?: Share,
   ): Promise<TaskIterator<Task | AppError>>;
   /** Rejects with UNKNOWN_TASK; the same stands in the stream if the task had ended and expired before it could be told. */
-  updates(id: string, owner: string, gone?: AbortSignal, hold?: Hold): Promise<TaskIterator<Task | AppError>>;
+  updates(id: string, owner: string, gone?: AbortSignal, share?: Share): Promise<TaskIterator<Task | AppError>>;
 }
+
+/** Streams of many tasks that read their state at once, when they are opened; the others wait, owner by owner. */
+const BULKS_AT_ONCE = 2;
+
+/** Whose share of this process a stream takes, and what it may hold. */
+type Share = Pick<StreamShare, 'payer' | 'hold'>;
 
 type TaskIterator<T> = AsyncIterableIterator<T, undefined, undefined>;
 
@@ -49,6 +59,8 @@ export function createPredictions(services: {
   metrics: Metrics;
   tracing: Tracing;
   log: Log;
+  /** What bounds the listeners of streams; without it nothing does. */
+  ledger?: Pick<Ledger, 'listeners'>;
   /** Milliseconds that a task is kept from its terminal state on. */
   resultTtlMs: number;
   /** Larger inputs go by the store. @default MESSAGE_INPUT_BYTES_MAX */
@@ -56,6 +68,8 @@ export function createPredictions(services: {
 }): Predictions {
   const { broker, store, metrics, tracing, messageInputBytesMax } = services;
   const enqueue = createEnqueue({ ...services, admission: createAdmission(broker) });
+  const listeners = services.ledger?.listeners;
+  const bulks = createTurns(BULKS_AT_ONCE);
   let openSubscriptions = 0;
   metrics.observe({ openSubscriptions: () => openSubscriptions, taskListeners: store.watching });
 
@@ -78,7 +92,7 @@ export function createPredictions(services: {
   }
 
   return {
-    submit: createSubmit({ store, enqueue, metrics, tracing, messageInputBytesMax }),
+    submit: createSubmit({ store, enqueue, metrics, tracing, listeners, messageInputBytesMax }),
 
     get: (ids, owner, hold) => readTasks(store, ids, owner, hold),
 
@@ -94,16 +108,24 @@ export function createPredictions(services: {
       return task;
     },
 
-    async completions(ids, owner, gone, hold) {
+    async completions(ids, owner, gone, share = { payer: owner }) {
       const distinct = [...new Set(ids)];
       await refuseOtherIds(store, distinct, owner);
-      return subscribed(await Completions.open(store, distinct, owner, hold), gone);
+      const open = () => Completions.open(store, distinct, owner, { ...share, bound: listeners });
+      const isBulk = distinct.length > READ_MAX;
+      return subscribed(await (isBulk ? bulks.take(share.payer, () => unlessGone(gone, open)) : open()), gone);
     },
-    async updates(id, owner, gone, hold) {
+    async updates(id, owner, gone, share = { payer: owner }) {
       await refuseOtherIds(store, [id], owner);
-      return subscribed(await Updates.open(store, id, owner, hold), gone);
+      return subscribed(await Updates.open(store, id, owner, { ...share, bound: listeners }), gone);
     },
   };
+}
+
+/** Who has left a queue by the time that it is its turn costs no more. */
+function unlessGone<T>(gone: AbortSignal | undefined, work: () => Promise<T>): Promise<T> {
+  if (gone?.aborted) throw new Overloaded('whoever asked has gone');
+  return work();
 }
 
 /** Throws UNKNOWN_TASK, naming all unknown ones, where some of the ids can be no task's. */

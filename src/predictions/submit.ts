@@ -1,6 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import type { Lane } from '../broker/topology.ts';
 import { AppError, InputError } from '../errors.ts';
+import type { Bound } from '../ledger/bound.ts';
 import { fingerprintOf, type ServedModel } from '../models/served-model.ts';
 import type { TaskStore } from '../store/store.ts';
 import type { Submission, Task } from '../task.ts';
@@ -41,6 +42,8 @@ export interface SubmitContext {
   idempotencyKey?: string | undefined;
   /** Synchronous use: how long the answer may be held until the tasks are terminal. */
   waitMs: number;
+  /** Whose share of the listeners waiting takes. @default owner */
+  payer?: string | undefined;
   hold?: Hold;
   /** What the client calls its own span, as W3C Trace Context writes it. */
   traceparent?: string | undefined;
@@ -60,10 +63,12 @@ export function createSubmit(services: {
   enqueue: Enqueue;
   metrics: Metrics;
   tracing: Tracing;
+  /** How many tasks may be waited for. */
+  listeners?: Bound | undefined;
   /** @default MESSAGE_INPUT_BYTES_MAX */
   messageInputBytesMax?: number | undefined;
 }): Submit {
-  const { store, enqueue, metrics, tracing, messageInputBytesMax = MESSAGE_INPUT_BYTES_MAX } = services;
+  const { store, enqueue, metrics, tracing, listeners, messageInputBytesMax = MESSAGE_INPUT_BYTES_MAX } = services;
   const copying = new Map<string, Promise<void>>();
   /** By id, when the submission was made that is known to be queued: a store that has lost the record begins another. */
   const confirmed = new Map<string, number>();
@@ -76,7 +81,10 @@ export function createSubmit(services: {
     );
     if (idempotencyKey === undefined && waitMs === 0) return submissions.map(queued);
     const ids = submissions.map(({ id }) => id);
-    if (waitMs > 0) await untilTerminal(store, ids, context);
+    if (waitMs > 0) {
+      const share = { bound: listeners, payer: context.payer ?? owner };
+      await untilTerminal(store, ids, { ...context, share });
+    }
     // They were accepted, so neither a store that is away nor results that are too large take the ids from the client.
     const tasks = await readTasks(store, ids, owner, hold).catch(withoutResults);
     return submissions.map((submission, i) => tasks[i] ?? queued(submission));

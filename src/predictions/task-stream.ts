@@ -1,11 +1,15 @@
-import { Overloaded } from '../errors.ts';
+import type { Bound } from '../ledger/bound.ts';
 import type { TaskListener, TaskStore } from '../store/store.ts';
+import type { Hold } from './results.ts';
 
-/**
- * Tasks that all streams of a process may wait for together: about 400 MiB of listeners and of what they know of their tasks. Streams are counted where requests are,
- * but one of them may name a thousand tasks.
- */
-const LISTENERS_MAX = 300_000;
+/** Whose share of this process a stream takes. */
+export interface StreamShare {
+  /** `listeners` of the ledger; none where nothing is bounded. */
+  bound?: Bound | undefined;
+  payer: string;
+  /** Told how many bytes of results the stream holds from now on; throws RATE_LIMITED where there is no room. @default no bound */
+  hold?: Hold | undefined;
+}
 
 /**
  * What every stream of tasks has in common: listeners that are there before the first read, one reader that sleeps
@@ -13,9 +17,18 @@ const LISTENERS_MAX = 300_000;
  * ended from outside: its `return()` queues behind the `next()` that never comes, and every disconnected client leaks one.
  */
 export abstract class TaskStream<T> implements AsyncIterableIterator<T, undefined, undefined> {
+  readonly #store: TaskStore;
+  readonly #share: StreamShare;
   readonly #unwatch = new Map<string, () => void>();
   #wake: (() => void) | undefined;
   #closed = false;
+
+  /** Throws RATE_LIMITED where there is no room for so many listeners, and then has none. */
+  protected constructor(store: TaskStore, share: StreamShare, listeners: number) {
+    this.#store = store;
+    this.#share = share;
+    share.bound?.take(share.payer, listeners);
+  }
 
   /** The next item, `'wait'` if there is none yet, `undefined` if there will be none. */
   protected abstract take(): Promise<T | 'wait' | undefined>;
@@ -50,19 +63,18 @@ export abstract class TaskStream<T> implements AsyncIterableIterator<T, undefine
     return this;
   }
 
-  /** For what will be watched. Throws RATE_LIMITED. */
-  protected static makeRoom(store: TaskStore, listeners: number): void {
-    if (store.watching() + listeners > LISTENERS_MAX) {
-      throw new Overloaded(`this process waits for ${store.watching()} tasks and takes no more`);
-    }
-  }
-
-  protected watch(store: TaskStore, id: string, listener: TaskListener): void {
-    const unwatch = store.watch(id, (event) => {
+  /** One of those that room was made for. */
+  protected watch(id: string, listener: TaskListener): void {
+    const { bound, payer } = this.#share;
+    const hear: TaskListener = (event) => {
       listener(event);
       this.#wake?.();
+    };
+    const unwatch = this.#store.watch(id, hear, payer);
+    this.#unwatch.set(id, () => {
+      unwatch();
+      bound?.give(payer, 1);
     });
-    this.#unwatch.set(id, unwatch);
   }
 
   protected unwatch(id: string): void {

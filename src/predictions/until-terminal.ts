@@ -1,6 +1,14 @@
 import { AppError } from '../errors.ts';
 import type { TaskStore } from '../store/store.ts';
 import { Completions } from './completions.ts';
+import type { StreamShare } from './task-stream.ts';
+
+interface WaitOptions {
+  owner: string;
+  waitMs: number;
+  signal?: AbortSignal | undefined;
+  share?: StreamShare | undefined;
+}
 
 /**
  * Resolves when all of the tasks are terminal, when the time is up, or when the signal aborts, whichever is first. Also if the
@@ -9,9 +17,9 @@ import { Completions } from './completions.ts';
 export async function untilTerminal(
   store: TaskStore,
   ids: readonly string[],
-  { owner, waitMs, signal }: { owner: string; waitMs: number; signal?: AbortSignal | undefined },
+  { owner, waitMs, signal, share }: WaitOptions,
 ): Promise<void> {
-  const stream = await Completions.open(store, ids, owner).catch((error: unknown) => {
+  const stream = await Completions.open(store, ids, owner, share).catch((error: unknown) => {
     if (error instanceof AppError) return undefined;
     throw error;
   });

@@ -4,7 +4,7 @@ import type { TaskStore } from '../store/store.ts';
 import { isTerminal, type Task, type TaskEvent } from '../task.ts';
 import { MISSING_MAX, noRoom, unknownTask } from './completions.ts';
 import { type Hold, outputBytes } from './results.ts';
-import { TaskStream } from './task-stream.ts';
+import { type StreamShare, TaskStream } from './task-stream.ts';
 
 /**
  * The state of one task, then every change of it up to the terminal one; or an error in its place, if the task had ended and
@@ -24,25 +24,26 @@ export class Updates extends TaskStream<Task | AppError> {
 
   readonly #hold: Hold;
 
-  private constructor(store: TaskStore, id: string, owner: string, hold: Hold) {
-    super();
-    this.#hold = hold;
+  private constructor(store: TaskStore, id: string, owner: string, share: StreamShare) {
+    super(store, share, 1);
+    this.#hold = share.hold ?? (() => undefined);
     this.#store = store;
     this.#id = id;
     this.#owner = owner;
-    this.watch(store, id, (event) => {
+    this.watch(id, (event) => {
       // To read it once more says nothing new: a client that does not read its stream leaves no more here than the task has changes.
       if (event !== 'reread' || this.#events.at(-1) !== 'reread') this.#events.push(event);
     });
   }
 
-  /**
-   * Rejects with RATE_LIMITED, or with UNKNOWN_TASK if `result` would not find the task for this owner.
-   * @param hold told how many bytes of the result the stream holds; throws RATE_LIMITED where there is no room
-   */
-  static async open(store: TaskStore, id: string, owner: string, hold: Hold = () => undefined): Promise<Updates> {
-    TaskStream.makeRoom(store, 1);
-    const stream = new Updates(store, id, owner, hold);
+  /** Rejects with RATE_LIMITED, or with UNKNOWN_TASK if `result` would not find the task for this owner. */
+  static async open(
+    store: TaskStore,
+    id: string,
+    owner: string,
+    share: StreamShare = { payer: owner },
+  ): Promise<Updates> {
+    const stream = new Updates(store, id, owner, share);
     try {
       const [task] = await store.get([id], owner);
       if (!task) throw unknownTask([id]);

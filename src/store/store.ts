@@ -29,8 +29,8 @@ export interface TaskStore {
    * a result; the task stays as it was, and an end without a result has room.
    */
   transition(id: string, change: Change): Promise<number | undefined>;
-  /** Calls `listener` for every change that is announced from now on, and that the store was opened to hear of; returns the function that ends it. Synchronous, cannot fail. */
-  watch(id: string, listener: TaskListener): () => void;
+  /** Calls `listener` for every change that is announced from now on, and that the store was opened to hear of; returns the function that ends it. Synchronous, cannot fail. Listeners are told to read again payer by payer. */
+  watch(id: string, listener: TaskListener, payer?: string): () => void;
   /** Listeners registered at present. */
   watching(): number;
   close(): Promise<void>;

@@ -1,6 +1,7 @@
 import { Counter, Gauge, Histogram, Registry } from 'prom-client';
 import type { ErrorCode } from '../errors.ts';
 import type { TaskState } from '../task.ts';
+import { type ObservedBound, observeBounds } from './bound-metrics.ts';
 import { createKnownModels, REFUSALS } from './known-models.ts';
 import { createModelLabel, type ModelLabel } from './model-label.ts';
 import { oneReading } from './one-reading.ts';
@@ -70,6 +71,8 @@ export interface Observed {
   /** What tasks take of the store, as it is counted, and the most that they may: infinite where nothing bounds it. One API tells. */
   storeBytes(): number | undefined;
   storeLimitBytes(): number | undefined;
+  /** What this process bounds for its clients: what of each is used, the most of it, and how often an owner was refused. */
+  bounds(): readonly ObservedBound[];
   /** Inference processes that had to be replaced so far. */
   inferenceRestarts(): number;
   /** The models that inference processes have loaded, each in as many of them as it ran in; loads and evictions so far. */
@@ -162,7 +165,8 @@ function seconds(ms: number): number {
 
 function observe(registry: Registry, observed: Partial<Observed>, labelOf: ModelLabel): void {
   const registers = [registry];
-  const { queueDepths, tasksInHand, modelFaults, sessions } = observed;
+  const { queueDepths, tasksInHand, modelFaults, sessions, bounds } = observed;
+  if (bounds) observeBounds(registry, bounds);
   const gauge = (name: string, help: string, read: (() => number | undefined) | undefined) => {
     if (!read) return;
     registry.removeSingleMetric(name);

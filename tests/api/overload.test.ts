@@ -8,7 +8,7 @@ const servers = { brokerUrl: 'memory:', storeUrl: 'memory:' };
 const ORIGIN = 'http://page.example';
 const MIB = 2 ** 20;
 
-const start = () => startService({ servers, withWorker: false, corsOrigins: [ORIGIN] });
+const start = (options = {}) => startService({ servers, withWorker: false, corsOrigins: [ORIGIN], ...options });
 
 const ask = (service: Service, headers = {}) =>
   fetch(service.client.url, {
@@ -17,33 +17,83 @@ const ask = (service: Service, headers = {}) =>
     body: '{"query":"{ __typename }"}',
   });
 
-/** A request that has sent a part of its body; resolves once the server has it. */
-function slowRequest({ client }: Service, contentLength: number): Promise<{ abort: () => void }> {
-  return new Promise((resolve) => {
-    const headers = { 'content-type': 'application/json', 'content-length': contentLength, expect: '100-continue' };
-    const slow = request(client.url, { method: 'POST', headers, agent: false }).on('error', () => undefined);
-    slow.on('continue', () => {
-      slow.write('{');
-      resolve({ abort: () => slow.destroy() });
-    });
-    slow.flushHeaders();
+/** A request of which so many bytes have been sent, and no more come; its answer, once there is one. */
+async function partOf(service: Service, bytes: number, headers: Record<string, string | number>) {
+  const sent = request(service.client.url, { method: 'POST', headers, agent: false });
+  const answer = new Promise<{ status: number | undefined; text: string; retryAfter: string | undefined }>(
+    (resolve) => {
+      sent.on('error', (error) => resolve({ status: undefined, text: error.message, retryAfter: undefined }));
+      sent.on('response', async (response) => {
+        let text = '';
+        for await (const chunk of response) text += String(chunk);
+        resolve({ status: response.statusCode, text, retryAfter: response.headers['retry-after'] });
+      });
+    },
+  );
+  await new Promise<void>((resolve) => {
+    sent.write(Buffer.alloc(bytes, ' '), () => resolve());
   });
+  return { answer, sent };
 }
 
-test('more bodies than there is memory for are refused, health is not, and there is room again when they are gone', async () => {
-  const service = await start();
-  const slow = [];
-  for (let i = 0; i < 4; i++) slow.push(await slowRequest(service, 64 * MIB));
-  const refused = await ask(service);
-  expect(refused.status).toBe(503);
-  expect(refused.headers.get('retry-after')).toBe('1');
+const JSON_HEADERS = { 'content-type': 'application/json', origin: ORIGIN };
+const BOUNDS = { memoryBytes: 20 * MIB };
+
+test('a body counts by what came of it, not by what its header says', async () => {
+  const service = await start({ bounds: BOUNDS });
+  const parts = [];
+  for (let i = 0; i < 8; i++) parts.push(await partOf(service, 1, { ...JSON_HEADERS, 'content-length': 64 * MIB }));
+  await expect.poll(() => service.ledger.requests.used, { interval: 5 }).toBe(8);
+  expect((await ask(service)).status).toBe(200);
+  for (const { sent } of parts) sent.destroy();
+  await expect.poll(() => service.ledger.memoryBytes.used, { interval: 5 }).toBe(0);
+});
+
+test.each([
+  ['of known length', { ...JSON_HEADERS, 'content-length': 30 * MIB }],
+  ['of unknown length', { ...JSON_HEADERS, 'transfer-encoding': 'chunked' }],
+  [
+    'of a form',
+    {
+      'content-type': 'multipart/form-data; boundary=x',
+      'graphql-require-preflight': '1',
+      'content-length': 30 * MIB,
+      origin: ORIGIN,
+    },
+  ],
+])('a body %s that takes more than there is room for is refused while it comes', async (_what, headers) => {
+  const service = await start({ bounds: BOUNDS });
+  const { answer, sent } = await partOf(service, 25 * MIB, headers);
+  expect(service.ledger.memoryBytes.used).toBeLessThanOrEqual(18 * MIB);
+  sent.end(Buffer.alloc(5 * MIB, ' '));
+  const { status, text, retryAfter } = await answer;
+  expect([status, retryAfter]).toEqual([503, '1']);
+  expect(JSON.parse(text)).toMatchObject({
+    errors: [
+      { message: expect.stringContaining('you hold'), extensions: { code: 'RATE_LIMITED', retryAfterMs: 1_000 } },
+    ],
+  });
+  await expect.poll(() => service.ledger.memoryBytes.used, { interval: 5 }).toBe(0);
+  expect((await ask(service)).status).toBe(200);
+});
+
+test('requests over the owner’s share are refused, another owner’s and health are not', async () => {
+  const keys = 'ann:ann-6ec1c29f0a4b4b3a8d51e07c, bob:bob-d2b7a1f09c3e4f6a9b12c37e';
+  const service = await start({ bounds: { requests: 20 }, keys });
+  const keyed = (key: string) => ({ ...JSON_HEADERS, authorization: `Bearer ${key}` });
+  const ann = keyed('ann-6ec1c29f0a4b4b3a8d51e07c');
+  const parts = [];
+  for (let i = 0; i < 18; i++) parts.push(await partOf(service, 1, { ...ann, 'content-length': 100 }));
+  await expect.poll(() => service.ledger.requests.used, { interval: 5 }).toBe(18);
+  const refused = await ask(service, ann);
+  expect([refused.status, refused.headers.get('retry-after')]).toEqual([503, '1']);
   expect(await refused.json()).toMatchObject({ errors: [{ extensions: { code: 'RATE_LIMITED' } }] });
   // A page that may call the API may also read why it was refused.
   expect(refused.headers.get('access-control-allow-origin')).toBe(ORIGIN);
+  expect((await ask(service, keyed('bob-d2b7a1f09c3e4f6a9b12c37e'))).status).toBe(200);
   expect((await fetch(`${service.api.url}/healthz`)).status).toBe(200);
-  expect((await fetch(`${service.api.url}/readyz`)).status).toBe(503);
-  for (const { abort } of slow) abort();
-  await expect.poll(async () => (await ask(service)).status, { interval: 10, timeout: 5_000 }).toBe(200);
+  for (const { sent } of parts) sent.destroy();
+  await expect.poll(async () => (await ask(service, ann)).status, { interval: 10, timeout: 5_000 }).toBe(200);
 });
 
 test('a refusal tells no origin that is not listed', async () => {

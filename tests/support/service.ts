@@ -3,6 +3,7 @@ import { type Api, openApi } from '../../src/api.ts';
 import { ApiKeys } from '../../src/api-keys.ts';
 import { type Lane, predictionQueue } from '../../src/broker/topology.ts';
 import { type Config, readConfig } from '../../src/config.ts';
+import { type BoundName, createLedger } from '../../src/ledger/ledger.ts';
 import { createLifecycle } from '../../src/lifecycle.ts';
 import { createLog } from '../../src/log.ts';
 import { openServices, type Services } from '../../src/services.ts';
@@ -54,11 +55,13 @@ export interface ServiceOptions extends Partial<Omit<Config, 'apiKeys'>> {
   key?: string;
   /** @default true */
   withWorker?: boolean;
+  /** What the process bounds. @default as the machine lets it */
+  bounds?: Partial<Record<BoundName, number>>;
 }
 
 /** API and worker in this process, on a free port. Closes with the test, unless it was opened outside of one. */
 export async function openService(options: ServiceOptions): Promise<Service> {
-  const { servers, keys = '', key, withWorker = true, ...more } = options;
+  const { servers, keys = '', key, withWorker = true, bounds, ...more } = options;
   const log = createLog('silent', 'test');
   const config: Config = {
     ...readConfig('start', { PORT: '0', WORKER_SLOTS: '2' }),
@@ -67,7 +70,8 @@ export async function openService(options: ServiceOptions): Promise<Service> {
     ...more,
   };
   const lifecycle = createLifecycle(log);
-  const services = await openServices(config, log, lifecycle);
+  const opened = await openServices(config, log, lifecycle);
+  const services = bounds ? { ...opened, ledger: createLedger(bounds) } : opened;
   const worker = withWorker ? await openWorker(config, services, log) : undefined;
   lifecycle.onClose(() => worker?.close());
   const api = await openApi(config, services, log);

@@ -1,6 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import { expect, onTestFinished, test } from 'vitest';
 import { AppError, Overloaded } from '../../src/errors.ts';
+import { Bound } from '../../src/ledger/bound.ts';
 import { createLog } from '../../src/log.ts';
 import { Completions } from '../../src/predictions/completions.ts';
 import { Updates } from '../../src/predictions/updates.ts';
@@ -169,7 +170,7 @@ test('a stream keeps no more results than there is room for, and tells each of t
   for (const submission of submissions) await store.transition(submission.id, largeEnd(submission));
   const ids = submissions.map(({ id }) => id);
   const { seen, hold } = room(2 * 1_200);
-  const stream = await Completions.open(store, ids, OWNER, hold);
+  const stream = await Completions.open(store, ids, OWNER, { payer: OWNER, hold });
   const told: unknown[] = [];
   for await (const item of stream) told.push(item instanceof AppError ? item : item.id);
   expect(told.toSorted()).toEqual(ids.toSorted());
@@ -184,11 +185,31 @@ test('a result that there is no room for has an error in its place, which names 
   const { hold } = room(1_000);
   const expected = { code: 'RATE_LIMITED', message: expect.stringContaining(submission.id) };
   for (const stream of [
-    await Completions.open(store, [submission.id], OWNER, hold),
-    await Completions.open(store, [submission.id, submission.id], OWNER, hold),
-    await Updates.open(store, submission.id, OWNER, hold),
+    await Completions.open(store, [submission.id], OWNER, { payer: OWNER, hold }),
+    await Completions.open(store, [submission.id, submission.id], OWNER, { payer: OWNER, hold }),
+    await Updates.open(store, submission.id, OWNER, { payer: OWNER, hold }),
   ]) {
     expect((await stream.next()).value).toMatchObject(expected);
     expect(await stream.next()).toEqual({ value: undefined, done: true });
   }
+});
+
+test('listeners are of their payer’s share, which is whole again when the tasks have ended or the stream has', async () => {
+  const store = openStore(60_000);
+  const bound = new Bound({ what: 'tasks that streams wait for', max: 10 });
+  const share = { bound, payer: 'from 192.0.2.1' };
+  const submissions = Array.from({ length: 8 }, submissionOf);
+  const ids = submissions.map(({ id }) => id);
+  await store.create(submissions);
+  const first = await Completions.open(store, ids, OWNER, share);
+  expect(bound.heldBy(share.payer)).toBe(8);
+  await expect(Completions.open(store, ids.slice(0, 2), OWNER, share)).rejects.toMatchObject({ code: 'RATE_LIMITED' });
+  await expect(Updates.open(store, randomUUID(), OWNER, share)).rejects.toMatchObject({ code: 'UNKNOWN_TASK' });
+  const other = await Updates.open(store, ids[0] ?? '', OWNER, { bound, payer: 'from 192.0.2.2' });
+  expect(bound.used).toBe(9);
+  await store.transition(ids[0] ?? '', { to: 'CANCELLED', at: Date.now() });
+  expect((await first.next()).value).toMatchObject({ id: ids[0] });
+  expect(bound.heldBy(share.payer)).toBe(7);
+  await Promise.all([first.return(), other.return()]);
+  expect([bound.used, store.watching()]).toEqual([0, 0]);
 });
