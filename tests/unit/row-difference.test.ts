@@ -16,7 +16,7 @@ describe('a row alone and beside others', () => {
     ['FP16', 5e-3],
   ] as const)(
     'is the same in %s up to a share of its own largest value, for every row by itself',
-    (datatype, share) => {
+    async (datatype, share) => {
       const row = fc.array(fc.double({ min: -100, max: 100, noNaN: true }), { minLength: 3, maxLength: 3 });
       const factors = fc.array(fc.double({ min: -1, max: 1, noNaN: true }), { minLength: 3, maxLength: 3 });
       await fc.assert(

@@ -1,8 +1,8 @@
-import { dirname } from 'node:path';
 import { Worker } from 'node:worker_threads';
 import { messageOf } from '../../src/errors.ts';
 import type { InferenceAnswer, InferenceReply, InferenceRequest, ModelFile } from './inference-messages.ts';
 import { digestOf, sizeOf } from './model-file.ts';
+import { readableFault } from './onnx-fault.ts';
 import { type OnnxSession, openOnnxSession, startOnnxRuntime } from './onnx-session.ts';
 import { Sessions } from './sessions.ts';
 
@@ -52,8 +52,7 @@ async function sessionOf(model: ModelFile): Promise<OnnxSession> {
       },
     });
   } catch (error) {
-    // This may reach a client, who has no business with the server's directories.
-    throw new Error(`the model could not be loaded: ${messageOf(error).replaceAll(`${dirname(file)}/`, '')}`);
+    throw new Error(`the model could not be loaded: ${messageOf(error)}`);
   }
 }
 
@@ -66,10 +65,19 @@ function report(answered: InferenceAnswer): void {
   send({ ...answered, sessions: sessions.report() });
 }
 
+/** This may reach a client, who has no business with the server's directories and ONNX Runtime's source; the log has all of it. */
+function faultOf(error: unknown, { file }: ModelFile): string {
+  const fault = messageOf(error);
+  const readable = readableFault(fault, file);
+  if (readable !== fault)
+    send({ type: 'noted', message: 'model failed, in the words of ONNX Runtime', fields: { file, fault } });
+  return readable;
+}
+
 process.on('message', (request: InferenceRequest) => {
   answer(request)
     .then(report)
-    .catch((error: unknown) => report({ type: 'failed', message: messageOf(error) }));
+    .catch((error: unknown) => report({ type: 'failed', message: faultOf(error, request.model) }));
 });
 process.on('disconnect', () => process.exit());
 // A terminal's Ctrl-C reaches the whole process group; this one goes on until the worker has drained and lets go of it.
