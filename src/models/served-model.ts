@@ -2,6 +2,7 @@ import { createHash } from 'node:crypto';
 import { z } from 'zod';
 import { type MediaOptions, mediaOptions } from '../media/kinds.ts';
 import { DATATYPES, type TensorSpec } from '../tensor.ts';
+import { type EqualSizes, equalSizesSchema } from './equal-sizes.ts';
 
 /** What an ONNX file takes and gives, as its inference process read it. */
 export interface Signature {
@@ -9,6 +10,8 @@ export interface Signature {
   outputs: TensorSpec[];
   /** Whether dimension 0 of every input and output is the batch: tasks can then share a run, and the typed door leaves it out. */
   batched: boolean;
+  /** Where loading showed that the model fails on sizes that differ; absent where it showed none. */
+  equalSizes?: EqualSizes[] | undefined;
 }
 
 /** How people say what is in a tensor. */
@@ -59,7 +62,12 @@ export const servedModelSchema: z.ZodType<ServedModel> = z.strictObject({
   description: z.string().optional(),
   digest: z.string(),
   besides: z.string().optional(),
-  signature: z.strictObject({ inputs: z.array(tensorSpec), outputs: z.array(tensorSpec), batched: z.boolean() }),
+  signature: z.strictObject({
+    inputs: z.array(tensorSpec),
+    outputs: z.array(tensorSpec),
+    batched: z.boolean(),
+    equalSizes: z.array(equalSizesSchema).optional(),
+  }),
   names: z.strictObject({ inputs: z.record(z.string(), tensorNames), outputs: z.record(z.string(), tensorNames) }),
   maxBatch: z.int().positive(),
   maxWaiting: z.int().positive(),

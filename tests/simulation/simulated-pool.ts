@@ -88,6 +88,7 @@ export function createSimulatedPool(
       return die !== undefined;
     },
     inspect: () => Promise.reject(new Error('nothing to inspect')),
+    probe: async () => ({ faults: [], tookMs: 0 }),
     warmUp: async () => undefined,
     coolDown: () => undefined,
     isFailing: () => false,

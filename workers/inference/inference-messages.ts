@@ -2,6 +2,7 @@ import type { ExecutionProvider } from '../../src/models/manifest.ts';
 import type { OnnxTensor } from '../../src/models/signature.ts';
 import type { Tensor } from '../../src/tensor.ts';
 import type { LeftOut } from './left-out.ts';
+import type { Probe, ProbeReport } from './probe.ts';
 import type { SessionsReport } from './sessions.ts';
 
 /** A model file as it was when it was announced. */
@@ -33,6 +34,7 @@ export interface OnnxSignature {
 /** What a worker asks of an inference process, one thing at a time. */
 export type InferenceRequest =
   | { type: 'inspect'; model: ModelFile }
+  | { type: 'probe'; model: ModelFile; probe: Probe }
   | { type: 'run'; model: ModelFile; inputs: Tensor[] };
 
 /**
@@ -51,5 +53,6 @@ export type Reported = InferenceAnswer & { sessions: SessionsReport };
 
 export type InferenceAnswer =
   | { type: 'inspected'; signature: OnnxSignature }
+  | { type: 'probed'; report: ProbeReport }
   | { type: 'ran'; outputs: Tensor[]; runMs: number }
   | { type: 'failed'; message: string };

@@ -4,6 +4,7 @@ import type { Tensor } from '../../src/tensor.ts';
 import type { Answered, AskOptions } from './inference-child.ts';
 import type { InferenceRequest, ModelFile, OnnxSignature, WarmUp } from './inference-messages.ts';
 import { InferenceSlot } from './inference-slot.ts';
+import type { Probe, ProbeReport } from './probe.ts';
 import { poolClosed, RunError } from './run-error.ts';
 import type { SessionsReport } from './sessions.ts';
 
@@ -21,6 +22,11 @@ export interface InferencePool {
   run(model: ModelFile, inputs: Tensor[], options: AskOptions): Promise<PoolRun>;
   /** Loads a model and reads what it takes and gives. */
   inspect(model: ModelFile): Promise<OnnxSignature>;
+  /**
+   * Runs a model to learn what it takes; resolves with what it said of each run. `timeoutMs` covers all of them. Rejects as `run` does
+   * where the process is lost over it.
+   */
+  probe(model: ModelFile, probe: Probe, options: AskOptions): Promise<ProbeReport>;
   /**
    * Has every process load a model and run it, now, and every process that is to take the place of one, before it takes work.
    * Resolves when all have; rejects with the `RunError` of the first run that fails, and it is as if nothing had been asked.
@@ -126,6 +132,11 @@ export function createInferencePool(options: InferencePoolOptions): InferencePoo
       const answer = await ask({ type: 'inspect', model }, { timeoutMs: 0 });
       assert(answer.type === 'inspected');
       return answer.signature;
+    },
+    async probe(model, probe, options) {
+      const answer = await ask({ type: 'probe', model, probe }, options);
+      assert(answer.type === 'probed');
+      return answer.report;
     },
     async warmUp(warmUp) {
       if (closed) throw poolClosed();

@@ -4,6 +4,7 @@ import type { InferenceAnswer, InferenceReply, InferenceRequest, ModelFile } fro
 import { digestOf, sizeOf } from './model-file.ts';
 import { readableFault } from './onnx-fault.ts';
 import { type OnnxSession, openOnnxSession, startOnnxRuntime } from './onnx-session.ts';
+import { runProbe } from './probe.ts';
 import { Sessions } from './sessions.ts';
 
 // What ONNX Runtime takes for itself is nobody's session's.
@@ -23,6 +24,9 @@ async function answer(request: InferenceRequest): Promise<InferenceAnswer> {
   if (request.type === 'inspect') return { type: 'inspected', signature: session.signature() };
   send({ type: 'running' });
   try {
+    if (request.type === 'probe') {
+      return { type: 'probed', report: await runProbe(request.probe, (inputs) => session.run(inputs)) };
+    }
     return { type: 'ran', ...(await session.run(request.inputs)) };
   } finally {
     await sessions.ran();
