@@ -55,7 +55,7 @@ export class Scheduler implements TasksAtWork {
   constructor(options: SchedulerOptions) {
     this.#options = options;
     const startRates = createStartRates();
-    this.#batcher = createBatcher((model) => limitsOf(model, options.slots, startRates));
+    this.#batcher = createBatcher((model) => limitsOf(model, options, startRates));
   }
 
   add(task: HeldTask): void {
@@ -189,10 +189,10 @@ export class Scheduler implements TasksAtWork {
   }
 }
 
-function limitsOf(model: LoadedModel, slots: number, startRates: StartRates): BatchLimits {
+function limitsOf(model: LoadedModel, { slots, sharing }: SchedulerOptions, startRates: StartRates): BatchLimits {
   const { served, manifest } = model;
   return {
-    batched: served.signature.batched,
+    shares: () => sharing.shares(model),
     maxBatch: served.maxBatch,
     maxDelayMs: manifest.maxDelayMs,
     concurrency: concurrencyOf(model, slots),

@@ -39,7 +39,7 @@ export function createSimulatedPool(
     else for (const listener of listeners) listener();
   }
 
-  function begin(inputs: Tensor[], { timeoutMs, signal }: RunOptions): Promise<PoolRun> {
+  function begin(inputs: Tensor[], { timeoutMs, signal, again }: RunOptions): Promise<PoolRun> {
     free -= 1;
     const rows = rowsOf(inputs);
     for (const { task } of rows) onBegin(task, machine);
@@ -65,7 +65,9 @@ export function createSimulatedPool(
         time.after(runMs, () => {
           const refusal = new RunError('MODEL_ERROR', 'the model refuses this');
           if (has('refuses')) end(0, () => reject(refusal));
-          else end(0, () => resolve({ outputs: outputsOf(rows), runMs: time.now - startedAt }));
+          const runMs = time.now - startedAt;
+          const alone = again && { outputs: outputsOf(rowsOf(again)), runMs };
+          if (!has('refuses')) end(0, () => resolve({ outputs: outputsOf(rows), runMs, again: alone }));
         });
       }
     });

@@ -13,6 +13,7 @@ import { NO_METRICS } from '../../src/telemetry/no-metrics.ts';
 import type { Tensor } from '../../src/tensor.ts';
 import { createInferencePool, type InferencePool } from '../../workers/inference/inference-pool.ts';
 import { openModelRepository } from '../../workers/repository/model-repository.ts';
+import type { SharingRecord } from '../../workers/task-sharing.ts';
 import { HELD_BYTES_MAX } from '../../workers/tasks/held-bytes.ts';
 import type { WorkerObserver } from '../../workers/tasks/worker-observer.ts';
 import { startWorker } from '../../workers/worker.ts';
@@ -30,6 +31,8 @@ export interface TestWorkerOptions {
   disturbPayloads?: (payloads: Payloads) => Payloads;
   heldBytesMax?: number;
   observer?: WorkerObserver;
+  /** @default one that this process alone knows of */
+  sharing?: SharingRecord;
   /** @default the broker of this process */
   openBroker?: (log: Log) => Broker | Promise<Broker>;
 }
@@ -57,7 +60,7 @@ export async function startTestWorker(options: TestWorkerOptions) {
     await store.close();
     await repository.close();
   });
-  const { heldBytesMax = HELD_BYTES_MAX, observer = NO_METRICS } = options;
+  const { heldBytesMax = HELD_BYTES_MAX, observer = NO_METRICS, sharing } = options;
   const started = {
     broker,
     payloads: disturbPayloads(store.payloads),
@@ -65,6 +68,7 @@ export async function startTestWorker(options: TestWorkerOptions) {
     slots,
     heldBytesMax,
     observer,
+    ...(sharing && { sharing }),
     log,
   };
 

@@ -101,6 +101,20 @@ describe('run', () => {
     await expect.poll(() => warnings.lines('warn')).toContainEqual(expect.objectContaining({ fields }));
   });
 
+  test('a task can be run again alone right after its run, and a fault of that is told beside the run', async () => {
+    const model = await modelFile(squares());
+    const inputs = [tensor('x', 'INT64', [3n, 9n])];
+    const ran = await pool.run(model, inputs, { ...SOON, again: [tensor('x', 'INT64', [9n])] });
+    expect(contents(ran.outputs)).toEqual({ y: { shape: [2], elements: [9, 81] } });
+    expect(ran.again).toMatchObject({ outputs: [tensor('y', 'FP32', [81])], runMs: expect.any(Number) });
+    const refused = await pool.run(model, inputs, { ...SOON, again: [tensor('x', 'INT64', [10n])] });
+    expect(contents(refused.outputs)).toEqual({ y: { shape: [2], elements: [9, 81] } });
+    expect(refused.again).toEqual({
+      fault: expect.stringContaining('Gather node: indices element out of data bounds'),
+    });
+    expect((await pool.run(model, inputs, SOON)).again).toBeUndefined();
+  });
+
   test('an output that is no tensor is left out, and named; a model without another is refused', async () => {
     const list = { ...value('list', 'FP32', ['n']), sequence: true };
     const withOutputs = (...outputs: OnnxValue[]) =>

@@ -31,11 +31,15 @@ export interface OnnxSignature {
   leftOut: LeftOut[];
 }
 
+/** What came of a run alone, or what the model said against it. */
+export type RunAlone = { outputs: Tensor[]; runMs: number } | { fault: string };
+
 /** What a worker asks of an inference process, one thing at a time. */
 export type InferenceRequest =
   | { type: 'inspect'; model: ModelFile }
   | { type: 'probe'; model: ModelFile; probe: Probe }
-  | { type: 'run'; model: ModelFile; inputs: Tensor[] };
+  /** `again`: inputs that are run alone after the others, to compare. */
+  | { type: 'run'; model: ModelFile; inputs: Tensor[]; again?: readonly Tensor[] | undefined };
 
 /**
  * What an inference process says: once `ready`, then for each request `loading`, where the model is not loaded, `running`, before a run, and an answer. No more
@@ -54,5 +58,5 @@ export type Reported = InferenceAnswer & { sessions: SessionsReport };
 export type InferenceAnswer =
   | { type: 'inspected'; signature: OnnxSignature }
   | { type: 'probed'; report: ProbeReport }
-  | { type: 'ran'; outputs: Tensor[]; runMs: number }
+  | { type: 'ran'; outputs: Tensor[]; runMs: number; again?: RunAlone | undefined }
   | { type: 'failed'; message: string };

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import type { Log } from '../../src/log.ts';
 import type { Tensor } from '../../src/tensor.ts';
 import type { Answered, AskOptions } from './inference-child.ts';
-import type { InferenceRequest, ModelFile, OnnxSignature, WarmUp } from './inference-messages.ts';
+import type { InferenceRequest, ModelFile, OnnxSignature, RunAlone, WarmUp } from './inference-messages.ts';
 import { InferenceSlot } from './inference-slot.ts';
 import type { Probe, ProbeReport } from './probe.ts';
 import { poolClosed, RunError } from './run-error.ts';
@@ -17,9 +17,10 @@ export interface InferencePool {
   /**
    * Runs a model; waits its turn where no process is idle. `timeoutMs` covers the run alone, not the wait and not the loading.
    * Rejects with a `RunError`: MODEL_ERROR, TIMEOUT (the process was killed), or WORKER_LOST (it died). When `signal` aborts it
-   * rejects with its reason at once, and the process is killed, if the run had one.
+   * rejects with its reason at once, and the process is killed, if the run had one. `again` is run alone right after it, in the same
+   * process and within the same time of its own.
    */
-  run(model: ModelFile, inputs: Tensor[], options: AskOptions): Promise<PoolRun>;
+  run(model: ModelFile, inputs: Tensor[], options: RunOptions): Promise<PoolRun>;
   /** Loads a model and reads what it takes and gives. */
   inspect(model: ModelFile): Promise<OnnxSignature>;
   /**
@@ -47,10 +48,16 @@ export interface InferencePool {
   close(): Promise<void>;
 }
 
+export interface RunOptions extends AskOptions {
+  again?: readonly Tensor[] | undefined;
+}
+
 export interface PoolRun {
   outputs: Tensor[];
   /** Milliseconds in ONNX Runtime. */
   runMs: number;
+  /** What came of `again`, where there was any. */
+  again?: RunAlone | undefined;
 }
 
 interface Waiting {
@@ -123,10 +130,10 @@ export function createInferencePool(options: InferencePoolOptions): InferencePoo
       listeners.add(listener);
       return () => listeners.delete(listener);
     },
-    async run(model, inputs, options) {
-      const answer = await ask({ type: 'run', model, inputs }, options);
+    async run(model, inputs, { again, ...options }) {
+      const answer = await ask({ type: 'run', model, inputs, again }, options);
       assert(answer.type === 'ran');
-      return { outputs: answer.outputs, runMs: answer.runMs };
+      return { outputs: answer.outputs, runMs: answer.runMs, again: answer.again };
     },
     async inspect(model) {
       const answer = await ask({ type: 'inspect', model }, { timeoutMs: 0 });

@@ -1,6 +1,7 @@
 import { Worker } from 'node:worker_threads';
 import { messageOf } from '../../src/errors.ts';
-import type { InferenceAnswer, InferenceReply, InferenceRequest, ModelFile } from './inference-messages.ts';
+import type { Tensor } from '../../src/tensor.ts';
+import type { InferenceAnswer, InferenceReply, InferenceRequest, ModelFile, RunAlone } from './inference-messages.ts';
 import { digestOf, sizeOf } from './model-file.ts';
 import { readableFault } from './onnx-fault.ts';
 import { type OnnxSession, openOnnxSession, startOnnxRuntime } from './onnx-session.ts';
@@ -27,9 +28,20 @@ async function answer(request: InferenceRequest): Promise<InferenceAnswer> {
     if (request.type === 'probe') {
       return { type: 'probed', report: await runProbe(request.probe, (inputs) => session.run(inputs)) };
     }
-    return { type: 'ran', ...(await session.run(request.inputs)) };
+    const ran = await session.run(request.inputs);
+    return { type: 'ran', ...ran, again: request.again && (await runAgain(session, request.model, request.again)) };
   } finally {
     await sessions.ran();
+  }
+}
+
+async function runAgain(session: OnnxSession, model: ModelFile, inputs: readonly Tensor[]): Promise<RunAlone> {
+  // With a time limit of its own.
+  send({ type: 'running' });
+  try {
+    return await session.run(inputs);
+  } catch (error) {
+    return { fault: faultOf(error, model) };
   }
 }
 
