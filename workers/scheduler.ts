@@ -192,7 +192,7 @@ export class Scheduler implements TasksAtWork {
 function limitsOf(model: LoadedModel, slots: number, startRates: StartRates): BatchLimits {
   const { served, manifest } = model;
   return {
-    batched: served.signature.batched,
+    shares: model.shares,
     maxBatch: served.maxBatch,
     maxDelayMs: manifest.maxDelayMs,
     concurrency: concurrencyOf(model, slots),

@@ -82,7 +82,16 @@ export function faultsOf(
 /** What stands for a model, or a version, that could never be served: it takes nothing and gives nothing. */
 export function unservedModel({ name, version = '' }: RegistryFault): ServedModel {
   const signature = { inputs: [], outputs: [], batched: false };
-  return { name, version, digest: '', signature, names: { inputs: {}, outputs: {} }, maxBatch: 1, maxWaiting: 1 };
+  return {
+    name,
+    version,
+    digest: '',
+    signature,
+    names: { inputs: {}, outputs: {} },
+    maxBatch: 1,
+    unbatched: 'The model is not served.',
+    maxWaiting: 1,
+  };
 }
 
 /** One for each model of which no version could ever be served. */

@@ -83,8 +83,8 @@ export function sharedBatchOf(known: Pick<Sharings, 'sharing'>, model: ServedMod
   return sharingOf(known, model).finding === 'independent' ? model.maxBatch : 1;
 }
 
-const NO_BATCH = 'the model has no batch dimension';
+const NO_BATCH = 'The model has no batch dimension.';
 const NOT_KNOWN_YET: Sharing = {
   finding: 'unknown',
-  reason: 'no worker has told yet whether its rows are independent',
+  reason: 'No worker has told yet whether its rows are independent.',
 };

@@ -48,12 +48,15 @@ test('tasks that differ in more than dimension 0 do not share a run', () => {
   expect(batcher.take(now())?.items).toEqual([narrow]);
 });
 
-test('a task that was tried before runs alone, and so does each task of a model that is not batched', () => {
+test('a task that was tried before runs alone, and so does each task of a model that may not share, also once it is waiting', () => {
   const items = [item('m', { alone: true }), item('m'), item('m')];
   const batcher = batcherOf({}, items);
   expect(batcher.take(now())?.items).toEqual(items.slice(0, 1));
   expect(batcher.take(now())?.items).toEqual(items.slice(1));
-  expect(batcherOf({ batched: false }, items).take(now())?.items).toEqual(items.slice(0, 1));
+  let shares = true;
+  const ending = batcherOf({ shares: () => shares }, [item('m'), item('m'), item('m')]);
+  shares = false;
+  expect(ending.take(now())?.items).toHaveLength(1);
 });
 
 test('inputs that do not agree in their rows run alone: no batch could be split again', () => {
