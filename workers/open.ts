@@ -44,6 +44,7 @@ export async function openWorker(config: Config, services: Services, log: Log): 
     pool,
     models: repository,
     findAnnounced: registry.find,
+    recordSharing: registry.recordSharing,
     slots: config.workerSlots,
     observer: metrics,
     log,

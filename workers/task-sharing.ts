@@ -1,32 +1,27 @@
 import type { Log } from '../src/log.ts';
+import type { Sharings } from '../src/models/sharing.ts';
 import { type CheckedRun, SharingWatch } from './batching/sharing-watch.ts';
 import { RunError } from './inference/run-error.ts';
 import type { LoadedModel } from './repository/model-loading.ts';
 
-/** What is known of the models, by all workers and across their restarts. */
-export interface SharingRecord {
-  /** Whether tasks of the model share runs, as is known at this moment. */
-  shares(model: LoadedModel): boolean;
-  /** From now on they do not, here at once and soon on every worker; `reason` is a sentence for people. */
-  end(model: LoadedModel, reason: string): void;
-}
-
 /** Whether tasks may share a run, and whether those that did got what they would have got alone. */
 export class TaskSharing {
-  readonly #record: SharingRecord;
+  /** Keeps a finding for all workers and their restarts. */
+  readonly #record: Sharings['recordSharing'];
   readonly #log: Log;
-  readonly #watch: SharingWatch<LoadedModel>;
+  readonly #watch = new SharingWatch<LoadedModel>();
+  /** Of this process's findings, whether or not they could be kept. */
+  readonly #ended = new WeakSet<LoadedModel>();
   /** By the model's name: those of a version that is replaced still count. */
   readonly #counts = new Map<string, { checks: number; ended: number }>();
 
-  constructor(record: SharingRecord, log: Log, watch = new SharingWatch<LoadedModel>()) {
+  constructor(record: Sharings['recordSharing'], log: Log) {
     this.#record = record;
     this.#log = log;
-    this.#watch = watch;
   }
 
   shares(model: LoadedModel): boolean {
-    return this.#record.shares(model);
+    return model.shares() && !this.#ended.has(model);
   }
 
   /** Which task of a shared run is to be run again alone, if one is. What the operator says of a model is not checked. */
@@ -50,10 +45,14 @@ export class TaskSharing {
 
   end(model: LoadedModel, reason: string): void {
     if (!isWatched(model) || !this.shares(model)) return;
-    const { name, version } = model.served;
+    const { name, version, sharingKey } = model.served;
     this.#log.warn({ model: name, version, reason }, 'tasks of the model share no runs any more');
     this.#countsOf(model).ended += 1;
-    this.#record.end(model, reason);
+    this.#ended.add(model);
+    if (sharingKey === undefined) return;
+    this.#record(sharingKey, { finding: 'dependent', inUse: true, reason }).catch((err: unknown) => {
+      this.#log.error({ model: name, version, err }, 'end of sharing not kept');
+    });
   }
 
   /** What was checked of each of these models, also where nothing was. */
@@ -71,13 +70,4 @@ export class TaskSharing {
 
 function isWatched({ manifest }: LoadedModel): boolean {
   return manifest.batched !== true;
-}
-
-/** What one process finds out, until it ends. */
-export function createSharingRecord(): SharingRecord {
-  const ended = new Set<string>();
-  return {
-    shares: ({ served }) => served.signature.batched && !ended.has(served.digest),
-    end: ({ served }) => void ended.add(served.digest),
-  };
 }

@@ -1,5 +1,6 @@
 import type { Broker } from '../src/broker/broker.ts';
 import type { Log } from '../src/log.ts';
+import type { Sharings } from '../src/models/sharing.ts';
 import type { Payloads } from '../src/store/payloads.ts';
 import type { TaskStore } from '../src/store/store.ts';
 import type { Observed } from '../src/telemetry/metrics.ts';
@@ -10,7 +11,7 @@ import { createIntake } from './intake.ts';
 import { createModelConsumers } from './model-consumers.ts';
 import type { ModelSource } from './repository/model-repository.ts';
 import { Scheduler, type SchedulerStats } from './scheduler.ts';
-import { createSharingRecord, type SharingRecord, TaskSharing } from './task-sharing.ts';
+import { TaskSharing } from './task-sharing.ts';
 import type { FindAnnounced } from './tasks/absent-model.ts';
 import { claim } from './tasks/claim.ts';
 import { consumeDeadLetters } from './tasks/dead-letters.ts';
@@ -29,8 +30,8 @@ export interface WorkerOptions {
   models: ModelSource;
   /** @default one that remembers none */
   findAnnounced?: FindAnnounced;
-  /** @default one that this process alone knows of */
-  sharing?: SharingRecord;
+  /** @default one that keeps none */
+  recordSharing?: Sharings['recordSharing'];
   /** Inference processes of the pool. */
   slots: number;
   /** @default HELD_BYTES_MAX */
@@ -61,7 +62,8 @@ export async function startWorker(options: WorkerOptions): Promise<Worker> {
   const patient = createPatientStore({ store, over: over.signal, onBack: () => scheduler.dispatch(), log });
   const context = { patient, closing: closing.signal, observer, tracing, log };
   const settlement = createSettlement({ store, patient, observer, log });
-  const sharing = new TaskSharing(options.sharing ?? createSharingRecord(), log);
+  const { recordSharing = async (_, finding) => finding } = options;
+  const sharing = new TaskSharing(recordSharing, log);
   const scheduler: Scheduler = new Scheduler({
     pool,
     sharing,

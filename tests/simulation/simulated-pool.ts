@@ -64,10 +64,9 @@ export function createSimulatedPool(
         const runMs = has('slowly') ? random.integer(200, timeoutMs - 1) : random.integer(1, 50);
         time.after(runMs, () => {
           const refusal = new RunError('MODEL_ERROR', 'the model refuses this');
-          if (has('refuses')) end(0, () => reject(refusal));
-          const runMs = time.now - startedAt;
-          const alone = again && { outputs: outputsOf(rowsOf(again)), runMs };
-          if (!has('refuses')) end(0, () => resolve({ outputs: outputsOf(rows), runMs, again: alone }));
+          const ran = { outputs: outputsOf(rows), runMs: time.now - startedAt };
+          const alone = again && { outputs: outputsOf(rowsOf(again)), runMs: 1 };
+          end(0, () => (has('refuses') ? reject(refusal) : resolve({ ...ran, again: alone })));
         });
       }
     });

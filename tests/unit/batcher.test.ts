@@ -48,7 +48,7 @@ test('tasks that differ in more than dimension 0 do not share a run', () => {
   expect(batcher.take(now())?.items).toEqual([narrow]);
 });
 
-test('a task that was tried before runs alone, and so does each task of a model that is not batched', () => {
+test('a task that was tried before runs alone, and so does each task of a model that may not share, also once it is waiting', () => {
   const items = [item('m', { alone: true }), item('m'), item('m')];
   const batcher = batcherOf({}, items);
   expect(batcher.take(now())?.items).toEqual(items.slice(0, 1));

@@ -3,6 +3,7 @@ import type { Task } from '../../src/task.ts';
 import { NO_METRICS } from '../../src/telemetry/no-metrics.ts';
 import type { Tensor } from '../../src/tensor.ts';
 import { elementsOf } from '../../src/tensor-values.ts';
+import type { ModelSource } from '../../workers/repository/model-repository.ts';
 import { betrayed, dropping, identity, MAGIC } from '../support/onnx-models.ts';
 import { tensor } from '../support/tensors.ts';
 import { startTestWorker } from '../support/worker.ts';
@@ -66,7 +67,13 @@ describe('tasks that shared a run which mixed them', () => {
 
 test('tasks whose run goes on while sharing ends elsewhere run alone', async () => {
   let shares = true;
-  const sharing = { shares: () => shares, end: () => undefined };
+  const disturbModels = (models: ModelSource): ModelSource => ({
+    ...models,
+    find: (reference) => {
+      const model = models.find(reference);
+      return model && Object.assign(model, { shares: () => shares });
+    },
+  });
   const observer = {
     ...NO_METRICS,
     ran: () => {
@@ -75,7 +82,7 @@ test('tasks whose run goes on while sharing ends elsewhere run alone', async () 
   };
   const one = await startTestWorker({
     models: { echo: { onnx: identity('FP32', ['batch']), manifest: gathering } },
-    sharing,
+    disturbModels,
     observer,
   });
   const tasks = await together(one, 'echo', [row(1), row(2)]);

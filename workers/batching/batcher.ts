@@ -11,7 +11,7 @@ export const NORMAL_SHARE = 4;
 
 /** What a model allows. */
 export interface BatchLimits {
-  /** Whether tasks can share a run at all, at this moment. */
+  /** Whether tasks may share a run at this moment: it may end while they wait. */
   shares: () => boolean;
   /** The most rows, and the most tasks, of one run; a task with more rows than that runs alone. */
   maxBatch: number;
@@ -153,9 +153,9 @@ export function createBatcher<M, T extends BatchItem<M>>(limitsOf: (model: M) =>
 
 type Batch<T> = [Entry<T>, ...Entry<T>[]];
 
-function entryOf<M, T extends BatchItem<M>>(item: T, { shares, maxBatch }: BatchLimits): Entry<T> {
+function entryOf<M, T extends BatchItem<M>>(item: T, { maxBatch }: BatchLimits): Entry<T> {
   const rows = rowsOf(item.inputs);
-  const mayShare = !item.alone && rows !== undefined && rows <= maxBatch && shares();
+  const mayShare = !item.alone && rows !== undefined && rows <= maxBatch;
   const bytes = item.inputs.reduce((sum, input) => sum + byteLength(input), 0);
   return { item, rows: rows ?? 0, bytes, key: mayShare ? batchKey(item.inputs) : undefined };
 }
@@ -171,9 +171,9 @@ function dueBatch<M, T extends BatchItem<M>>(
   // Filled from its own lane first: normal's share is a share of the tasks, not of the runs alone.
   const all = lane === 'high' ? [...high, ...normal] : [...normal, ...high];
   const held = new Set<string>();
+  const shares = limits.shares();
   for (const first of lane === 'high' ? high : normal) {
-    // What came while they did share waits for nobody any more.
-    if (first.key === undefined || !limits.shares()) return [first];
+    if (first.key === undefined || !shares) return [first];
     if (held.has(first.key)) continue;
     const { batch, full } = gather(first, all, limits);
     if (full || now - first.item.arrivedAt >= limits.maxDelayMs) return [first, ...batch.slice(1, mayBegin)];

@@ -32,6 +32,8 @@ export interface LoadedModel {
   sharedSymbols?: readonly EqualSizes[] | undefined;
   /** What each inference process does with it before it takes work, where the manifest says so. */
   warmUp?: WarmUp | undefined;
+  /** Whether tasks may share a run of it at this moment. */
+  shares(): boolean;
 }
 
 /** What is asked of the inference processes before a model is served. */
@@ -138,7 +140,16 @@ export async function loadModel(files: VersionFiles, content: ModelContent, pool
   if (inputFaults.length > 0) faulty(inputFaults.join('; '));
   const warmUp = inputs.length > 0 ? { model: modelFile, inputs, timeoutMs: manifest.timeoutMs } : undefined;
   if (warmUp) await pool.warmUp(warmUp).catch((error: unknown) => faulty(messageOf(error), mayPass(error)));
-  return { served, fingerprint: fingerprintOf(served), file, manifest, leftOut, warmUp, sharedSymbols: groups };
+  return {
+    served,
+    fingerprint: fingerprintOf(served),
+    file,
+    manifest,
+    leftOut,
+    warmUp,
+    sharedSymbols: groups,
+    shares: () => signature.batched,
+  };
 }
 
 /** Throws a `ModelFault` of the model, whatever its version. */
