@@ -50,7 +50,8 @@ export class TaskSharing {
     this.#countsOf(model).ended += 1;
     this.#ended.add(model);
     if (sharingKey === undefined) return;
-    this.#record(sharingKey, { finding: 'dependent', inUse: true, reason }).catch((err: unknown) => {
+    const sentence = `A task of a shared run did not get what it gets alone: ${reason}.`;
+    this.#record(sharingKey, { finding: 'dependent', inUse: true, reason: sentence }).catch((err: unknown) => {
       this.#log.error({ model: name, version, err }, 'end of sharing not kept');
     });
   }

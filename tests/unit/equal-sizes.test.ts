@@ -57,6 +57,17 @@ const MODELS = {
   },
   // What is divided by nothing fails: made-up zeros show nothing, made-up ones do.
   quotient: { onnx: quotient() },
+  // What is taken in threes alone shows nothing of sizes that differ.
+  threes: {
+    onnx: text(
+      [
+        { op: 'Reshape', inputs: ['ids', 'three'], outputs: ['ids3'] },
+        { op: 'Reshape', inputs: ['mask', 'three'], outputs: ['mask3'] },
+        { op: 'Concat', inputs: ['ids3', 'mask3'], outputs: ['y'], attributes: { axis: 0 } },
+      ],
+      { initializers: [int64s('three', [-1, 3])], shape: ['one', 'sequence'] },
+    ),
+  },
   // It takes five columns in all, so that no inputs can be made up.
   narrow: {
     onnx: text([concat(1), { op: 'Reshape', inputs: ['y', 'five'], outputs: ['z'] }], {
@@ -101,6 +112,7 @@ describe('loading shows which sizes have to be equal', () => {
       square: [{ symbol: 'N', places: places(['nodes', 0], ['edges', 0], ['edges', 1]) }],
       quotient: [{ symbol: 'batch', places: orOne(['x', 0], ['d', 0]) }],
       narrow: undefined,
+      threes: undefined,
     });
     for (const model of Object.values(served)) expect(servedModelSchema.parse(model)).toEqual(model);
   });

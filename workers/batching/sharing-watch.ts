@@ -84,7 +84,8 @@ export class SharingWatch<M extends object> {
 /** Adds what was compared to what is known of the model. */
 function verdictOn(known: Pick<Watched, 'rows' | 'ties'>, { outputs, beside, alone }: CheckedRun): Verdict {
   if ('fault' in alone) {
-    const reason = `a row that ran beside others fails alone: ${alone.fault}`;
+    // The fault may tell of somebody's input; the task's own error will.
+    const reason = 'a row that succeeds beside other rows fails alone';
     return { to: mayPass(new RunError('MODEL_ERROR', alone.fault)) ? 'run alone' : 'end sharing', reason };
   }
   const differences = rowDifferences(alone.outputs, beside).filter((difference) => !isRounding(difference, outputs));

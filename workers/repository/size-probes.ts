@@ -45,8 +45,8 @@ export function sharedSymbols(inputs: readonly OnnxTensor[], { batched }: Pick<S
 }
 
 /**
- * Of these dimensions those that a model takes in one size only: it gave an answer while all had that size, and none while one
- * of them had fewer or more. What could not be shown within the bounds is left out.
+ * Of these dimensions those that a model takes in one size only: it gave an answer whatever size all of them had, and none while
+ * one of them had fewer or more than the others. What could not be shown within the bounds is left out.
  */
 export async function shownEqual(
   groups: readonly EqualSizes[],
@@ -64,8 +64,11 @@ export async function shownEqual(
   };
   const found: EqualSizes[] = [];
   for (const { symbol, places } of groups) {
-    const all = places.map((place) => to(place, EQUAL));
-    const base = await firstAsync(bases, async (tensors) => (await faultsOf(tensors, [all]))[0] === null);
+    const [all = [], ...others] = [EQUAL, FEWER, MORE].map((size) => places.map((place) => to(place, size)));
+    // A size that all may not have says nothing of one that has it.
+    const isTaken = async (base: readonly Tensor[]) =>
+      (await faultsOf(base, [all]))[0] === null && (await faultsOf(base, others)).every((fault) => fault === null);
+    const base = await firstAsync(bases, isTaken);
     if (!base) continue;
     const failing = async (of: SizePlace[], size: number) => {
       const faults = await faultsOf(
