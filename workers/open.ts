@@ -23,10 +23,12 @@ export async function openWorker(config: Config, services: Services, log: Log): 
   const { broker, registry, metrics } = services;
   const pool = createInferencePool({ slots: config.workerSlots, memoryBytes: config.modelMemoryBytes, log });
   const { modelsDir, workerModels: chosen } = config;
-  const repository = await openModelRepository({ modelsDir, chosen, pool, log }).catch(async (error: unknown) => {
-    await pool.close();
-    throw error;
-  });
+  const repository = await openModelRepository({ modelsDir, chosen, pool, sharings: registry, log }).catch(
+    async (error: unknown) => {
+      await pool.close();
+      throw error;
+    },
+  );
   const announce = oneAtATime(async () => {
     const models = repository.models().map(({ served }) => served);
     // Before anybody can submit: the first message of a queue that was made a moment ago is not safe yet.

@@ -49,7 +49,7 @@ export function mergeSharing(held: Sharing | undefined, next: Sharing): Sharing 
 }
 
 /** A finding as text, the same in every process for the same finding. */
-export function sharingText({ finding, reason, inUse, probes }: Sharing): string {
+export function findingText({ finding, reason, inUse, probes }: Sharing): string {
   return JSON.stringify({ finding, reason, inUse, probes });
 }
 

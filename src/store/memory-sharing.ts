@@ -1,4 +1,4 @@
-import { mergeSharing, type Sharing, type Sharings, sharingText } from '../models/sharing.ts';
+import { findingText, mergeSharing, type Sharing, type Sharings } from '../models/sharing.ts';
 
 /** The most findings that are remembered; beyond it the oldest go first, and are found again when they are needed. */
 const FINDINGS_MAX = 10_000;
@@ -12,7 +12,7 @@ export function createMemorySharing(onChange: () => void = () => undefined): Sha
     async recordSharing(key, sharing) {
       const held = known.get(key);
       const merged = mergeSharing(held, sharing);
-      if (held && sharingText(merged) === sharingText(held)) return held;
+      if (held && findingText(merged) === findingText(held)) return held;
       known.set(key, merged);
       for (const oldest of known.keys()) {
         if (known.size <= FINDINGS_MAX) break;

@@ -1,12 +1,12 @@
 import type { Redis, Result } from 'ioredis';
 import { StoreUnavailable } from '../errors.ts';
 import {
+  findingText,
   mergeSharing,
   overIndependent,
   SHARING_RANK,
   type Sharing,
   sharingSchema,
-  sharingText,
 } from '../models/sharing.ts';
 import type { RedisConnection } from './redis-connection.ts';
 
@@ -80,7 +80,7 @@ export function createRedisSharing(commands: RedisConnection): RedisSharing {
   function adopt(key: string, entry: Entry): boolean {
     const before = known.get(key)?.sharing;
     known.set(key, entry);
-    return !before || sharingText(before) !== sharingText(entry.sharing);
+    return !before || findingText(before) !== findingText(entry.sharing);
   }
 
   return {
@@ -106,7 +106,7 @@ export function createRedisSharing(commands: RedisConnection): RedisSharing {
       try {
         const entry = await write(key, sharing, day);
         known.set(key, entry);
-        return { held: entry.sharing, isNew: !before || sharingText(before) !== sharingText(entry.sharing) };
+        return { held: entry.sharing, isNew: !before || findingText(before) !== findingText(entry.sharing) };
       } catch (error) {
         if (!(error instanceof StoreUnavailable)) throw error;
         return { held: known.get(key)?.sharing ?? sharing, isNew: false };
@@ -150,7 +150,7 @@ function today(): number {
 }
 
 function encode({ sharing, day }: Entry): string {
-  return `${SHARING_RANK[sharing.finding]}:${day}:${sharingText(sharing)}`;
+  return `${SHARING_RANK[sharing.finding]}:${day}:${findingText(sharing)}`;
 }
 
 function parse(text: string): Entry | undefined {

@@ -33,6 +33,7 @@ export function modelWith({ maxAttempts, maxWaiting }: Scenario): LoadedModel {
     file: 'simulated',
     manifest,
     leftOut: [],
+    sharing: () => ({ finding: 'independent' as const }),
     shares: () => true,
   };
   models.set(key, model);

@@ -90,6 +90,7 @@ export function createSimulatedPool(
     },
     inspect: () => Promise.reject(new Error('nothing to inspect')),
     probe: async () => ({ faults: [], tookMs: 0 }),
+    prove: async () => ({ finding: 'independent' }),
     warmUp: async () => undefined,
     coolDown: () => undefined,
     isFailing: () => false,

@@ -23,6 +23,7 @@ async function follow(inspect: ModelPool['inspect']) {
   const pool = {
     inspect,
     probe: async () => ({ faults: [], tookMs: 0 }),
+    prove: async () => ({ finding: 'independent' as const }),
     warmUp: async () => undefined,
     coolDown: () => undefined,
   };

@@ -1,9 +1,11 @@
 import type { ExecutionProvider } from '../../src/models/manifest.ts';
+import type { Sharing } from '../../src/models/sharing.ts';
 import type { OnnxTensor } from '../../src/models/signature.ts';
 import type { Tensor } from '../../src/tensor.ts';
 import type { LeftOut } from './left-out.ts';
 import type { Probe, ProbeReport } from './probe.ts';
 import type { SessionsReport } from './sessions.ts';
+import type { SharingPlan } from './sharing-proof.ts';
 
 /** A model file as it was when it was announced. */
 export interface ModelFile {
@@ -38,6 +40,7 @@ export type RunAlone = { outputs: Tensor[]; runMs: number } | { fault: string };
 export type InferenceRequest =
   | { type: 'inspect'; model: ModelFile }
   | { type: 'probe'; model: ModelFile; probe: Probe }
+  | { type: 'prove'; model: ModelFile; plan: SharingPlan }
   /** `again`: inputs that are run alone after the others, to compare. */
   | { type: 'run'; model: ModelFile; inputs: Tensor[]; again?: readonly Tensor[] | undefined };
 
@@ -58,5 +61,6 @@ export type Reported = InferenceAnswer & { sessions: SessionsReport };
 export type InferenceAnswer =
   | { type: 'inspected'; signature: OnnxSignature }
   | { type: 'probed'; report: ProbeReport }
+  | { type: 'proven'; sharing: Sharing }
   | { type: 'ran'; outputs: Tensor[]; runMs: number; again?: RunAlone | undefined }
   | { type: 'failed'; message: string };

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import type { Log } from '../../src/log.ts';
+import type { Sharing } from '../../src/models/sharing.ts';
 import type { Tensor } from '../../src/tensor.ts';
 import type { Answered, AskOptions } from './inference-child.ts';
 import type { InferenceRequest, ModelFile, OnnxSignature, RunAlone, WarmUp } from './inference-messages.ts';
@@ -7,6 +8,7 @@ import { InferenceSlot } from './inference-slot.ts';
 import type { Probe, ProbeReport } from './probe.ts';
 import { poolClosed, RunError } from './run-error.ts';
 import type { SessionsReport } from './sessions.ts';
+import type { SharingPlan } from './sharing-proof.ts';
 
 /** The inference processes of a worker: each runs one batch at a time; one that dies or has to be killed is replaced. */
 export interface InferencePool {
@@ -28,6 +30,8 @@ export interface InferencePool {
    * where the process is lost over it.
    */
   probe(model: ModelFile, probe: Probe, options: AskOptions): Promise<ProbeReport>;
+  /** Finds out by experiment whether the rows of a model are independent. `timeoutMs` covers all of it; rejects as `probe` does. */
+  prove(model: ModelFile, plan: SharingPlan, options: AskOptions): Promise<Sharing>;
   /**
    * Has every process load a model and run it, now, and every process that is to take the place of one, before it takes work.
    * Resolves when all have; rejects with the `RunError` of the first run that fails, and it is as if nothing had been asked.
@@ -144,6 +148,11 @@ export function createInferencePool(options: InferencePoolOptions): InferencePoo
       const answer = await ask({ type: 'probe', model, probe }, options);
       assert(answer.type === 'probed');
       return answer.report;
+    },
+    async prove(model, plan, options) {
+      const answer = await ask({ type: 'prove', model, plan }, options);
+      assert(answer.type === 'proven');
+      return answer.sharing;
     },
     async warmUp(warmUp) {
       if (closed) throw poolClosed();

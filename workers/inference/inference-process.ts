@@ -7,6 +7,7 @@ import { readableFault } from './onnx-fault.ts';
 import { type OnnxSession, openOnnxSession, startOnnxRuntime } from './onnx-session.ts';
 import { runProbe } from './probe.ts';
 import { Sessions } from './sessions.ts';
+import { proveSharing } from './sharing-proof.ts';
 
 // What ONNX Runtime takes for itself is nobody's session's.
 await startOnnxRuntime();
@@ -27,6 +28,10 @@ async function answer(request: InferenceRequest): Promise<InferenceAnswer> {
   try {
     if (request.type === 'probe') {
       return { type: 'probed', report: await runProbe(request.probe, (inputs) => session.run(inputs)) };
+    }
+    if (request.type === 'prove') {
+      const sharing = await proveSharing(request.plan, (inputs) => session.run(inputs));
+      return { type: 'proven', sharing };
     }
     const ran = await session.run(request.inputs);
     return { type: 'ran', ...ran, again: request.again && (await runAgain(session, request.model, request.again)) };

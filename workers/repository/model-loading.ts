@@ -7,6 +7,7 @@ import { messageOf } from '../../src/errors.ts';
 import type { EqualSizes } from '../../src/models/equal-sizes.ts';
 import { type Manifest, manifestFaults, manifestSchema } from '../../src/models/manifest.ts';
 import { fingerprintOf, type ServedModel } from '../../src/models/served-model.ts';
+import { type Sharing, sharingOf } from '../../src/models/sharing.ts';
 import { batchObstacle, signatureOf } from '../../src/models/signature.ts';
 import { readWarmUp } from '../../src/models/warm-up.ts';
 import type { OnnxSignature, WarmUp } from '../inference/inference-messages.ts';
@@ -16,6 +17,7 @@ import { digestOf } from '../inference/model-file.ts';
 import { ModelFault, mayPass } from './model-fault.ts';
 import type { VersionFiles } from './model-tree.ts';
 import type { PrivateCopies } from './private-copies.ts';
+import { type FindingOptions, withSharing } from './sharing-finding.ts';
 import { PROBE_TIMEOUT_MS, type RunProbe, sharedSymbols, withEqualSizes } from './size-probes.ts';
 import { requireFile, versionFiles } from './version-files.ts';
 
@@ -32,12 +34,13 @@ export interface LoadedModel {
   sharedSymbols?: readonly EqualSizes[] | undefined;
   /** What each inference process does with it before it takes work, where the manifest says so. */
   warmUp?: WarmUp | undefined;
-  /** Whether tasks may share a run of it at this moment. */
+  /** Whether tasks may share a run of it at this moment, and why not. */
+  sharing(): Sharing;
   shares(): boolean;
 }
 
 /** What is asked of the inference processes before a model is served. */
-export type ModelPool = Pick<InferencePool, 'inspect' | 'probe' | 'warmUp' | 'coolDown'>;
+export type ModelPool = Pick<InferencePool, 'inspect' | 'probe' | 'prove' | 'warmUp' | 'coolDown'>;
 
 /** The files of one version, copied and inspected. */
 export interface ModelContent {
@@ -97,20 +100,29 @@ async function digestBeside(directory: string, closing: AbortSignal): Promise<st
 }
 
 /** Reads the manifest, puts it beside what the files say, and tries what it asks for. Throws a `ModelFault`. */
-export async function loadModel(files: VersionFiles, content: ModelContent, pool: ModelPool): Promise<LoadedModel> {
+export async function loadModel(
+  files: VersionFiles,
+  content: ModelContent,
+  context: { pool: ModelPool } & Omit<FindingOptions, 'pool'>,
+): Promise<LoadedModel> {
+  const { pool, sharings } = context;
   const { name, version, manifestFile } = files;
   const manifest = await readManifest(files);
   const { digest, besides, copy } = content;
-  const { leftOut } = content.signature;
-  const signature = signatureOf(content.signature.inputs, content.signature.outputs, manifest.batched);
-  const obstacle =
-    manifest.batched && !signature.batched && batchObstacle(content.signature.inputs, content.signature.outputs);
-  const faults = [...manifestFaults(manifest, signature), ...(obstacle ? [`batched: ${obstacle}`] : [])];
+  const { inputs: given, outputs, leftOut } = content.signature;
+  const obstacle = batchObstacle(given, outputs, manifest.batched);
+  const signature = signatureOf(given, outputs, manifest.batched);
   const faulty = (fault: string, retryable = false): never => {
     throw new ModelFault(files, manifestFile, `${fault} (version ${version})`, retryable);
   };
-  // What a name may have been meant for.
-  if (faults.length > 0) faulty([...faults, ...leftOut.map(leftOutText)].join('; '));
+  const check = (faults: readonly string[]) => {
+    // What a name may have been meant for.
+    if (faults.length > 0) faulty([...faults, ...leftOut.map(leftOutText)].join('; '));
+  };
+  if (manifest.batched && obstacle !== undefined) check([`batched: ${obstacle}`]);
+  // Whether dimension 0 is a batch decides what fits, and is not known yet.
+  const unbatched = manifestFaults(manifest, { ...signature, batched: false });
+  if (unbatched.length > 0) check(manifestFaults(manifest, signature));
   const file = join(copy, FILE);
   const { executionProviders } = manifest;
   // The content was inspected on the CPU, which is always there.
@@ -119,10 +131,9 @@ export async function loadModel(files: VersionFiles, content: ModelContent, pool
       .inspect({ file, digest, executionProviders })
       .catch((error: unknown) => faulty(messageOf(error), mayPass(error)));
   }
-  const groups = sharedSymbols(content.signature.inputs, signature);
   const modelFile = { file, digest, executionProviders };
   const run: RunProbe = (probe) => pool.probe(modelFile, probe, { timeoutMs: PROBE_TIMEOUT_MS });
-  const unproven: ServedModel = {
+  const candidate: ServedModel = {
     name,
     version,
     description: manifest.description,
@@ -130,12 +141,18 @@ export async function loadModel(files: VersionFiles, content: ModelContent, pool
     besides,
     signature,
     names: { inputs: manifest.inputs, outputs: manifest.outputs },
-    maxBatch: signature.batched ? manifest.maxBatch : 1,
+    maxBatch: manifest.maxBatch,
     maxWaiting: manifest.maxWaiting,
     defaultVersion: manifest.defaultVersion === 'latest' ? undefined : manifest.defaultVersion,
     example: manifest.example,
   };
-  const served = await withEqualSizes(unproven, { groups, manifest, run });
+  const of = { served: candidate, manifest, file: modelFile };
+  const known = await withSharing(of, obstacle, context).catch((error: unknown) =>
+    faulty(messageOf(error), mayPass(error)),
+  );
+  check(manifestFaults(manifest, known.signature));
+  const groups = sharedSymbols(given, known.signature);
+  const served = await withEqualSizes(known, { groups, manifest, run });
   const { inputs, faults: inputFaults } = readWarmUp(served, manifest.warmUp);
   if (inputFaults.length > 0) faulty(inputFaults.join('; '));
   const warmUp = inputs.length > 0 ? { model: modelFile, inputs, timeoutMs: manifest.timeoutMs } : undefined;
@@ -148,7 +165,8 @@ export async function loadModel(files: VersionFiles, content: ModelContent, pool
     leftOut,
     warmUp,
     sharedSymbols: groups,
-    shares: () => signature.batched,
+    sharing: () => sharingOf(sharings, served),
+    shares: () => sharingOf(sharings, served).finding === 'independent',
   };
 }
 

@@ -1,14 +1,12 @@
 import type { EqualSizes, SizePlace } from '../../src/models/equal-sizes.ts';
-import { InputIssues } from '../../src/models/input-issues.ts';
 import type { Manifest } from '../../src/models/manifest.ts';
 import type { ServedModel, Signature } from '../../src/models/served-model.ts';
 import type { OnnxTensor } from '../../src/models/signature.ts';
-import { typedDoorOf } from '../../src/models/typed-door.ts';
-import { readTypedInput } from '../../src/models/typed-input.ts';
 import { byteLength, elementCount, type Tensor } from '../../src/tensor.ts';
 import { pack } from '../../src/tensor-values.ts';
 import type { Probe, ProbeReport, Resize } from '../inference/probe.ts';
 import { RunError } from '../inference/run-error.ts';
+import { givenInputs } from './given-inputs.ts';
 
 /** What all of a model's probes may take; one run that began is waited for, within its own time. */
 const BUDGET_MS = 1_000;
@@ -105,13 +103,8 @@ export async function withEqualSizes(
 }
 
 /** Inputs to begin with: what the manifest says that the model takes, then made-up ones. */
-function probeBases(served: ServedModel, { example, warmUp }: Pick<Manifest, 'example' | 'warmUp'>): Tensor[][] {
-  const door = typedDoorOf(served);
-  const said = [...(example ? [example] : []), ...warmUp.slice(0, 2)].flatMap((input) => {
-    const issues = new InputIssues();
-    const tensors = door ? readTypedInput(door, served.signature.batched, input, [], issues) : [];
-    return issues.found || tensors.length === 0 ? [] : [tensors];
-  });
+function probeBases(served: ServedModel, manifest: Pick<Manifest, 'example' | 'warmUp'>): Tensor[][] {
+  const said = givenInputs(served, manifest).map(({ inputs }) => inputs);
   return [...said, ...[1, 0].flatMap((element) => madeUp(served, element) ?? [])];
 }
 
