@@ -140,7 +140,12 @@ test('a model that counts by its input is asked for few rounds only', async () =
 
 describe('the experiment, with models that are functions', () => {
   const WIDTH = 3;
-  const plan = { inputs: [{ name: 'x', datatype: 'FP32' as const, shape: [null, WIDTH] }], given: [], rowsMax: 64 };
+  const plan = {
+    inputs: [{ name: 'x', datatype: 'FP32' as const, shape: [null, WIDTH] }],
+    given: [],
+    file: '',
+    rowsMax: 64,
+  };
 
   /** What `of` makes of all rows. */
   const runOf = (of: (rows: number[][]) => number[][]) => async (inputs: readonly Tensor[]) => {

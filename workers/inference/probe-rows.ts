@@ -1,5 +1,13 @@
-import { type Datatype, elementCount, STORAGE, type Tensor, type TensorSpec } from '../../src/tensor.ts';
-import { type Element, elementsOf, pack } from '../../src/tensor-values.ts';
+import {
+  bytesOf,
+  type Datatype,
+  elementCount,
+  STORAGE,
+  type Tensor,
+  type TensorSpec,
+  viewAs,
+} from '../../src/tensor.ts';
+import { pack } from '../../src/tensor-values.ts';
 
 /** One row of every input, as a run of the model takes it alone. */
 export interface ProbeRow {
@@ -7,58 +15,59 @@ export interface ProbeRow {
   what: string;
   inputs: readonly Tensor[];
   /**
-   * `ordinary`: what a model is made for. `neighbour`: chosen to betray a model that mixes rows. `extreme`: the same, so large that its own
-   * values depend on the order of sums, and are not compared.
+   * Whether a model is made for such a row, so that its values beside others are compared. All others are chosen to betray a model that mixes
+   * rows; their own values may hang on the order of sums, or on which of many equal ones comes first.
    */
-  kind: 'ordinary' | 'neighbour' | 'extreme';
+  isOrdinary: boolean;
 }
 
-type Numbers = (random: () => number, base: number, largest: number, datatype: Datatype) => number;
+type Float = (random: () => number, base: number, largest: number, datatype: Datatype) => number;
 
 interface Variation {
   what: string;
-  kind: ProbeRow['kind'];
+  isOrdinary: boolean;
   /** Of a float; absent: floats as they are. */
-  float?: Numbers;
+  float?: Float;
   /** Of an integer; absent: one of the row's own. */
-  integer?: Numbers;
+  integer?: (random: () => number) => number;
   /** For rows whose integers are made up: a model that counts or looks up by them may refuse, or take for ever with, greater ones. */
   madeUpOnly?: boolean;
 }
 
 /** Between -1 and 1, those around 0 the likeliest. */
 const noise = (random: () => number) => random() + random() - 1;
-const LARGE = 1e4;
-/** FP16 ends at 65,504. */
-const large = (datatype: Datatype) => (datatype === 'FP16' ? 1e3 : LARGE);
 
-/** In the order of their worth: the first of each kind are tried with slow models, too. */
+/** FP16 ends at 65,504. */
+const large = (datatype: Datatype) => (datatype === 'FP16' ? 1e3 : 1e4);
+const huge = (datatype: Datatype) => (datatype === 'FP16' ? 6e4 : 1e30);
+
+/** In the order of their worth: slow models are tried with the first ones alone. */
 const VARIATIONS: readonly Variation[] = [
-  { what: 'another row', kind: 'ordinary', float: (random, base, largest) => base + largest * noise(random) },
-  {
-    what: 'values of another size',
-    kind: 'ordinary',
-    float: (random, base, largest) => 2 * largest * noise(random) - base / 2,
-  },
+  { what: 'another row', isOrdinary: true, float: (random, base, largest) => base + largest * noise(random) },
   {
     what: 'very large values',
-    kind: 'neighbour',
+    isOrdinary: false,
     float: (random, _base, _largest, datatype) => large(datatype) * noise(random),
   },
-  { what: 'NaN', kind: 'neighbour', float: () => Number.NaN },
-  { what: 'zeros', kind: 'neighbour', float: () => 0, integer: () => 0 },
-  { what: 'values from 0 to 1', kind: 'ordinary', float: (random) => random() },
+  { what: 'NaN', isOrdinary: false, float: () => Number.NaN },
+  {
+    what: 'values of another size',
+    isOrdinary: true,
+    float: (random, base, largest) => 2 * largest * noise(random) - base / 2,
+  },
+  { what: 'zeros', isOrdinary: false, float: () => 0, integer: () => 0 },
+  { what: 'values from 0 to 1', isOrdinary: true, float: (random) => random() },
   {
     what: 'values near the end of the datatype',
-    kind: 'extreme',
-    float: (random, _base, _largest, datatype) => (datatype === 'FP16' ? 6e4 : 1e30) * Math.sign(noise(random) || 1),
+    isOrdinary: false,
+    float: (random, _base, _largest, datatype) => huge(datatype) * (noise(random) < 0 ? -1 : 1),
   },
-  { what: 'very small values', kind: 'neighbour', float: (random, base) => 1e-4 * base + 1e-6 * noise(random) },
-  { what: 'one NaN', kind: 'neighbour', float: (random, base) => (random() < 0.2 ? Number.NaN : base) },
-  { what: 'integers to 9', kind: 'ordinary', integer: (random) => Math.floor(10 * random()), madeUpOnly: true },
-  { what: 'integers to 31', kind: 'ordinary', integer: (random) => Math.floor(32 * random()), madeUpOnly: true },
-  { what: 'integers to 1,000', kind: 'neighbour', integer: (random) => Math.floor(1_001 * random()), madeUpOnly: true },
-  { what: 'negative integers', kind: 'neighbour', integer: () => -1, madeUpOnly: true },
+  { what: 'very small values', isOrdinary: false, float: (random, base) => 1e-4 * base + 1e-6 * noise(random) },
+  { what: 'one NaN', isOrdinary: false, float: (random, base) => (random() < 0.2 ? Number.NaN : base) },
+  { what: 'integers to 9', isOrdinary: true, integer: (random) => Math.floor(10 * random()), madeUpOnly: true },
+  { what: 'integers to 31', isOrdinary: true, integer: (random) => Math.floor(32 * random()), madeUpOnly: true },
+  { what: 'integers to 1,000', isOrdinary: false, integer: (random) => Math.floor(1_001 * random()), madeUpOnly: true },
+  { what: 'negative integers', isOrdinary: false, integer: () => -1, madeUpOnly: true },
 ];
 
 /** What words a made-up text is of. */
@@ -76,51 +85,54 @@ export function* rowsFrom(
   base: readonly Tensor[],
   { random, isMadeUp }: RowsOptions,
 ): Generator<ProbeRow> {
-  yield { what, inputs: base, kind: 'ordinary' };
-  const hasFloats = base.some(({ datatype }) => STORAGE[datatype].kind === 'float');
-  const hasIntegers = base.some(({ datatype }) => STORAGE[datatype].range !== undefined);
-  const hasOthers = base.some(({ datatype }) => datatype === 'STRING' || datatype === 'BOOL');
+  yield { what, inputs: base, isOrdinary: true };
+  const kinds = new Set(base.map(({ datatype }) => STORAGE[datatype].kind));
+  const hasFloats = kinds.has('float');
+  const hasIntegers = kinds.has('int') || kinds.has('long');
+  const hasOthers = kinds.has('string') || kinds.has('boolean');
   for (const variation of VARIATIONS) {
-    if (variation.madeUpOnly && !isMadeUp) continue;
+    if (variation.madeUpOnly && !(isMadeUp && hasIntegers)) continue;
     const changes =
-      variation.kind === 'ordinary' && !variation.madeUpOnly
-        ? true
-        : (variation.float && hasFloats) || (variation.integer && hasIntegers);
-    if (!changes && !(hasOthers && variation.what === 'zeros')) continue;
+      variation.isOrdinary || (variation.float && hasFloats) || (variation.integer && (hasIntegers || hasOthers));
+    if (!changes) continue;
     const inputs = base.map((tensor) => ({ ...tensor, data: varied(tensor, variation, random) }));
-    yield { what: variation.what, inputs, kind: variation.kind };
+    yield { what: variation.what, inputs, isOrdinary: variation.isOrdinary };
   }
 }
 
 function varied(tensor: Tensor, { what, float, integer }: Variation, random: () => number): Tensor['data'] {
   const { datatype, data } = tensor;
-  const one = <T>(of: readonly T[]): T | undefined => of[Math.floor(of.length * random())];
-  if (Array.isArray(data))
-    return data.map((text) => (what === 'zeros' ? '' : shuffledWords(one(data) ?? text, random)));
-  const elements = elementsOf(tensor);
-  if (datatype === 'BOOL')
-    return pack(
-      datatype,
-      elements.map(() => (what !== 'zeros' && random() < 0.5 ? 1 : 0)),
-    );
-  if (STORAGE[datatype].range) {
-    if (!integer)
-      return pack(
-        datatype,
-        elements.map(() => asElement(one(elements))),
-      );
-    return pack(
-      datatype,
-      elements.map(() => inRange(datatype, integer(random, 0, 0, datatype))),
-    );
+  const pick = <T>(of: ArrayLike<T>): T | undefined => of[Math.floor(of.length * random())];
+  const isZeros = what === 'zeros';
+  if (datatype === 'STRING' || Array.isArray(data)) {
+    return Array.isArray(data) ? data.map((text) => (isZeros ? '' : shuffledWords(pick(data) ?? text, random))) : data;
   }
-  if (!float) return data;
-  const numbers = elements.map(Number);
-  const largest = numbers.reduce((most, x) => (Number.isFinite(x) ? Math.max(most, Math.abs(x)) : most), 0) || 1;
-  return pack(
-    datatype,
-    numbers.map((x) => float(random, x, largest, datatype)),
-  );
+  const before = viewAs(datatype, data);
+  const after = viewAs(datatype, new Uint8Array(data.byteLength));
+  if (before instanceof BigInt64Array || before instanceof BigUint64Array) {
+    const next = () => (integer ? BigInt(inRange(datatype, integer(random))) : (pick(before) ?? 0n));
+    for (let i = 0; i < after.length; i += 1) after[i] = next();
+  } else if (STORAGE[datatype].kind === 'float') {
+    if (!float) return data;
+    const largest = largestOf(before);
+    for (let i = 0; i < after.length; i += 1) after[i] = float(random, before[i] ?? 0, largest, datatype);
+  } else {
+    const isFlag = datatype === 'BOOL';
+    const flag = () => (!isZeros && random() < 0.5 ? 1 : 0);
+    const next = () => (isFlag ? flag() : integer ? inRange(datatype, integer(random)) : (pick(before) ?? 0));
+    for (let i = 0; i < after.length; i += 1) after[i] = next();
+  }
+  return bytesOf(after);
+}
+
+/** The largest finite absolute value; 1 where there is none. */
+function largestOf(numbers: ArrayLike<number>): number {
+  let largest = 0;
+  for (let i = 0; i < numbers.length; i += 1) {
+    const size = Math.abs(numbers[i] ?? 0);
+    if (size > largest && Number.isFinite(size)) largest = size;
+  }
+  return largest || 1;
 }
 
 /** Some of a text's words, or of its letters where it is one word, in another order. */
@@ -129,10 +141,6 @@ function shuffledWords(text: string, random: () => number): string {
   const parts = separator === '' ? [text] : text.split(separator);
   const kept = parts.filter(() => random() < 0.7);
   return (kept.length > 0 ? kept : parts).reverse().join(separator);
-}
-
-function asElement(value: number | boolean | string | undefined): Element {
-  return typeof value === 'string' ? BigInt(value) : Number(value ?? 0);
 }
 
 function inRange(datatype: Datatype, value: number): number {

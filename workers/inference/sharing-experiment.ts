@@ -1,5 +1,4 @@
-import type { Tensor } from '../../src/tensor.ts';
-import { byteLength } from '../../src/tensor.ts';
+import { byteLength, type Tensor } from '../../src/tensor.ts';
 import type { ProbeRow } from './probe-rows.ts';
 import { rowDifferences } from './row-difference.ts';
 import { joinInputs, sliceRows } from './tensor-rows.ts';
@@ -18,11 +17,15 @@ const QUICK_PROOF_MS = 14;
 /** A slower one gets as many times its own time: for every probe there is, beside large batches. */
 const SLOW_RUNS = 60;
 
-/** Of the rows of a set, how many are tried whatever they cost. */
-const ESSENTIAL_ROWS = 6;
+/** Of the rows of a set, how many are tried whatever they cost: fewer where each takes long, or much memory. */
+const ROWS_ESSENTIAL = 6;
+const ROWS_FEW = 3;
+const FEW_FROM_MS = 80;
+const FEW_FROM_BYTES = 4 * 1024 * 1024;
 
 /** Batches beyond those that are tried whatever they cost, in the order of their worth. */
 const SIZES = [9, 4, 17, 8, 33, 6, 64, 16, 7, 32, 12, 5, 3];
+const SIZE_MAX = 256;
 
 /** The most bytes of inputs, and of outputs, that are joined: what the batcher joins. */
 const JOINED_BYTES_MAX = 64 * 1024 * 1024;
@@ -45,11 +48,12 @@ export interface ExperimentOptions {
 /** Runs rows alone and beside each other, and compares. One budget of time for all sets of rows. */
 export class SharingExperiment {
   readonly #options: ExperimentOptions;
-  /** What one row takes. */
-  #rowMs = 0;
   readonly #startedAt = performance.now();
   /** What is not essential begins before this. */
   #until: number;
+  /** What one row takes. */
+  #rowMs = 0;
+  #rowBytes = 0;
   #sizeMax: number;
   /** Rows of which an integer, a boolean or a string differed, as an ArgMax may where two values are nearly the same. */
   #ties = new Map<number, string>();
@@ -60,39 +64,40 @@ export class SharingExperiment {
     this.#sizeMax = options.rowsMax;
   }
 
+  /** Whether there is time for essential probes alone. */
   isOver(): boolean {
     return performance.now() >= this.#until;
   }
 
-  /** Judges a model by rows of one shape. */
-  async judge(what: string, rows: Iterable<ProbeRow>): Promise<Verdict> {
+  /** Judges a model by rows of one shape, which are made one by one. */
+  async judge(what: string, rows: Iterator<ProbeRow>): Promise<Verdict> {
     this.#ties = new Map();
     const alone: Alone[] = [];
-    let fault = 'the model was not asked';
-    let index = 0;
-    const rest: ProbeRow[] = [];
-    for (const row of rows) {
-      if (index >= ESSENTIAL_ROWS && alone.length >= 2) rest.push(row);
-      else if (this.#isOut()) return this.#slow(index);
+    let fault = '';
+    for (let index = 0; index < this.#rowsEssential || alone.length < 2; index += 1) {
+      if (this.#isOut()) return this.#slow(index);
+      const { value: row, done } = rows.next();
+      if (done) break;
+      const one = await this.#runAlone(row, index);
+      if (typeof one === 'string') fault = one;
+      else if ('is' in one) return one;
       else {
-        const one = await this.#runAlone(row, index);
-        if (typeof one === 'string') fault = one;
-        else if ('is' in one) return one;
-        else {
-          const unsteady = alone.length === 0 ? await this.#measure(one) : undefined;
-          if (unsteady) return unsteady;
-          alone.push(one);
-        }
+        const verdict = alone.length === 0 ? await this.#measure(one) : undefined;
+        if (verdict) return verdict;
+        alone.push(one);
       }
-      index += 1;
     }
     if (alone.length < 2) return { is: 'refused', why: `it refused ${what} (${fault})` };
-    const bytes = Math.max(...alone.map(({ inputs, outputs }) => Math.max(bytesOf(inputs), bytesOf(outputs))));
-    this.#sizeMax = Math.min(this.#options.rowsMax, Math.floor(JOINED_BYTES_MAX / Math.max(1, bytes)));
-    if (this.#sizeMax < 2 && this.#options.rowsMax >= 2) {
-      return { is: 'large', why: `one row takes ${bytes} bytes, and a run joins at most ${JOINED_BYTES_MAX}` };
-    }
-    return (await this.#essential(alone)) ?? (await this.#extra(alone, rest)) ?? this.#conclude(what, alone);
+    const found = (await this.#essential(alone)) ?? (await this.#others(alone, rows)) ?? (await this.#batches(alone));
+    return found ?? this.#conclude(what, alone);
+  }
+
+  get #rowsEssential(): number {
+    return this.#isCostly ? ROWS_FEW : ROWS_ESSENTIAL;
+  }
+
+  get #isCostly(): boolean {
+    return this.#rowMs > FEW_FROM_MS || this.#rowBytes > FEW_FROM_BYTES;
   }
 
   async #essential(alone: readonly Alone[]): Promise<Verdict | undefined> {
@@ -104,24 +109,28 @@ export class SharingExperiment {
     return undefined;
   }
 
-  /** While there is time: the other rows, each beside an ordinary one, then larger batches. */
-  async #extra(alone: Alone[], rest: readonly ProbeRow[]): Promise<Verdict | undefined> {
-    for (const [i, row] of rest.entries()) {
-      if (this.isOver()) return undefined;
-      const one = await this.#runAlone(row, ESSENTIAL_ROWS + i);
+  /** While there is time: the other rows, each beside an ordinary one. */
+  async #others(alone: Alone[], rows: Iterator<ProbeRow>): Promise<Verdict | undefined> {
+    const [first] = alone.filter(({ isOrdinary }) => isOrdinary);
+    for (let index = this.#rowsEssential; !this.isOver() && !this.#isCostly; index += 1) {
+      const { value: row, done } = rows.next();
+      if (done || !first) return undefined;
+      const one = await this.#runAlone(row, index);
       if (typeof one === 'string') continue;
-      if ('is' in one) return one;
-      const found = await this.#compare(i % 2 ? [one, ...alone.slice(0, 1)] : [...alone.slice(0, 1), one]);
+      const found = 'is' in one ? one : await this.#compare(index % 2 ? [one, first] : [first, one]);
       if (found) return found;
-      alone.push(one);
+      if (!('is' in one)) alone.push(one);
     }
+    return undefined;
+  }
+
+  /** While there is time: larger batches, by turns with all neighbours, whose NaN would hide what else is mixed, and without. */
+  async #batches(alone: readonly Alone[]): Promise<Verdict | undefined> {
     const { random, rowsMax } = this.#options;
-    for (const [i, size] of [...SIZES, Math.min(rowsMax, 256)].entries()) {
-      if (this.isOver()) return undefined;
+    const ordinary = alone.filter(({ isOrdinary }) => isOrdinary);
+    for (const [i, size] of [...SIZES, Math.min(rowsMax, SIZE_MAX)].entries()) {
       // A large batch takes less than its rows alone.
       if (performance.now() + (size * this.#rowMs) / 2 > this.#until) continue;
-      // By turns with all neighbours, whose NaN would hide what else is mixed, and without.
-      const ordinary = alone.filter(({ kind }) => kind === 'ordinary');
       const from = i % 2 && ordinary.length > 1 ? ordinary : alone;
       const batch = Array.from({ length: size }, () => from[Math.floor(from.length * random())] ?? []).flat();
       const found = await this.#compare(batch);
@@ -133,26 +142,30 @@ export class SharingExperiment {
   #conclude(what: string, alone: readonly Alone[]): Verdict {
     const [tie] = this.#ties.values();
     if (tie !== undefined) return { is: 'tie', why: tie };
-    const [first, ...others] = alone.filter(({ what: content }) => content !== 'NaN');
+    const [first, ...others] = alone.filter((row) => !row.what.includes('NaN'));
     const differs = others.some(({ outputs }) => first && rowDifferences(first.outputs, outputs).length > 0);
     if (differs) return { is: 'proven', why: '' };
     return { is: 'constant', why: `all rows of ${what} gave one output` };
   }
 
   /** The same row once more: what it takes, and whether it gives the same. */
-  async #measure(one: Alone): Promise<Verdict | undefined> {
-    const before = performance.now();
-    const outputs = await this.#options.run(one.inputs).then(
+  async #measure({ inputs, outputs: before }: Alone): Promise<Verdict | undefined> {
+    const startedAt = performance.now();
+    const outputs = await this.#options.run(inputs).then(
       (ran) => ran.outputs,
       () => [],
     );
-    const took = performance.now() - before;
-    this.#rowMs = took;
-    const allowed = took < QUICK_MS ? QUICK_PROOF_MS : SLOW_RUNS * took;
-    this.#until = this.#startedAt + Math.min(this.#options.budgetMs, allowed);
-    const [difference] = rowDifferences(one.outputs, outputs);
-    if (!difference) return undefined;
-    return { is: 'random', why: `output "${difference.output}" of one row is another one each time it runs` };
+    this.#rowMs = performance.now() - startedAt;
+    const allowedMs = this.#rowMs < QUICK_MS ? QUICK_PROOF_MS : SLOW_RUNS * this.#rowMs;
+    this.#until = this.#startedAt + Math.min(this.#options.budgetMs, allowedMs);
+    const [difference] = rowDifferences(before, outputs);
+    if (difference) {
+      return { is: 'random', why: `output "${difference.output}" of one row is another one each time it runs` };
+    }
+    this.#rowBytes = Math.max(bytesOf(inputs), bytesOf(outputs));
+    this.#sizeMax = Math.min(this.#options.rowsMax, Math.floor(JOINED_BYTES_MAX / Math.max(1, this.#rowBytes)));
+    if (this.#sizeMax > 1) return undefined;
+    return { is: 'large', why: `one row takes ${this.#rowBytes} bytes, and a run joins at most ${JOINED_BYTES_MAX}` };
   }
 
   /** The row with its outputs; what the model said where it refuses the row; or a verdict. */
@@ -165,7 +178,7 @@ export class SharingExperiment {
     }
     const odd = outputs.find(({ shape }) => shape[0] !== 1);
     if (!odd) return { ...row, outputs, index };
-    return { is: 'dependent', why: `Output "${odd.name}" has ${odd.shape[0] ?? 'no'} rows for one row of inputs` };
+    return { is: 'dependent', why: `output "${odd.name}" has ${odd.shape[0] ?? 'no'} rows for one row of inputs` };
   }
 
   async #compare(batch: readonly Alone[]): Promise<Verdict | undefined> {
@@ -176,23 +189,23 @@ export class SharingExperiment {
       ({ outputs } = await this.#options.run(joinInputs(batch.map(({ inputs }) => inputs))));
     } catch (error) {
       if (!SHORTAGE.test(String(error))) {
-        return { is: 'dependent', why: `A run fails whose rows all succeed alone (${probe})` };
+        return { is: 'dependent', why: `a run fails whose rows all succeed alone (${probe})` };
       }
       this.#sizeMax = batch.length - 1;
       return undefined;
     }
     const odd = outputs.find(({ shape }) => shape[0] !== batch.length);
     if (odd) {
-      const why = `Output "${odd.name}" has ${odd.shape[0] ?? 'no'} rows for ${batch.length} rows of inputs (${probe})`;
+      const why = `output "${odd.name}" has ${odd.shape[0] ?? 'no'} rows for ${batch.length} rows of inputs (${probe})`;
       return { is: 'dependent', why };
     }
-    for (const [i, { outputs: alone, index, kind }] of batch.entries()) {
-      if (kind === 'extreme') continue;
+    for (const [i, { outputs: alone, index, isOrdinary }] of batch.entries()) {
+      if (!isOrdinary) continue;
       const beside = outputs.map((output) => sliceRows(output, i, 1));
-      for (const { kind: of, text } of rowDifferences(alone, beside)) {
+      for (const { kind, text } of rowDifferences(alone, beside)) {
         const why = `${text} (${probe})`;
-        if (of === 'exact') this.#ties.set(index, why);
-        if (of !== 'exact' || this.#ties.size > 1) return { is: 'dependent', why };
+        if (kind === 'exact') this.#ties.set(index, why);
+        if (kind !== 'exact' || this.#ties.size > 1) return { is: 'dependent', why };
       }
     }
     return undefined;
@@ -203,24 +216,26 @@ export class SharingExperiment {
   }
 
   #slow(rows: number): Verdict {
-    return {
-      is: 'slow',
-      why: `${rows} of its probes took all of the ${this.#options.budgetMs} ms that a proof may take`,
-    };
+    const why = `${rows} of its probes took all of the ${this.#options.budgetMs} ms that a proof may take`;
+    return { is: 'slow', why };
   }
 }
 
-/** The batches that are tried whatever they cost: at every place of small ones, beside each neighbour by itself, since NaN hides the rest. */
+/**
+ * The batches that are tried whatever they cost: an ordinary row at every place, once more beside itself, since some models look for what
+ * they have seen, and beside each neighbour by itself, since NaN hides the rest.
+ */
 function* essentialBatches(alone: readonly Alone[]): Generator<Alone[]> {
-  const ordinary = alone.filter(({ kind }) => kind === 'ordinary');
-  const [first, second = first, third = second] = ordinary.length > 0 ? ordinary : alone;
+  const isOrdinary = (row: Alone) => row.isOrdinary;
+  const ordinary = alone.filter(isOrdinary);
+  const neighbours = alone.filter((row) => !isOrdinary(row));
+  const [first = neighbours[0], second = first, third = second] = ordinary;
   if (!first || !second || !third) return;
-  const neighbours = alone.filter((row) => !ordinary.includes(row));
-  // The first row twice: some models look for what they have seen.
   yield [first, second, first];
   for (const [i, neighbour] of neighbours.entries()) yield i % 2 ? [second, neighbour] : [neighbour, first];
-  const [one = second, other = third] = neighbours.toReversed();
-  yield [third, one, first, other, second];
+  // With few rows, those above have shown it.
+  const [one, other] = neighbours.toReversed();
+  if (one && other) yield [third, one, first, other, second];
 }
 
 function bytesOf(tensors: readonly Tensor[]): number {

@@ -1,5 +1,7 @@
+import { messageOf } from '../../src/errors.ts';
 import type { Sharing } from '../../src/models/sharing.ts';
 import type { Tensor } from '../../src/tensor.ts';
+import { readableFault } from './onnx-fault.ts';
 import { madeUpRow, type RowSpec, rowBytes, rowsFrom } from './probe-rows.ts';
 import { seeded } from './seeded.ts';
 import { type RunRows, SharingExperiment, type Verdict } from './sharing-experiment.ts';
@@ -10,9 +12,14 @@ export interface SharingPlan {
   inputs: readonly RowSpec[];
   /** Rows that the manifest gives: its example first. They go before what is made up. */
   given: readonly { what: string; inputs: readonly Tensor[] }[];
+  /** The model's file, whose path no reason holds. */
+  file: string;
   /** The most rows that a run of the model is to have. */
   rowsMax: number;
 }
+
+/** Of what a model says of a probe that it refuses. */
+const FAULT_CHARS_MAX = 300;
 
 const SEED = 20_240_117;
 
@@ -29,9 +36,13 @@ const BUDGET_MS = 5_000;
  * Finds out whether each row of a shared run gets the values that it gets alone. `run` rejects where the model refuses its inputs. The same
  * model gives the same finding, but for its speed.
  */
-export async function proveSharing({ inputs, given, rowsMax }: SharingPlan, run: RunRows): Promise<Sharing> {
+export async function proveSharing({ inputs, given, file, rowsMax }: SharingPlan, run: RunRows): Promise<Sharing> {
   const random = seeded(SEED);
-  const experiment = new SharingExperiment({ run, rowsMax, budgetMs: BUDGET_MS, random });
+  const runReadably: RunRows = (tensors) =>
+    run(tensors).catch((error: unknown) => {
+      throw new Error(readableFault(messageOf(error), file).slice(0, FAULT_CHARS_MAX));
+    });
+  const experiment = new SharingExperiment({ run: runReadably, rowsMax, budgetMs: BUDGET_MS, random });
   const verdicts: Verdict[] = [];
   for (const { what, inputs: row } of given) {
     const verdict = await experiment.judge(what, rowsFrom(what, row, { random, isMadeUp: false }));
