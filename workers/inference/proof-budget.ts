@@ -1,21 +1,27 @@
 /** A run that takes less than this of the processor gets a proof in `QUICK_PROOF_MS`. */
 const QUICK_MS = 1;
-const QUICK_PROOF_MS = 14;
-/** A slower one gets as many times its own time: for every probe there is, beside large batches. */
+const QUICK_PROOF_MS = 12;
+/** A slower one gets so many times its own time, for every probe there is beside large batches, and no more than this. */
 const SLOW_RUNS = 60;
+const SLOW_PROOF_MS = 1_500;
 
-/** The time that a proof may take. What is essential has all of `budgetMs`; what is not, so much as the model's speed allows. */
+/** By the clock it may be so many times what a proof may take of the processor: a busy machine makes no weaker proof. */
+const CLOCK_FACTOR = 3;
+
+/** The time that a proof may take. What is essential has all of `budgetMs` of the processor; what is not, so much as the model's speed allows. */
 export class ProofBudget {
-  readonly #endsAt: number;
   readonly #cpuStartedAt = cpuMs();
-  /** By what this process has used, not by the clock: a busy machine makes no weaker proof. */
-  #cpuUntil: number;
-  /** What one row takes of the processor. */
+  readonly #budgetMs: number;
+  readonly #endsAt: number;
+  #extraMs: number;
+  /** What one row takes of the processor, and by the clock. */
   #rowMs = 0;
+  #rowTakesMs = 0;
 
   constructor(budgetMs: number) {
-    this.#endsAt = performance.now() + budgetMs;
-    this.#cpuUntil = this.#cpuStartedAt + budgetMs;
+    this.#budgetMs = budgetMs;
+    this.#extraMs = budgetMs;
+    this.#endsAt = performance.now() + CLOCK_FACTOR * budgetMs;
   }
 
   get rowMs(): number {
@@ -24,21 +30,27 @@ export class ProofBudget {
 
   /** Runs one row, and takes its time for that of any other. */
   async measure<T>(run: () => Promise<T>): Promise<T> {
-    const startedAt = cpuMs();
+    const [cpuStartedAt, startedAt] = [cpuMs(), performance.now()];
     const result = await run();
-    this.#rowMs = cpuMs() - startedAt;
-    this.#cpuUntil = this.#cpuStartedAt + (this.#rowMs < QUICK_MS ? QUICK_PROOF_MS : SLOW_RUNS * this.#rowMs);
+    this.#rowMs = cpuMs() - cpuStartedAt;
+    this.#rowTakesMs = performance.now() - startedAt;
+    this.#extraMs = this.#rowMs < QUICK_MS ? QUICK_PROOF_MS : Math.min(SLOW_PROOF_MS, SLOW_RUNS * this.#rowMs);
     return result;
   }
 
-  /** Whether nothing may begin any more. */
-  isOut(): boolean {
-    return performance.now() >= this.#endsAt;
+  /** Whether a run of so many rows would not end in time: one that goes on for too long costs its process. */
+  isOut(rows: number): boolean {
+    return this.#usedMs(rows) > this.#budgetMs || performance.now() + rows * this.#rowTakesMs > this.#endsAt;
   }
 
-  /** Whether there is time for so many rows in one run, beyond what is essential. A batch takes less than its rows alone. */
+  /** Whether there is time for a run of so many rows, beyond what is essential. */
   affords(rows: number): boolean {
-    return !this.isOut() && cpuMs() + (rows * this.#rowMs) / 2 <= this.#cpuUntil;
+    return !this.isOut(rows) && this.#usedMs(rows) <= this.#extraMs;
+  }
+
+  /** Of the processor, once so many rows more have run. */
+  #usedMs(rows: number): number {
+    return cpuMs() - this.#cpuStartedAt + rows * this.#rowMs;
   }
 }
 

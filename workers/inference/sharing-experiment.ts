@@ -66,7 +66,7 @@ export class SharingExperiment {
     const alone: Alone[] = [];
     let fault = '';
     for (let index = 0; index < this.#rowsEssential || alone.length < 2; index += 1) {
-      if (this.#budget.isOut()) return this.#slow(index);
+      if (this.#budget.isOut(1)) return this.#slow(index);
       const { value: row, done } = rows.next();
       if (done) break;
       const one = await this.#runAlone(row, index);
@@ -93,7 +93,7 @@ export class SharingExperiment {
 
   async #essential(alone: readonly Alone[]): Promise<Verdict | undefined> {
     for (const batch of essentialBatches(alone)) {
-      if (this.#budget.isOut()) return this.#slow(alone.length);
+      if (this.#budget.isOut(batch.length)) return this.#slow(alone.length);
       const found = await this.#compare(batch);
       if (found) return found;
     }
