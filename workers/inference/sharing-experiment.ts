@@ -1,5 +1,6 @@
 import { byteLength, type Tensor } from '../../src/tensor.ts';
 import type { ProbeRow } from './probe-rows.ts';
+import { ProofBudget } from './proof-budget.ts';
 import { rowDifferences } from './row-difference.ts';
 import { joinInputs, sliceRows } from './tensor-rows.ts';
 
@@ -11,12 +12,6 @@ export interface Verdict {
   why: string;
 }
 
-/** A run that takes less than this gets a proof in `QUICK_PROOF_MS`. */
-const QUICK_MS = 1;
-const QUICK_PROOF_MS = 14;
-/** A slower one gets as many times its own time: for every probe there is, beside large batches. */
-const SLOW_RUNS = 60;
-
 /** Of the rows of a set, how many are tried whatever they cost: fewer where each takes long, or much memory. */
 const ROWS_ESSENTIAL = 6;
 const ROWS_FEW = 3;
@@ -24,7 +19,7 @@ const FEW_FROM_MS = 80;
 const FEW_FROM_BYTES = 4 * 1024 * 1024;
 
 /** Batches beyond those that are tried whatever they cost, in the order of their worth. */
-const SIZES = [9, 4, 17, 8, 33, 6, 64, 16, 7, 32, 12, 5, 3];
+const SIZES = [17, 4, 33, 8, 6, 64, 16, 7, 32, 12, 5, 3];
 const SIZE_MAX = 256;
 
 /** The most bytes of inputs, and of outputs, that are joined: what the batcher joins. */
@@ -48,11 +43,7 @@ export interface ExperimentOptions {
 /** Runs rows alone and beside each other, and compares. One budget of time for all sets of rows. */
 export class SharingExperiment {
   readonly #options: ExperimentOptions;
-  readonly #startedAt = performance.now();
-  /** What is not essential begins before this. */
-  #until: number;
-  /** What one row takes. */
-  #rowMs = 0;
+  readonly #budget: ProofBudget;
   #rowBytes = 0;
   #sizeMax: number;
   /** Rows of which an integer, a boolean or a string differed, as an ArgMax may where two values are nearly the same. */
@@ -60,13 +51,13 @@ export class SharingExperiment {
 
   constructor(options: ExperimentOptions) {
     this.#options = options;
-    this.#until = this.#startedAt + options.budgetMs;
+    this.#budget = new ProofBudget(options.budgetMs);
     this.#sizeMax = options.rowsMax;
   }
 
   /** Whether there is time for essential probes alone. */
   isOver(): boolean {
-    return performance.now() >= this.#until;
+    return !this.#budget.affords(1);
   }
 
   /** Judges a model by rows of one shape, which are made one by one. */
@@ -75,7 +66,7 @@ export class SharingExperiment {
     const alone: Alone[] = [];
     let fault = '';
     for (let index = 0; index < this.#rowsEssential || alone.length < 2; index += 1) {
-      if (this.#isOut()) return this.#slow(index);
+      if (this.#budget.isOut(1)) return this.#slow(index);
       const { value: row, done } = rows.next();
       if (done) break;
       const one = await this.#runAlone(row, index);
@@ -97,12 +88,12 @@ export class SharingExperiment {
   }
 
   get #isCostly(): boolean {
-    return this.#rowMs > FEW_FROM_MS || this.#rowBytes > FEW_FROM_BYTES;
+    return this.#budget.rowMs > FEW_FROM_MS || this.#rowBytes > FEW_FROM_BYTES;
   }
 
   async #essential(alone: readonly Alone[]): Promise<Verdict | undefined> {
     for (const batch of essentialBatches(alone)) {
-      if (this.#isOut()) return this.#slow(alone.length);
+      if (this.#budget.isOut(batch.length)) return this.#slow(alone.length);
       const found = await this.#compare(batch);
       if (found) return found;
     }
@@ -129,8 +120,7 @@ export class SharingExperiment {
     const { random, rowsMax } = this.#options;
     const ordinary = alone.filter(({ isOrdinary }) => isOrdinary);
     for (const [i, size] of [...SIZES, Math.min(rowsMax, SIZE_MAX)].entries()) {
-      // A large batch takes less than its rows alone.
-      if (performance.now() + (size * this.#rowMs) / 2 > this.#until) continue;
+      if (!this.#budget.affords(size)) continue;
       const from = i % 2 && ordinary.length > 1 ? ordinary : alone;
       const batch = Array.from({ length: size }, () => from[Math.floor(from.length * random())] ?? []).flat();
       const found = await this.#compare(batch);
@@ -150,14 +140,12 @@ export class SharingExperiment {
 
   /** The same row once more: what it takes, and whether it gives the same. */
   async #measure({ inputs, outputs: before }: Alone): Promise<Verdict | undefined> {
-    const startedAt = performance.now();
-    const outputs = await this.#options.run(inputs).then(
-      (ran) => ran.outputs,
-      () => [],
-    );
-    this.#rowMs = performance.now() - startedAt;
-    const allowedMs = this.#rowMs < QUICK_MS ? QUICK_PROOF_MS : SLOW_RUNS * this.#rowMs;
-    this.#until = this.#startedAt + Math.min(this.#options.budgetMs, allowedMs);
+    const again = () =>
+      this.#options.run(inputs).then(
+        (ran) => ran.outputs,
+        () => [],
+      );
+    const outputs = await this.#budget.measure(again);
     const [difference] = rowDifferences(before, outputs);
     if (difference) {
       return { is: 'random', why: `output "${difference.output}" of one row is another one each time it runs` };
@@ -211,10 +199,6 @@ export class SharingExperiment {
     return undefined;
   }
 
-  #isOut(): boolean {
-    return performance.now() - this.#startedAt >= this.#options.budgetMs;
-  }
-
   #slow(rows: number): Verdict {
     const why = `${rows} of its probes took all of the ${this.#options.budgetMs} ms that a proof may take`;
     return { is: 'slow', why };
@@ -233,9 +217,11 @@ function* essentialBatches(alone: readonly Alone[]): Generator<Alone[]> {
   if (!first || !second || !third) return;
   yield [first, second, first];
   for (const [i, neighbour] of neighbours.entries()) yield i % 2 ? [second, neighbour] : [neighbour, first];
-  // With few rows, those above have shown it.
+  // With few rows, those above have to do.
   const [one, other] = neighbours.toReversed();
-  if (one && other) yield [third, one, first, other, second];
+  if (alone.length <= ROWS_FEW || !one || !other) return;
+  yield [third, one, first, other, second];
+  yield [first, second, third, second, first, third, first, first, second];
 }
 
 function bytesOf(tensors: readonly Tensor[]): number {

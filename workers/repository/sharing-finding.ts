@@ -10,8 +10,8 @@ import { RunError } from '../inference/run-error.ts';
 import type { SharingPlan } from '../inference/sharing-proof.ts';
 import { givenInputs } from './given-inputs.ts';
 
-/** What a proof may take before its process is killed: it begins no run after half of that. */
-const PROOF_TIMEOUT_MS = 10_000;
+/** What a proof may take before its process is killed: it begins no run that would take it beyond half of that. */
+const PROOF_TIMEOUT_MS = 30_000;
 
 /** Batches are tried at least so far, whatever a manifest allows: the finding is of the files, and the manifest may change. */
 const ROWS_MAX = 64;
