@@ -2,6 +2,7 @@ import { copyFile, mkdir } from 'node:fs/promises';
 import { basename, dirname, isAbsolute, join, normalize, resolve } from 'node:path';
 import { messageOf } from '../src/errors.ts';
 import { createLog } from '../src/log.ts';
+import { createMemorySharing } from '../src/store/memory-sharing.ts';
 import type { OnnxSignature } from '../workers/inference/inference-messages.ts';
 import { createInferencePool, type InferencePool } from '../workers/inference/inference-pool.ts';
 import { digestOf, sizeOf } from '../workers/inference/model-file.ts';
@@ -60,7 +61,8 @@ export async function inspect(file: string, identity: Identity, directory: strin
       const digest = await digestOf(copy);
       const onnx = await pool.inspect({ file: copy, digest });
       const content = { stamp: '', copy: directory, digest, besides: undefined, signature: onnx };
-      const model = await loadModel({ ...identity, directory, stamp: '', manifestStamp: '' }, content, pool);
+      const files = { ...identity, directory, stamp: '', manifestStamp: '' };
+      const model = await loadModel(files, content, { pool, sharings: createMemorySharing() });
       return { model, onnx, facts: factsOf(copy), weights, bytes: await sizeOf(copy) };
     });
   } catch (error) {

@@ -3,6 +3,7 @@ import { basename, join } from 'node:path';
 import { readModelsDir } from '../src/config.ts';
 import { leftOutText } from '../workers/inference/left-out.ts';
 import { readModelTree } from '../workers/repository/model-tree.ts';
+import { sharingNote } from '../workers/repository/sharing-note.ts';
 import { type Command, type Given, UsageError } from './command.ts';
 import { type Inspection, identityOf, inspect } from './inspection.ts';
 
@@ -31,6 +32,7 @@ export const modelsAddCommand: Command = {
     if (taken.includes(Number(version))) throw new Error(`${place} is there already; version ${free} is free`);
     const { model } = await add(file, { modelsDir, name, version });
     process.stdout.write(`${join(place, 'model.onnx')}: version ${version} of model "${name}"\n`);
+    process.stdout.write(`Note: ${sharingNote(model).replace(/\.?$/, '.')}\n`);
     for (const output of model.leftOut) process.stdout.write(`Note: ${leftOutText(output)}.\n`);
     return 0;
   },

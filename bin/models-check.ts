@@ -3,6 +3,7 @@ import { readModelsDir } from '../src/config.ts';
 import { messageOf } from '../src/errors.ts';
 import { leftOutText } from '../workers/inference/left-out.ts';
 import { openModelRepository } from '../workers/repository/model-repository.ts';
+import { sharingNote } from '../workers/repository/sharing-note.ts';
 import type { Command } from './command.ts';
 import { withPool } from './inspection.ts';
 
@@ -24,8 +25,9 @@ export const modelsCheckCommand: Command = {
     } catch (error) {
       faults.push(`${modelsDir}: no GraphQL schema can be made of these models together: ${messageOf(error)}`);
     }
-    for (const { served, leftOut } of models) {
-      const notes = ['can be served', ...leftOut.map(leftOutText)];
+    for (const model of models) {
+      const { served, leftOut } = model;
+      const notes = ['can be served', sharingNote(model), ...leftOut.map(leftOutText)];
       for (const note of notes) process.stdout.write(`${served.name} ${served.version}: ${note}\n`);
     }
     for (const fault of faults) process.stderr.write(`foretell: ${fault}\n`);

@@ -1,8 +1,9 @@
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { batchObstacle, type OnnxTensor } from '../src/models/signature.ts';
+import type { OnnxTensor } from '../src/models/signature.ts';
 import { leftOutText } from '../workers/inference/left-out.ts';
+import { sharingNote } from '../workers/repository/sharing-note.ts';
 import { type Command, table } from './command.ts';
 import { type Inspection, identityOf, inspect } from './inspection.ts';
 
@@ -36,7 +37,7 @@ function describe(file: string, inspection: Inspection, types: string | undefine
     ...(facts.producer ? [['producer', facts.producer] as [string, string]] : []),
     ...onnx.inputs.map((tensor): [string, string] => ['input', tensorText(tensor)]),
     ...onnx.outputs.map((tensor): [string, string] => ['output', tensorText(tensor)]),
-    ['batched', batchText(inspection)],
+    ['batched', model.shares() ? `yes, ${sharingNote(model)}` : `no: ${model.sharing().reason}`],
   ];
   const notes = model.leftOut.map((output) => `Note: ${leftOutText(output)}.\n\n`).join('');
   return `${file}\n\n${table(rows)}\n\n${notes}${types ?? `No typed input, since ${typedObstacle(onnx.inputs)}: it is called by its tensors.`}\n`;
@@ -45,14 +46,6 @@ function describe(file: string, inspection: Inspection, types: string | undefine
 function tensorText({ name, datatype, dimensions }: OnnxTensor): string {
   const shape = dimensions?.map((dimension) => (dimension === '' || Number(dimension) < 0 ? '?' : dimension));
   return `${name} ${datatype} ${shape ? `[${shape.join(', ')}]` : 'of any rank'}`;
-}
-
-function batchText({ model: { served, manifest }, onnx }: Inspection): string {
-  const obstacle = batchObstacle(onnx.inputs, onnx.outputs);
-  if (served.signature.batched) {
-    return `yes, up to ${served.maxBatch} tasks share a run${obstacle ? ', since model.json says so' : ''}`;
-  }
-  return `no: ${obstacle ?? (manifest.batched === false ? 'model.json says so' : 'not recognised')}`;
 }
 
 function typedObstacle(inputs: readonly OnnxTensor[]): string {

@@ -6,6 +6,7 @@ import { modelsDir } from './support/models-dir.ts';
 import { floats, onnxModel, value } from './support/onnx.ts';
 import { identity } from './support/onnx-models.ts';
 import { runForetell } from './support/processes.ts';
+import { DEPENDENT } from './support/sharing-models.ts';
 import { temporaryDirectory } from './support/temporary-directory.ts';
 
 /** A folder with these files in it, where commands are run. */
@@ -61,12 +62,13 @@ describe('foretell models inspect', () => {
     expect(await readdir(home)).toEqual([]);
   });
 
-  test('says why tasks cannot share a run', async () => {
-    const { run } = await folder({ 'my-model.onnx': identity('FP32', ['rows', 4]) });
+  test('says why tasks cannot share a run: by the structure, or what a probe found', async () => {
+    const { run } = await folder({ 'my-model.onnx': identity('FP32', [1, 4]), 'mixes.onnx': DEPENDENT['size'] ?? '' });
+    const mixing = (await run(['inspect', 'mixes.onnx'])).stdout;
+    expect(mixing).toMatch(/^ {2}batched +no: FP32 output "y" of a row beside other rows .* \(a probe of 3 rows: /m);
     const { code, stdout } = await run(['inspect', 'my-model.onnx']);
     expect(code).toBe(0);
-    expect(stdout).toMatch(/^ {2}name +my-model$/m);
-    expect(stdout).toContain('  batched  no: dimension 0 is called "rows", which names no batch');
+    expect(stdout).toContain('  batched  no: Dimension 0 of input "x" is always 1.\n');
     expect(stdout).toContain('input My_modelInput {');
   });
 
@@ -74,7 +76,7 @@ describe('foretell models inspect', () => {
     const onnx = identity('FP32', ['rows', 4]);
     const named = await folder({ 'm.onnx': onnx, 'model.json': '{ "batched": true, "maxBatch": 7 }' });
     expect((await named.run(['inspect', 'm.onnx'])).stdout).toContain(
-      'yes, up to 7 tasks share a run, since model.json says so',
+      'yes, up to 7 tasks share a run. Warning: model.json says "batched": true, so no proof was made',
     );
     const wrong = await folder({ 'm.onnx': onnx, 'model.json': '{ "inputs": { "z": {} } }' });
     expect(await wrong.run(['inspect', 'm.onnx'])).toEqual({
@@ -128,7 +130,7 @@ describe('foretell models add', () => {
     for (const version of ['1', '2']) {
       expect(await run(['add', 'echo.onnx'])).toEqual({
         code: 0,
-        stdout: `models/echo/${version}/model.onnx: version ${version} of model "echo"\n`,
+        stdout: `models/echo/${version}/model.onnx: version ${version} of model "echo"\nNote: up to 64 tasks share a run.\n`,
         stderr: '',
       });
       expect(await readFile(join(cwd, 'models', 'echo', version, 'model.onnx'))).toEqual(onnx);
@@ -197,6 +199,10 @@ describe('foretell models add', () => {
   });
 });
 
+/** What `models check` says of models whose rows are independent. */
+const servable = (...versions: string[]) =>
+  versions.map((version) => `${version}: can be served\n${version}: up to 64 tasks share a run\n`).join('');
+
 describe('foretell models check', () => {
   test('names what can be served, and each fault with its path', async () => {
     const directory = await modelsDir({
@@ -205,7 +211,7 @@ describe('foretell models check', () => {
       mistaken: { onnx: identity('FP32'), manifest: { maxBatch: 0 } },
     });
     const { code, stdout, stderr } = await runForetell(['models', 'check', '--models-dir', directory]);
-    expect({ code, stdout }).toEqual({ code: 1, stdout: 'broken 2: can be served\ngood 1: can be served\n' });
+    expect({ code, stdout }).toEqual({ code: 1, stdout: servable('broken 2', 'good 1') });
     const lines = stderr.trimEnd().split('\n').sort();
     expect(lines).toEqual([
       expect.stringContaining(
@@ -224,7 +230,7 @@ describe('foretell models check', () => {
     });
     expect(await run(['check', '--models-dir', join(cwd, 'models')])).toEqual({
       code: 0,
-      stdout: `wine 1: can be served\nwine 1: ${ZIP_MAP_NOTE}\n`,
+      stdout: `${servable('wine 1')}wine 1: ${ZIP_MAP_NOTE}\n`,
       stderr: '',
     });
   });
@@ -234,7 +240,7 @@ describe('foretell models check', () => {
     const { code, stdout } = await run(['check']);
     expect({ code, stdout }).toEqual({
       code: 0,
-      stdout: 'digits 1: can be served\niris 1: can be served\nspam 1: can be served\n',
+      stdout: servable('digits 1') + servable('iris 1').replace('64', '256') + servable('spam 1'),
     });
     expect(await run(['check'], { MODELS_DIR: 'nowhere' })).toMatchObject({
       code: 1,

@@ -4,6 +4,7 @@ import type { Api } from '../src/graphql/schema.ts';
 import { GRAPHQL_PATH } from '../src/graphql/server.ts';
 import { HAS_DEMO } from '../src/package.ts';
 import type { ModelRepository } from './repository/model-repository.ts';
+import { sharingNote } from './repository/sharing-note.ts';
 
 /** Where the demo looks unless it is told otherwise. */
 const DEMO_URL = 'http://127.0.0.1:4000/graphql';
@@ -12,9 +13,10 @@ const DEMO_URL = 'http://127.0.0.1:4000/graphql';
 export function welcome(started: { config: Config; url: string; api: Api; repository: ModelRepository }): string {
   const { config, url, api, repository } = started;
   const endpoint = url + GRAPHQL_PATH;
-  const models = repository
-    .models()
-    .map(({ served }) => `  ${served.name} ${served.version}  ${served.description ?? ''}`.trimEnd());
+  const models = repository.models().map((model) => {
+    const { name, version, description } = model.served;
+    return `${`  ${name} ${version}  ${description ?? ''}`.trimEnd()}\n    ${sharingNote(model)}`;
+  });
   const served = models.length > 0 ? models.join('\n') : `  none: put <name>/1/model.onnx into ${config.modelsDir}`;
   const faults = repository
     .faults()

@@ -1,10 +1,11 @@
 import type { Broker } from '../src/broker/broker.ts';
 import type { Log } from '../src/log.ts';
+import type { Sharings } from '../src/models/sharing.ts';
 import { rareLog } from '../src/rare-log.ts';
 import type { Payloads } from '../src/store/payloads.ts';
 import type { TaskStore } from '../src/store/store.ts';
-import type { Observed } from '../src/telemetry/metrics.ts';
 import { NO_METRICS } from '../src/telemetry/no-metrics.ts';
+import type { Observed } from '../src/telemetry/observed.ts';
 import { NO_TRACING, type Tracing } from '../src/telemetry/tracing.ts';
 import type { InferencePool } from './inference/inference-pool.ts';
 import { createIntake } from './intake.ts';
@@ -12,6 +13,7 @@ import { createModelConsumers } from './model-consumers.ts';
 import { presentLimits } from './present-limits.ts';
 import type { ModelSource } from './repository/model-repository.ts';
 import { Scheduler, type SchedulerStats } from './scheduler.ts';
+import { TaskSharing } from './task-sharing.ts';
 import type { FindAnnounced } from './tasks/absent-model.ts';
 import { claim } from './tasks/claim.ts';
 import { consumeDeadLetters } from './tasks/dead-letters.ts';
@@ -30,6 +32,8 @@ export interface WorkerOptions {
   models: ModelSource;
   /** @default one that remembers none */
   findAnnounced?: FindAnnounced;
+  /** @default one that keeps none */
+  recordSharing?: Sharings['recordSharing'];
   /** Inference processes of the pool. */
   slots: number;
   /** @default HELD_BYTES_MAX */
@@ -62,8 +66,11 @@ export async function startWorker(options: WorkerOptions): Promise<Worker> {
   const patient = createPatientStore({ store, over: over.signal, onBack: () => scheduler.dispatch(), log });
   const context = { patient, closing: closing.signal, observer, tracing, log };
   const settlement = createSettlement({ store, patient, observer, log });
+  const { recordSharing = async (_, finding) => finding } = options;
+  const sharing = new TaskSharing({ record: recordSharing, observer, log });
   const scheduler: Scheduler = new Scheduler({
     pool,
+    sharing,
     slots,
     limiting: (model) => presentLimits(model, models),
     settlement,

@@ -8,30 +8,31 @@ export interface OnnxTensor {
   dimensions: (number | string)[] | null;
 }
 
-/** Symbols that exporters give to a batch; a leading `sequence` or `num_boxes` is no batch, and rows that share it are not independent. */
-const BATCH_SYMBOL = /^(|n|b|bs|batch|batch_?size|batch_?dim|none|\?|unk__\d+|dynamic_axes_\d+|.*_dynamic_axes_1)$/i;
-
 /**
- * What a model takes and gives. The batch dimension is recognised where dimension 0 of every input and output may vary
- * and has one symbol throughout that names a batch; a manifest's `batched` says it where that is not enough.
+ * What a model takes and gives. Dimension 0 is the batch where the structure allows it; `batched` is what a manifest says, or an
+ * experiment found: `false` makes dimension 0 one like the others, `true` says that a repeated symbol means nothing.
  */
 export function signatureOf(
   inputs: readonly OnnxTensor[],
   outputs: readonly OnnxTensor[],
   batched?: boolean,
 ): Signature {
-  const leading = [...inputs, ...outputs].map(({ dimensions }) => symbolOf(dimensions?.[0]));
-  const batchable = inputs.length > 0 && leading.every((symbol) => symbol !== undefined);
-  const recognised = batchable && leading.every((symbol) => symbol === leading[0] && BATCH_SYMBOL.test(symbol ?? ''));
   return {
     inputs: inputs.map(specOf),
     outputs: outputs.map(specOf),
-    batched: batchable && (batched ?? recognised),
+    batched: batched !== false && batchObstacle(inputs, outputs, batched) === undefined,
   };
 }
 
-/** Why no batch dimension is recognised, where none is. */
-export function batchObstacle(inputs: readonly OnnxTensor[], outputs: readonly OnnxTensor[]): string | undefined {
+/**
+ * Why the structure forbids that dimension 0 is a batch, where it does. Exporters name a batch in many ways, so names decide
+ * nothing, but a symbol that stands in another place as well is no batch: `[N, 2]` beside `[N, N]` is a graph.
+ */
+export function batchObstacle(
+  inputs: readonly OnnxTensor[],
+  outputs: readonly OnnxTensor[],
+  batched?: boolean,
+): string | undefined {
   if (inputs.length === 0) return 'it has no inputs';
   const tensors = [
     ...inputs.map((tensor) => ({ ...tensor, called: `input "${tensor.name}"` })),
@@ -42,15 +43,17 @@ export function batchObstacle(inputs: readonly OnnxTensor[], outputs: readonly O
     if (dimensions.length === 0) return `${called} is a scalar`;
     if (symbolOf(dimensions[0]) === undefined) return `dimension 0 of ${called} is always ${dimensions[0]}`;
   }
-  const [first, ...others] = tensors.map(({ called, dimensions }) => ({ called, symbol: symbolOf(dimensions?.[0]) }));
-  const other = others.find(({ symbol }) => symbol !== first?.symbol);
-  const advice = '"batched": true in model.json would say that it is the batch';
-  if (first && other) {
-    return `dimension 0 is "${first.symbol}" in ${first.called} and "${other.symbol}" in ${other.called}; ${advice}`;
+  if (batched) return undefined;
+  const leading = new Map(tensors.map(({ called, dimensions }) => [symbolOf(dimensions?.[0]), called]));
+  // Dimensions without a name may be of different lengths.
+  leading.delete('');
+  for (const { called, dimensions } of tensors) {
+    const place = dimensions?.findIndex((dimension, i) => i > 0 && leading.has(symbolOf(dimension))) ?? -1;
+    if (place < 0) continue;
+    const symbol = symbolOf(dimensions?.[place]);
+    return `"${symbol}" is dimension 0 of ${leading.get(symbol)} and dimension ${place} of ${called}`;
   }
-  return BATCH_SYMBOL.test(first?.symbol ?? '')
-    ? undefined
-    : `dimension 0 is called "${first?.symbol}", which names no batch; ${advice}`;
+  return undefined;
 }
 
 /** The symbol of a dimension that may vary, `''` if it has none; `undefined` for a fixed or missing one. */

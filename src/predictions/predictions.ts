@@ -3,6 +3,7 @@ import { AppError, Overloaded } from '../errors.ts';
 import type { Ledger } from '../ledger/ledger.ts';
 import { createTurns } from '../ledger/turns.ts';
 import type { Log } from '../log.ts';
+import type { Sharings } from '../models/sharing.ts';
 import type { Deadlines } from '../store/deadlines.ts';
 import type { Payloads } from '../store/payloads.ts';
 import type { StoreRoom } from '../store/room.ts';
@@ -55,6 +56,7 @@ export function createPredictions(services: {
   store: TaskStore;
   deadlines: Deadlines;
   payloads: Payloads;
+  registry: Pick<Sharings, 'sharing'>;
   room: StoreRoom;
   metrics: Metrics;
   tracing: Tracing;

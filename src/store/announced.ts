@@ -8,6 +8,8 @@ export interface Announced {
   withdrawn(): readonly ServedModel[];
   /** Tells the watchers if this is not what was there before. */
   replace(models: readonly ServedModel[], withdrawn: readonly ServedModel[]): void;
+  /** Tells the watchers of a change beside the list. */
+  tell(): void;
   watch(listener: () => void): () => void;
 }
 
@@ -16,9 +18,20 @@ export function createAnnounced(log: Log): Announced {
   let gone: readonly ServedModel[] = [];
   let fingerprints = '/';
   const listeners = new Set<{ listener: () => void }>();
+  const tell = () => {
+    for (const { listener } of [...listeners]) {
+      try {
+        listener();
+      } catch (err) {
+        // A bug of the listener's, which must not keep the others from being told.
+        log.error({ err }, 'registry listener threw');
+      }
+    }
+  };
   return {
     list: () => models,
     withdrawn: () => gone,
+    tell,
     replace(next, withdrawn) {
       const [sorted, others] = [next.toSorted(compareModels), withdrawn.toSorted(compareModels)];
       const after = [sorted, others].map((list) => list.map(fingerprintOf).join()).join('/');
@@ -26,14 +39,7 @@ export function createAnnounced(log: Log): Announced {
       models = sorted;
       gone = others;
       fingerprints = after;
-      for (const { listener } of [...listeners]) {
-        try {
-          listener();
-        } catch (err) {
-          // A bug of the listener's, which must not keep the others from being told.
-          log.error({ err }, 'registry listener threw');
-        }
-      }
+      tell();
     },
     watch(listener) {
       const entry = { listener };

@@ -1,10 +1,9 @@
-import { Counter, Gauge, Histogram, Registry } from 'prom-client';
+import { Counter, Histogram, Registry } from 'prom-client';
 import type { ErrorCode } from '../errors.ts';
 import type { TaskState } from '../task.ts';
-import { type ObservedBound, observeBounds } from './bound-metrics.ts';
 import { createKnownModels, REFUSALS } from './known-models.ts';
-import { createModelLabel, type ModelLabel } from './model-label.ts';
-import { oneReading } from './one-reading.ts';
+import { createModelLabel } from './model-label.ts';
+import { type Observed, observe } from './observed.ts';
 import { processRegistry } from './process-registry.ts';
 
 /** The connections that come back by themselves, each of which may do so unnoticed by anybody but a counter. */
@@ -41,6 +40,10 @@ export interface Metrics {
   deadLettered(of: { model?: string | undefined }): void;
   /** A message was dropped because its task had ended. */
   duplicateDropped(of: { model: string }): void;
+  /** A task of a shared run was run again alone, to compare. */
+  sharingChecked(of: { model: string }): void;
+  /** What came of that ended the sharing of the model's runs. */
+  sharingEnded(of: { model: string }): void;
   /** A connection that was lost is there again. */
   reconnected(connection: ConnectionName): void;
   /** Has the series of these models exist, at 0, as far as a process counts what it does: one that submits, or one that runs. */
@@ -51,36 +54,6 @@ export interface Metrics {
   exposition(): Promise<string>;
   readonly contentType: string;
 }
-
-/**
- * What is true at the moment of a scrape. A process gives what it knows; of the rest it says nothing. What is true of the whole deployment is told by
- * one process at a time, which has the lease for it, so that a sum over all processes is right.
- */
-export interface Observed {
-  /** Messages that wait in the broker. Left out of a scrape if the broker is away or does not answer within a second. */
-  queueDepths(): Promise<readonly { model: string; lane: 'normal' | 'high'; messages: number }[]>;
-  /** The tasks that a worker holds: QUEUED ones wait for their run, RUNNING ones are in it. */
-  tasksInHand(): readonly { model: string; state: 'QUEUED' | 'RUNNING'; tasks: number }[];
-  openSubscriptions(): number;
-  /** Listeners for changes of tasks: at least one for each task of an open subscription. */
-  taskListeners(): number;
-  heldDeliveries(): number;
-  heldBytes(): number;
-  /** How much cannot be served of each model, as workers found it in their directories. */
-  modelFaults(): readonly { model: string; faults: number }[];
-  /** What tasks take of the store, as it is counted, and the most that they may: infinite where nothing bounds it. One API tells. */
-  storeBytes(): number | undefined;
-  storeLimitBytes(): number | undefined;
-  /** What this process bounds for its clients: what of each is used, the most of it, and how often an owner was refused. */
-  bounds(): readonly ObservedBound[];
-  /** Inference processes that had to be replaced so far. */
-  inferenceRestarts(): number;
-  /** The models that inference processes have loaded, each in as many of them as it ran in; loads and evictions so far. */
-  sessions(): { loaded: number; bytes: number; loads: number; evictions: number };
-}
-
-/** A scrape waits no longer for the broker: Prometheus gives up the whole of it after ten seconds. */
-const DEPTHS_MS = 1_000;
 
 /** Seconds. From a worker that is idle to a night's backlog. */
 const WAIT_BUCKETS = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 1_800, 7_200];
@@ -104,6 +77,9 @@ export function createMetrics(): Metrics {
   const returns = counter('foretell_returns_total', 'Tasks that went back without an attempt.', ['model']);
   const deadLetters = counter('foretell_dead_letters_total', 'Messages that became dead letters.', ['model']);
   const duplicates = counter('foretell_duplicates_dropped_total', 'Messages of tasks that had ended.', ['model']);
+  const checksHelp = 'Shared runs of which a task was run again alone.';
+  const sharingChecks = counter('foretell_sharing_checks_total', checksHelp, ['model']);
+  const sharingEnds = counter('foretell_sharing_ended_total', 'How often such a check ended sharing.', ['model']);
   const reconnects = counter('foretell_reconnects_total', 'Connections that came back.', ['connection']);
   const queuedHelp = 'From the submission to the first claim.';
   const queuedSeconds = histogram('foretell_queued_seconds', queuedHelp, ['model'], WAIT_BUCKETS);
@@ -139,6 +115,8 @@ export function createMetrics(): Metrics {
     returned: ({ model }) => returns.inc({ model: labelOf(model) }),
     deadLettered: ({ model }) => deadLetters.inc({ model: labelOf(model) }),
     duplicateDropped: ({ model }) => duplicates.inc({ model: labelOf(model) }),
+    sharingChecked: ({ model }) => sharingChecks.inc({ model: labelOf(model) }),
+    sharingEnded: ({ model }) => sharingEnds.inc({ model: labelOf(model) }),
     know: createKnownModels(labelOf, {
       submits(model) {
         accepted.inc({ model }, 0);
@@ -147,6 +125,7 @@ export function createMetrics(): Metrics {
       },
       runs(model) {
         for (const each of [retries, returns, deadLetters, duplicates]) each.inc({ model }, 0);
+        for (const each of [sharingChecks, sharingEnds]) each.inc({ model }, 0);
         for (const each of [queuedSeconds, runSeconds, batchSize]) each.zero({ model });
         mayEnd(model, ['SUCCEEDED', 'FAILED']);
       },
@@ -161,92 +140,4 @@ export function createMetrics(): Metrics {
 /** Two machines' clocks differ: a task may seem to be claimed before it was submitted. */
 function seconds(ms: number): number {
   return Math.max(0, ms) / 1_000;
-}
-
-function observe(registry: Registry, observed: Partial<Observed>, labelOf: ModelLabel): void {
-  const registers = [registry];
-  const { queueDepths, tasksInHand, modelFaults, sessions, bounds } = observed;
-  if (bounds) observeBounds(registry, bounds);
-  const gauge = (name: string, help: string, read: (() => number | undefined) | undefined) => {
-    if (!read) return;
-    registry.removeSingleMetric(name);
-    new Gauge({
-      name,
-      help,
-      registers,
-      collect() {
-        const value = read();
-        if (value === undefined) this.remove();
-        else this.set(value);
-      },
-    });
-  };
-  const counter = (name: string, help: string, read: (() => number) | undefined) => {
-    if (!read) return;
-    registry.removeSingleMetric(name);
-    new Counter({
-      name,
-      help,
-      registers,
-      collect() {
-        this.reset();
-        this.inc(read());
-      },
-    });
-  };
-  gauge('foretell_open_subscriptions', 'Subscriptions that are open.', observed.openSubscriptions);
-  gauge('foretell_task_listeners', 'Listeners for changes of tasks.', observed.taskListeners);
-  gauge('foretell_held_deliveries', 'Deliveries that are not settled yet.', observed.heldDeliveries);
-  gauge('foretell_held_bytes', 'Bytes of the deliveries that are not settled yet.', observed.heldBytes);
-  gauge('foretell_store_bytes', 'Bytes that tasks take in the store, as counted.', observed.storeBytes);
-  gauge('foretell_store_limit_bytes', 'Bytes that tasks may take in the store.', observed.storeLimitBytes);
-  const restartsHelp = 'Inference processes that had to be replaced.';
-  counter('foretell_inference_restarts_total', restartsHelp, observed.inferenceRestarts);
-  gauge('foretell_sessions', 'Sessions of loaded models.', sessions && (() => sessions().loaded));
-  gauge('foretell_session_bytes', 'Bytes that loaded models hold.', sessions && (() => sessions().bytes));
-  counter('foretell_session_loads_total', 'Models that were loaded.', sessions && (() => sessions().loads));
-  const evictionsHelp = 'Sessions that made room for others.';
-  counter('foretell_session_evictions_total', evictionsHelp, sessions && (() => sessions().evictions));
-  if (tasksInHand) {
-    registry.removeSingleMetric('foretell_tasks_in_hand');
-    new Gauge({
-      name: 'foretell_tasks_in_hand',
-      help: 'Tasks that this worker holds: QUEUED ones wait for their run, RUNNING ones are in it.',
-      labelNames: ['model', 'state'],
-      registers,
-      collect() {
-        this.reset();
-        // Added up, because models beyond the bound share a series.
-        for (const { model, state, tasks } of tasksInHand()) this.inc({ model: labelOf(model), state }, tasks);
-      },
-    });
-  }
-  if (modelFaults) {
-    registry.removeSingleMetric('foretell_model_faults');
-    new Gauge({
-      name: 'foretell_model_faults',
-      help: 'Faults of models, or of their versions, that keep them from being served, as one of all APIs tells.',
-      labelNames: ['model'],
-      registers,
-      collect() {
-        this.reset();
-        for (const { model, faults } of modelFaults()) this.inc({ model: labelOf(model) }, faults);
-      },
-    });
-  }
-  if (queueDepths) {
-    const readInTime = oneReading(queueDepths, DEPTHS_MS);
-    registry.removeSingleMetric('foretell_queue_messages');
-    new Gauge({
-      name: 'foretell_queue_messages',
-      help: 'Messages that wait in the broker, as one of all APIs tells; absent while it does not answer.',
-      labelNames: ['model', 'lane'],
-      registers,
-      async collect() {
-        const depths = await readInTime();
-        this.reset();
-        for (const { model, lane, messages } of depths ?? []) this.inc({ model: labelOf(model), lane }, messages);
-      },
-    });
-  }
 }

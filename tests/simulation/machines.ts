@@ -65,6 +65,7 @@ export class Machines {
       store,
       deadlines,
       payloads,
+      registry: { sharing: () => undefined },
       room,
       messageInputBytesMax,
       resultTtlMs: RESULT_TTL_MS,

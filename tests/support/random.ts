@@ -1,3 +1,5 @@
+import { seeded } from '../../workers/inference/seeded.ts';
+
 /** Chance that is the same again for the same seed. */
 export interface Random {
   /** From 0 up to, but not including, 1. */
@@ -11,15 +13,9 @@ export interface Random {
   shuffled<T>(list: readonly T[]): T[];
 }
 
-/** Mulberry32: small, fast, and good enough to make trouble. */
+/** Good enough to make trouble. */
 export function createRandom(seed: number): Random {
-  let state = seed | 0;
-  const fraction = () => {
-    state = (state + 0x6d2b79f5) | 0;
-    let mixed = Math.imul(state ^ (state >>> 15), 1 | state);
-    mixed = (mixed + Math.imul(mixed ^ (mixed >>> 7), 61 | mixed)) ^ mixed;
-    return ((mixed ^ (mixed >>> 14)) >>> 0) / 2 ** 32;
-  };
+  const fraction = seeded(seed);
   const hex = (length: number) =>
     Math.floor(fraction() * 16 ** length)
       .toString(16)

@@ -2,7 +2,8 @@ import { execFile } from 'node:child_process';
 import { promisify } from 'node:util';
 import { expect, test } from 'vitest';
 import { BrokerUnavailable } from '../../src/errors.ts';
-import { createMetrics, type Metrics, type Observed } from '../../src/telemetry/metrics.ts';
+import { createMetrics, type Metrics } from '../../src/telemetry/metrics.ts';
+import type { Observed } from '../../src/telemetry/observed.ts';
 
 /** The text format, read strictly: each line, each name with its type before it, each series once. */
 function parse(text: string): Map<string, number> {
@@ -186,15 +187,21 @@ test('the series of a model that is known exist before its first event, a hundre
     'foretell_tasks_ended_total{model="iris",state="FAILED"}',
     'foretell_dead_letters_total{model="iris"}',
     'foretell_retries_total{model="iris"}',
+    'foretell_sharing_checks_total{model="iris"}',
+    'foretell_sharing_ended_total{model="iris"}',
     'foretell_run_seconds_count{model="iris"}',
     'foretell_task_seconds_bucket{le="1",model="iris",state="SUCCEEDED"}',
   ]) {
     expect(known.get(series), series).toBe(0);
   }
   metrics.ran({ model: 'iris', runMs: 3, batchSize: 5 });
+  metrics.sharingChecked({ model: 'iris' });
+  metrics.sharingEnded({ model: 'iris' });
   metrics.know(['iris', ...Array.from({ length: 200 }, (_, i) => `model${i}`)], 'runs');
   const all = await scrape(metrics);
   expect(all.get('foretell_run_seconds_count{model="iris"}')).toBe(1);
+  expect(all.get('foretell_sharing_checks_total{model="iris"}')).toBe(1);
+  expect(all.get('foretell_sharing_ended_total{model="iris"}')).toBe(1);
   expect([...all.keys()].filter((name) => name.startsWith('foretell_retries_total'))).toHaveLength(99);
 });
 

@@ -74,7 +74,7 @@ test('the fingerprint survives the way through the registry, and changes with wh
 });
 
 test('a manifest is optional, and a model that cannot be batched runs one task at a time', async () => {
-  const { models } = await repositoryOf({ m: { onnx: identity('FP32', ['rows', 4]) } });
+  const { models } = await repositoryOf({ m: { onnx: identity('FP32', [1, 4]) } });
   expect(models[0]?.served).toMatchObject({ signature: { batched: false }, maxBatch: 1 });
 });
 

@@ -1,5 +1,6 @@
-import { STORAGE, type Tensor } from '../../src/tensor.ts';
+import type { Tensor } from '../../src/tensor.ts';
 import { RunError } from '../inference/run-error.ts';
+import { sliceRows } from '../inference/tensor-rows.ts';
 
 /** How many rows a task's inputs have: their dimension 0; `undefined` where they do not agree in it, which no batch can hold. */
 export function rowsOf(inputs: readonly Tensor[]): number | undefined {
@@ -10,27 +11,6 @@ export function rowsOf(inputs: readonly Tensor[]): number | undefined {
 /** Tasks of one model whose inputs have the same key can share a run: they agree in everything but dimension 0. */
 export function batchKey(inputs: readonly Tensor[]): string {
   return JSON.stringify(inputs.map(({ name, datatype, shape }) => [name, datatype, ...shape.slice(1)]));
-}
-
-/** The inputs of several tasks with the same `batchKey`, one behind the other along dimension 0. */
-export function joinInputs(tasks: readonly (readonly Tensor[])[]): Tensor[] {
-  const [first = []] = tasks;
-  if (tasks.length === 1) return [...first];
-  return first.map(({ name, datatype, shape }, i) => {
-    const parts = tasks.flatMap((inputs) => inputs[i] ?? []);
-    const rows = parts.reduce((sum, part) => sum + (part.shape[0] ?? 0), 0);
-    return { name, datatype, shape: [rows, ...shape.slice(1)], data: concat(parts) };
-  });
-}
-
-function concat(parts: readonly Tensor[]): Tensor['data'] {
-  const bytes: Uint8Array[] = [];
-  const strings: string[][] = [];
-  for (const { data } of parts) {
-    if (Array.isArray(data)) strings.push(data);
-    else bytes.push(data);
-  }
-  return strings.length > 0 ? strings.flat() : Buffer.concat(bytes);
 }
 
 /**
@@ -50,13 +30,4 @@ export function splitOutputs(outputs: readonly Tensor[], rows: readonly (number 
     start += count;
     return outputs.map((output) => sliceRows(output, from, count));
   });
-}
-
-function sliceRows({ name, datatype, shape, data }: Tensor, from: number, count: number): Tensor {
-  const [, ...row] = shape;
-  const width = row.reduce((product, dimension) => product * dimension, STORAGE[datatype].bytes || 1);
-  const start = from * width;
-  const end = start + count * width;
-  const rows = Array.isArray(data) ? data.slice(start, end) : data.subarray(start, end);
-  return { name, datatype, shape: [count, ...row], data: rows };
 }

@@ -4,6 +4,7 @@ import { messageOf } from '../../src/errors.ts';
 import { createTurns } from '../../src/ledger/turns.ts';
 import type { Log } from '../../src/log.ts';
 import { compareModels } from '../../src/models/registry.ts';
+import type { Sharings } from '../../src/models/sharing.ts';
 import type { ModelReference } from '../../src/task.ts';
 import { leftOutText } from '../inference/left-out.ts';
 import { defaultVersionFaults } from './default-version-faults.ts';
@@ -13,6 +14,7 @@ import { isSame, keyOf, type ModelTree, readModelTree, stampOfFilesIn, type Vers
 import type { PrivateCopies } from './private-copies.ts';
 import { RetiredModels } from './retired-models.ts';
 import { nextRetry, type Retry } from './retry.ts';
+import { logSharing } from './sharing-note.ts';
 
 /** Versions that are copied and inspected at once. */
 const LOADS_MAX = 8;
@@ -41,6 +43,7 @@ interface Options {
   chosen?: readonly string[] | undefined;
   pool: ModelPool;
   copies: PrivateCopies;
+  sharings: Sharings;
   /** The first pause before something is tried again that may pass. @default RETRY_MS */
   retryMs?: number;
   log: Log;
@@ -176,22 +179,24 @@ export class FollowedDirectory {
   async #take(files: VersionFiles): Promise<void> {
     const key = keyOf(files);
     const entry = this.#entries.get(key);
-    const { pool, retryMs = RETRY_MS, log } = this.#options;
+    const { retryMs = RETRY_MS, log } = this.#options;
     const startedAt = Date.now();
     let content = entry?.content;
     try {
       if (this.#closing.signal.aborted) return;
       content = await this.#contentOf(files, content);
       if (!content) return;
-      const model = await loadModel(files, content, pool);
+      const model = await loadModel(files, content, { ...this.#options, closing: this.#closing.signal });
       this.#entries.set(key, { files, content, model });
       this.#coolDown(entry?.model);
       this.#retired.remove(model.fingerprint);
       if (entry?.model && entry.model.fingerprint !== model.fingerprint) this.#retired.add(entry.model);
       const { name, version } = files;
       if (this.#tree) log.info({ model: name, version, digest: content.digest }, 'model taken');
+      const before = entry?.model?.served;
+      if (before?.digest !== content.digest || before.sharingKey !== model.served.sharingKey) logSharing(log, model);
       // Said once: not again for another manifest.
-      const outputs = entry?.model?.served.digest === content.digest ? [] : model.leftOut;
+      const outputs = before?.digest === content.digest ? [] : model.leftOut;
       for (const output of outputs) log.warn({ model: name, version, note: leftOutText(output) }, 'output left out');
     } catch (error) {
       if (this.#closing.signal.aborted) return;

@@ -4,8 +4,10 @@ import { open, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { z } from 'zod';
 import { messageOf } from '../../src/errors.ts';
+import type { EqualSizes } from '../../src/models/equal-sizes.ts';
 import { type Manifest, manifestFaults, manifestSchema } from '../../src/models/manifest.ts';
 import { fingerprintOf, type ServedModel } from '../../src/models/served-model.ts';
+import { type Sharing, sharingOf } from '../../src/models/sharing.ts';
 import { batchObstacle, signatureOf } from '../../src/models/signature.ts';
 import { readWarmUp } from '../../src/models/warm-up.ts';
 import type { OnnxSignature, WarmUp } from '../inference/inference-messages.ts';
@@ -15,6 +17,8 @@ import { digestOf } from '../inference/model-file.ts';
 import { ModelFault, mayPass } from './model-fault.ts';
 import type { VersionFiles } from './model-tree.ts';
 import type { PrivateCopies } from './private-copies.ts';
+import { type FindingOptions, withSharing } from './sharing-finding.ts';
+import { PROBE_TIMEOUT_MS, type RunProbe, sharedSymbols, withEqualSizes } from './size-probes.ts';
 import { requireFile, versionFiles } from './version-files.ts';
 
 /** One version of a model, as a worker knows it. */
@@ -26,12 +30,17 @@ export interface LoadedModel {
   manifest: Manifest;
   /** Outputs of the file that are not served. */
   leftOut: readonly LeftOut[];
+  /** Dimensions of inputs that go by one symbol, whether or not they have to be of one size. */
+  sharedSymbols?: readonly EqualSizes[] | undefined;
   /** What each inference process does with it before it takes work, where the manifest says so. */
   warmUp?: WarmUp | undefined;
+  /** Whether tasks may share a run of it at this moment, and why not. */
+  sharing(): Sharing;
+  shares(): boolean;
 }
 
 /** What is asked of the inference processes before a model is served. */
-export type ModelPool = Pick<InferencePool, 'inspect' | 'warmUp' | 'coolDown'>;
+export type ModelPool = Pick<InferencePool, 'inspect' | 'probe' | 'prove' | 'warmUp' | 'coolDown'>;
 
 /** The files of one version, copied and inspected. */
 export interface ModelContent {
@@ -91,20 +100,29 @@ async function digestBeside(directory: string, closing: AbortSignal): Promise<st
 }
 
 /** Reads the manifest, puts it beside what the files say, and tries what it asks for. Throws a `ModelFault`. */
-export async function loadModel(files: VersionFiles, content: ModelContent, pool: ModelPool): Promise<LoadedModel> {
+export async function loadModel(
+  files: VersionFiles,
+  content: ModelContent,
+  context: { pool: ModelPool } & Omit<FindingOptions, 'pool'>,
+): Promise<LoadedModel> {
+  const { pool, sharings } = context;
   const { name, version, manifestFile } = files;
   const manifest = await readManifest(files);
   const { digest, besides, copy } = content;
-  const { leftOut } = content.signature;
-  const signature = signatureOf(content.signature.inputs, content.signature.outputs, manifest.batched);
-  const obstacle =
-    manifest.batched && !signature.batched && batchObstacle(content.signature.inputs, content.signature.outputs);
-  const faults = [...manifestFaults(manifest, signature), ...(obstacle ? [`batched: ${obstacle}`] : [])];
+  const { inputs: given, outputs, leftOut } = content.signature;
+  const obstacle = batchObstacle(given, outputs, manifest.batched);
+  const signature = signatureOf(given, outputs, manifest.batched);
   const faulty = (fault: string, retryable = false): never => {
     throw new ModelFault(files, manifestFile, `${fault} (version ${version})`, retryable);
   };
-  // What a name may have been meant for.
-  if (faults.length > 0) faulty([...faults, ...leftOut.map(leftOutText)].join('; '));
+  const check = (faults: readonly string[]) => {
+    // What a name may have been meant for.
+    if (faults.length > 0) faulty([...faults, ...leftOut.map(leftOutText)].join('; '));
+  };
+  if (manifest.batched && obstacle !== undefined) check([`batched: ${obstacle}`]);
+  // Whether dimension 0 is a batch decides what fits, and is not known yet.
+  const unbatched = manifestFaults(manifest, { ...signature, batched: false });
+  if (unbatched.length > 0) check(manifestFaults(manifest, signature));
   const file = join(copy, FILE);
   const { executionProviders } = manifest;
   // The content was inspected on the CPU, which is always there.
@@ -113,7 +131,9 @@ export async function loadModel(files: VersionFiles, content: ModelContent, pool
       .inspect({ file, digest, executionProviders })
       .catch((error: unknown) => faulty(messageOf(error), mayPass(error)));
   }
-  const served: ServedModel = {
+  const modelFile = { file, digest, executionProviders };
+  const run: RunProbe = (probe) => pool.probe(modelFile, probe, { timeoutMs: PROBE_TIMEOUT_MS });
+  const candidate: ServedModel = {
     name,
     version,
     description: manifest.description,
@@ -121,17 +141,33 @@ export async function loadModel(files: VersionFiles, content: ModelContent, pool
     besides,
     signature,
     names: { inputs: manifest.inputs, outputs: manifest.outputs },
-    maxBatch: signature.batched ? manifest.maxBatch : 1,
+    maxBatch: manifest.maxBatch,
     maxWaiting: manifest.maxWaiting,
     defaultVersion: manifest.defaultVersion === 'latest' ? undefined : manifest.defaultVersion,
     example: manifest.example,
   };
+  const of = { served: candidate, manifest, file: modelFile };
+  const known = await withSharing(of, obstacle, context).catch((error: unknown) =>
+    faulty(messageOf(error), mayPass(error)),
+  );
+  check(manifestFaults(manifest, known.signature));
+  const groups = sharedSymbols(given, known.signature);
+  const served = await withEqualSizes(known, { groups, manifest, run });
   const { inputs, faults: inputFaults } = readWarmUp(served, manifest.warmUp);
   if (inputFaults.length > 0) faulty(inputFaults.join('; '));
-  const modelFile = { file, digest, executionProviders };
   const warmUp = inputs.length > 0 ? { model: modelFile, inputs, timeoutMs: manifest.timeoutMs } : undefined;
   if (warmUp) await pool.warmUp(warmUp).catch((error: unknown) => faulty(messageOf(error), mayPass(error)));
-  return { served, fingerprint: fingerprintOf(served), file, manifest, leftOut, warmUp };
+  return {
+    served,
+    fingerprint: fingerprintOf(served),
+    file,
+    manifest,
+    leftOut,
+    warmUp,
+    sharedSymbols: groups,
+    sharing: () => sharingOf(sharings, served),
+    shares: () => sharingOf(sharings, served).finding === 'independent',
+  };
 }
 
 /** Throws a `ModelFault` of the model, whatever its version. */

@@ -1,4 +1,6 @@
 import type { Log } from '../../src/log.ts';
+import type { Sharings } from '../../src/models/sharing.ts';
+import { createMemorySharing } from '../../src/store/memory-sharing.ts';
 import type { ModelReference } from '../../src/task.ts';
 import { checkChosen } from './chosen-models.ts';
 import { FollowedDirectory } from './followed-directory.ts';
@@ -42,6 +44,8 @@ export async function openModelRepository(options: {
   /** Names of the models to read. @default all */
   chosen?: readonly string[] | undefined;
   pool: ModelPool;
+  /** Where it is known whether the rows of a model are independent. @default found anew for this directory */
+  sharings?: Sharings | undefined;
   log: Log;
   /** @default POLL_MS */
   pollMs?: number;
@@ -51,7 +55,7 @@ export async function openModelRepository(options: {
   const { modelsDir, chosen, pollMs = POLL_MS, log } = options;
   if (chosen) checkChosen(await directoriesIn(modelsDir).catch(() => []), chosen, log);
   const copies = await openPrivateCopies();
-  const followed = new FollowedDirectory({ ...options, copies });
+  const followed = new FollowedDirectory({ ...options, copies, sharings: options.sharings ?? createMemorySharing() });
   let timer: NodeJS.Timeout | undefined;
   let closed = false;
   let polling = followed.poll().catch(async (error: unknown) => {

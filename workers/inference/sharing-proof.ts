@@ -1,0 +1,86 @@
+import { messageOf } from '../../src/errors.ts';
+import type { Sharing } from '../../src/models/sharing.ts';
+import type { Tensor } from '../../src/tensor.ts';
+import { readableFault } from './onnx-fault.ts';
+import { madeUpRow, type RowSpec, rowBytes, rowsFrom } from './probe-rows.ts';
+import { seeded } from './seeded.ts';
+import { type RunRows, SharingExperiment, type Verdict } from './sharing-experiment.ts';
+
+/** What an experiment is made with. */
+export interface SharingPlan {
+  /** What the model takes, dimension 0 being one row; dimensions that may vary are `null`. */
+  inputs: readonly RowSpec[];
+  /** Rows that the manifest gives: its example first. They go before what is made up. */
+  given: readonly { what: string; inputs: readonly Tensor[] }[];
+  /** The model's file, whose path no reason holds. */
+  file: string;
+  /** The most rows that a run of the model is to have. */
+  rowsMax: number;
+}
+
+/** Of what a model says of a probe that it refuses. */
+const FAULT_CHARS_MAX = 300;
+
+const SEED = 20_240_117;
+
+/** What stands for dimensions that may vary, until the model takes two of them: some take short ones alone, some multiples of 32. */
+const LENGTHS = [5, 3, 1, 32, 64, 224];
+
+/** Rows that are larger are not made up: the example is asked for. */
+const MADE_UP_BYTES_MAX = 8 * 1024 * 1024;
+
+/** Milliseconds of the processor; what was not shown by then is unknown. */
+const BUDGET_MS = 4_000;
+
+/**
+ * Finds out whether each row of a shared run gets the values that it gets alone. `run` rejects where the model refuses its inputs. The same
+ * model gives the same finding, but for its speed.
+ */
+export async function proveSharing({ inputs, given, file, rowsMax }: SharingPlan, run: RunRows): Promise<Sharing> {
+  const random = seeded(SEED);
+  const runReadably: RunRows = (tensors) =>
+    run(tensors).catch((error: unknown) => {
+      throw new Error(readableFault(messageOf(error), file).slice(0, FAULT_CHARS_MAX));
+    });
+  const experiment = new SharingExperiment({ run: runReadably, rowsMax, budgetMs: BUDGET_MS, random });
+  const verdicts: Verdict[] = [];
+  for (const { what, inputs: row } of given) {
+    const verdict = await experiment.judge(what, rowsFrom(what, row, { random, isMadeUp: false }));
+    if (verdict.is === 'dependent') return dependent(verdict);
+    verdicts.push(verdict);
+  }
+  if (verdicts.some(({ is }) => is === 'proven')) return { finding: 'independent' };
+  const varies = inputs.some(({ shape }) => shape.slice(1).includes(null));
+  for (const length of varies ? LENGTHS : LENGTHS.slice(0, 1)) {
+    if (rowBytes(inputs, length) > MADE_UP_BYTES_MAX) continue;
+    const what = varies ? `random values, ${length} long where the length may vary` : 'random values';
+    const rows = rowsFrom(what, madeUpRow(inputs, length, random), { random, isMadeUp: true });
+    const verdict = await experiment.judge(what, rows);
+    if (verdict.is === 'dependent') return dependent(verdict);
+    verdicts.push(verdict);
+    const proven = verdicts.filter(({ is }) => is === 'proven').length;
+    if (proven > 1 || (proven > 0 && experiment.isOver())) break;
+  }
+  return verdicts.some(({ is }) => is === 'proven') ? { finding: 'independent' } : unknown(verdicts);
+}
+
+function dependent({ why }: Verdict): Sharing {
+  return { finding: 'dependent', reason: `${why.charAt(0).toUpperCase()}${why.slice(1)}.` };
+}
+
+const SETTLES = 'in model.json would settle whether its tasks may share a run';
+
+/** What would tell, of the probes that came nearest to it. */
+function unknown(verdicts: readonly Verdict[]): Sharing {
+  const found = (['tie', 'random', 'slow', 'large', 'constant', 'refused'] as const).find((is) =>
+    verdicts.some((verdict) => verdict.is === is),
+  );
+  const { why } = verdicts.find(({ is }) => is === found) ?? { why: 'its inputs are too large to be made up' };
+  const settling =
+    found === 'tie' || found === 'random' || found === 'slow' || found === 'large'
+      ? '"batched": true in model.json would share runs without a proof'
+      : found === 'constant'
+        ? `an "example" for which its output is another one ${SETTLES}`
+        : `an "example" that the model takes ${SETTLES}`;
+  return { finding: 'unknown', reason: `Not proven: ${why}; ${settling}.` };
+}
