@@ -1,8 +1,11 @@
 import { randomUUID } from 'node:crypto';
 import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest';
+import { fingerprintOf, type ServedModel } from '../../src/models/served-model.ts';
+import type { Submission } from '../../src/task.ts';
 import { bytesOf, type Datatype, type NumericArray, STORAGE, type Tensor } from '../../src/tensor.ts';
 import { elementsOf } from '../../src/tensor-values.ts';
 import type { GraphQLAnswer } from '../support/client.ts';
+import { servedModel, spec } from '../support/models.ts';
 import { openService, PAIRS, type Service, useServers } from '../support/service.ts';
 
 /** What is plain is answered directly, and all else by Yoga; an address with a `?` is not plain. */
@@ -12,6 +15,27 @@ const OUTPUTS = (fields: string) => `prediction { ... on TensorsPrediction { out
 const RESULT = (fields: string) => `query ($id: ID!) { result(id: $id) { id ${OUTPUTS(fields)} } }`;
 const SUBMIT = 'mutation ($input: PredictionInput!) { submitPrediction(input: $input) { id } }';
 const LONG_ID = 'A'.repeat(5_400_000);
+
+/** Numbers in rows, numbers that have labels, and rows that have names. */
+const GRID = servedModel(
+  'grid',
+  {
+    inputs: [spec('x', 'FP32', [null, 1])],
+    outputs: [
+      spec('grid', 'FP32', [null, 60, 7]),
+      spec('classes', 'INT64', [null, 300]),
+      spec('boxes', 'FP32', [null, 40, 2]),
+    ],
+    batched: true,
+  },
+  { names: { inputs: {}, outputs: { classes: { labels: ['off', 'on"'] }, boxes: { fields: ['x', 'y'] } } } },
+);
+
+const referenceTo = (model: ServedModel) => ({
+  name: model.name,
+  version: model.version,
+  fingerprint: fingerprintOf(model),
+});
 
 type Outputs = { result: { prediction: { outputs: Record<string, unknown>[] } } };
 
@@ -36,10 +60,10 @@ describe.each(PAIRS)('on %s', (pair) => {
   }
 
   /** A task that succeeded with these outputs. */
-  async function finished(...outputs: Tensor[]): Promise<string> {
+  async function finished(outputs: Tensor[] = [], more: Partial<Submission> = {}): Promise<string> {
     const model = { name: 'm', version: '1', fingerprint: 'f' };
     const [id, submittedAt] = [randomUUID(), Date.now()];
-    const submission = { id, owner: 'anonymous', model, door: 'tensors' as const, submittedAt };
+    const submission: Submission = { id, owner: 'anonymous', model, door: 'tensors', submittedAt, ...more };
     const result = { outputs, runMs: 1, batchSize: 1 };
     await service.store.transition(id, { to: 'SUCCEEDED', at: submittedAt, submission, result });
     return id;
@@ -121,7 +145,7 @@ describe.each(PAIRS)('on %s', (pair) => {
         })),
         { name: 'STRING', datatype: 'STRING', shape: [texts.length], data: texts },
       ];
-      const id = await finished(...tensors);
+      const id = await finished(tensors);
       const all = ['floats', 'ints', 'longs', 'booleans', 'strings', 'again: floats', 'base64'].join(' ');
       const { data } = await ask<Outputs>(way, RESULT(`name ${all}`), { id });
       for (const [i, tensor] of tensors.entries()) {
@@ -136,14 +160,39 @@ describe.each(PAIRS)('on %s', (pair) => {
         if (!Array.isArray(tensor.data)) expect(output['base64']).toBe(Buffer.from(tensor.data).toString('base64'));
       }
       const holed = Float32Array.from({ length: 1_000 }, (_, i) => (i === 999 ? Number.NaN : i));
-      const hole = await finished({ name: 'x', datatype: 'FP32', shape: [1_000], data: bytesOf(holed) });
+      const hole = await finished([{ name: 'x', datatype: 'FP32', shape: [1_000], data: bytesOf(holed) }]);
       const answer = await ask<Outputs>(way, RESULT('floats'), { id: hole });
       expect(answer).toEqual({ data: { result: { id: hole, prediction: { outputs: [{ floats: null }] } } } });
     });
 
+    test('a large typed prediction is the same as one that GraphQL completes', async () => {
+      await service.registry.announce([GRID]);
+      const floats = Float32Array.from({ length: 60 * 7 }, (_, i) => i / 3);
+      const classes = BigInt64Array.from({ length: 300 }, (_, i) => BigInt(i % 2));
+      const boxes = Float32Array.from({ length: 40 * 2 }, (_, i) => i);
+      const of = (name: string, datatype: Datatype, shape: number[], array: NumericArray): Tensor => ({
+        ...{ name, datatype, shape: [1, ...shape], data: bytesOf(array) },
+      });
+      const outputs = [
+        of('grid', 'FP32', [60, 7], floats),
+        of('classes', 'INT64', [300], classes),
+        of('boxes', 'FP32', [40, 2], boxes),
+      ];
+      const id = await finished(outputs, { door: 'typed', model: referenceTo(GRID) });
+      const query = `query ($id: ID!) { result(id: $id) { prediction { ... on GridPrediction { grid classes boxes { x again: x y } } } } }`;
+      await vi.waitFor(async () => {
+        const { data } = await ask<{ result: { prediction: Record<string, unknown> } }>(way, query, { id });
+        expect(data?.result.prediction).toEqual({
+          grid: Array.from({ length: 60 }, (_, i) => [...floats.subarray(i * 7, i * 7 + 7)]),
+          classes: Array.from(classes, (one) => (one ? 'on"' : 'off')),
+          boxes: Array.from({ length: 40 }, (_, i) => ({ x: 2 * i, again: 2 * i, y: 2 * i + 1 })),
+        });
+      });
+    });
+
     test('an answer is bounded by what it writes, aliases included', async () => {
       const array = new Float32Array(2_000_000);
-      const id = await finished({ name: 'x', datatype: 'FP32', shape: [array.length], data: bytesOf(array) });
+      const id = await finished([{ name: 'x', datatype: 'FP32', shape: [array.length], data: bytesOf(array) }]);
       const aliases = Array.from({ length: 30 }, (_, i) => `a${i}: floats`).join(' ');
       const { data, errors } = await ask<Outputs>(way, RESULT(`name ${aliases}`), { id });
       expect(errors).toHaveLength(1);
@@ -151,12 +200,9 @@ describe.each(PAIRS)('on %s', (pair) => {
       expect(errors?.[0]?.extensions).toMatchObject({ code: 'INVALID_INPUT' });
       expect(data?.result.prediction.outputs[0]).toMatchObject({ name: 'x', a10: null, a29: null });
       const ids = Array(1_000).fill(id);
-      const small = await finished({
-        name: 'x',
-        datatype: 'FP32',
-        shape: [200],
-        data: bytesOf(array.subarray(0, 200)),
-      });
+      const small = await finished([
+        { name: 'x', datatype: 'FP32', shape: [200], data: bytesOf(array.subarray(0, 200)) },
+      ]);
       const many = `query ($ids: [ID!]!) { results(ids: $ids) { ${OUTPUTS(aliases)} } }`;
       const answered = await ask(way, many, { ids: ids.fill(small) });
       expect(answered.errors).toHaveLength(1);
@@ -165,7 +211,7 @@ describe.each(PAIRS)('on %s', (pair) => {
 
     test('an event of a stream is written the same way', async () => {
       const array = Float32Array.from({ length: 100_000 }, (_, i) => i / 8);
-      const id = await finished({ name: 'x', datatype: 'FP32', shape: [array.length], data: bytesOf(array) });
+      const id = await finished([{ name: 'x', datatype: 'FP32', shape: [array.length], data: bytesOf(array) }]);
       const query = `subscription ($id: ID!) { taskCompleted(id: $id) { ${OUTPUTS('floats')} } }`;
       const body = JSON.stringify({ query, variables: { id, junk: Array(10_000).fill({}) } });
       const { text } = await post(way, body, 'text/event-stream');
