@@ -3,6 +3,7 @@ import { LANES, predictionQueue } from './broker/topology.ts';
 import type { Config } from './config.ts';
 import { createGraphQLServer, GRAPHQL_PATH, type GraphQLServer } from './graphql/server.ts';
 import { corsRoute } from './http/cors.ts';
+import { createGraphiql } from './http/graphiql-route.ts';
 import { graphqlRoute } from './http/graphql-route.ts';
 import { healthRoute } from './http/health.ts';
 import { openHttpServer, type Route } from './http/http-server.ts';
@@ -28,13 +29,15 @@ export async function openApi(config: Config, services: Services, log: Log): Pro
   metrics.observe({ queueDepths: () => queueDepths(broker, registry) });
   const graphql = createGraphQLServer({ predictions, registry, settings: config, log });
   const load = createLoad(config);
+  const graphiql = config.graphiql ? createGraphiql(graphql.api, log) : undefined;
   const health = () => ({ broker: broker.isReady(), store: store.isReady(), models: registry.list().length });
   const routes = [
     healthRoute(health),
     metricsRoute(metrics, log),
     corsRoute(config.corsOrigins),
     homeRoute,
-    graphqlRoute({ graphql, config, registry, load, closing: closing.signal }),
+    ...(graphiql ? [graphiql.files] : []),
+    graphqlRoute({ graphql, graphiql, config, registry, load, closing: closing.signal }),
   ];
   const server = await openHttpServer({ host: config.host, port: config.port, routes });
   const expirer = openExpirer({ store, deadlines, metrics, log });

@@ -7,7 +7,6 @@ import { useAnswerTypes } from './answer-types.ts';
 import type { GraphQLContext } from './builder.ts';
 import { createDirectAnswers } from './direct-answers.ts';
 import { createMaskError, useErrorCodes, useVariableIssues } from './errors.ts';
-import { graphiqlOptions, renderPage } from './graphiql.ts';
 import { createKnownOperations } from './known-operations.ts';
 import { LargeTexts, useLargeTexts } from './large-texts.ts';
 import { createLimits, useLimits } from './limits.ts';
@@ -23,7 +22,6 @@ export interface GraphQLSettings {
   /** Largest body of a request. */
   bodyLimitBytes: number;
   introspection: boolean;
-  graphiql: boolean;
 }
 
 export interface GraphQLServer {
@@ -66,9 +64,8 @@ export function createGraphQLServer({ predictions, registry, settings, log }: Op
     context,
     graphqlEndpoint: GRAPHQL_PATH,
     landingPage: false,
-    graphiql: (request) => settings.graphiql && graphiqlOptions(api, new URL(request.url)),
-    renderGraphiQL: renderPage,
-    // `http/cors.ts` does it for every answer, refusals before GraphQL included.
+    // Each has a route of its own, which answers before an operation is looked at: GraphiQL's page, and CORS for refusals, too.
+    graphiql: false,
     cors: false,
     maxRequestBodySize: bodyLimitBytes,
     // Yoga's own reader of files has no bounds.

@@ -1,10 +1,11 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
-import { ANONYMOUS, type ApiKeys } from '../api-keys.ts';
+import { ANONYMOUS } from '../api-keys.ts';
 import { type Config, isLoopback } from '../config.ts';
 import { MULTIPART } from '../graphql/multipart.ts';
 import { isJson } from '../graphql/plain-request.ts';
 import { GRAPHQL_PATH, type GraphQLServer } from '../graphql/server.ts';
 import type { ModelRegistry } from '../models/registry.ts';
+import type { Graphiql } from './graphiql-route.ts';
 import { type Route, refuse } from './http-server.ts';
 import type { Load } from './load.ts';
 
@@ -17,20 +18,23 @@ const RETRY_AFTER_S = 1;
 /** `/graphql`: lets in who may ask, as long as there is room; health and metrics have routes of their own and always pass. */
 export function graphqlRoute(options: {
   graphql: GraphQLServer;
+  /** `undefined` where it is off. */
+  graphiql: Graphiql | undefined;
   config: Config;
   registry: ModelRegistry;
   load: Load;
   closing: AbortSignal;
 }): Route {
-  const { graphql, config, registry, load: limits, closing } = options;
-  const { apiKeys, graphiql, allowUnauthenticated } = config;
+  const { graphql, graphiql, config, registry, load: limits, closing } = options;
+  const { apiKeys, allowUnauthenticated } = config;
   return (request, response, path) => {
     if (path !== GRAPHQL_PATH) return false;
     const deny: Deny = (status, code, message) => {
       refuse(response, status, code, message);
       return true;
     };
-    const owner = ownerOf(request, apiKeys, graphiql);
+    const isPage = graphiql?.isAskedFor(request) === true;
+    const owner = isPage || !apiKeys.required ? ANONYMOUS : apiKeys.ownerOf(request.headers.authorization);
     const hostname = hostnameOf(request);
     if (hostname === undefined) return deny(400, 'BAD_USER_INPUT', 'expected a host name as Host');
     if (owner === undefined) return denyKey(response, deny);
@@ -40,6 +44,10 @@ export function graphqlRoute(options: {
       return deny(415, 'BAD_USER_INPUT', `expected the content type application/json; ${files}`);
     }
     if (!registry.isReady()) return deny(503, 'STORE_UNAVAILABLE', 'the models have not been read yet');
+    if (isPage) {
+      graphiql.sendPage(request, response);
+      return true;
+    }
     const load = limits.admit(request, response);
     if (!load) return denyRoom(response, deny);
     // nginx would otherwise gather the events of a stream before it passes them on.
@@ -70,14 +78,6 @@ function goneOf(response: ServerResponse): () => AbortSignal {
 
 /** Answers with an error; the request is done with. */
 type Deny = (...refusal: Parameters<typeof refuse> extends [unknown, ...infer Rest] ? Rest : never) => true;
-
-/** Whose operation it is. The page of GraphiQL executes nothing and needs no key. */
-function ownerOf(request: IncomingMessage, apiKeys: ApiKeys, graphiql: boolean): string | undefined {
-  const asksForPage = request.method === 'GET' && /text\/html/.test(request.headers.accept ?? '');
-  const isPage = graphiql && asksForPage && !request.url?.includes('?');
-  if (!apiKeys.required || isPage) return ANONYMOUS;
-  return apiKeys.ownerOf(request.headers.authorization);
-}
 
 /** `undefined` for what is no host at all, and no address can be made with. */
 function hostnameOf({ headers }: IncomingMessage): string | undefined {
