@@ -34,7 +34,7 @@ test("a page of a listed origin submits, and is told over the browser's own Even
   const label = page.getByText('"label":"setosa"');
   await label.waitFor();
   expect(await page.locator('#log').textContent()).toMatch(
-    /^task [\w-]+\n\{"taskCompleted":\{"state":"SUCCEEDED",.+\}\n$/,
+    /^task [\w-]+\n\{"taskCompleted":\{"id":"[\w-]+","state":"SUCCEEDED",.+\}\n$/,
   );
 });
 
