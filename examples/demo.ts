@@ -25,7 +25,7 @@ interface Task {
   prediction: { label: string } | null;
 }
 
-const FIELDS = 'id state queuedMs runMs batchSize prediction { ... on IrisPrediction { label } }';
+const FIELDS = 'id state queuedMs runMs batchSize prediction { __typename ... on IrisPrediction { label } }';
 
 /** A flower somewhere between the smallest and the largest that Anderson measured in 1935. */
 function flower() {

@@ -31,7 +31,7 @@ with post("mutation ($input: PredictionInput!) { submitPrediction(input: $input)
     task_id = json.load(answer)["data"]["submitPrediction"]["id"]
 print("task", task_id)
 
-subscription = "subscription ($id: ID!) { taskCompleted(id: $id) { state prediction { ... on IrisPrediction { label } } } }"
+subscription = "subscription ($id: ID!) { taskCompleted(id: $id) { id state prediction { __typename ... on IrisPrediction { label } } } }"
 with post(subscription, {"id": task_id}, accept="text/event-stream") as stream:
     for event, data in events(stream):
         if event == "complete":

@@ -12,6 +12,6 @@ echo "task $id"
 
 # -N prints each event as it comes; the stream ends by itself after the one event.
 curl -sSN "$url" -H 'content-type: application/json' -H 'accept: text/event-stream' -d '{
-  "query": "subscription ($id: ID!) { taskCompleted(id: $id) { state prediction { ... on IrisPrediction { label } } } }",
+  "query": "subscription ($id: ID!) { taskCompleted(id: $id) { id state prediction { __typename ... on IrisPrediction { label } } } }",
   "variables": { "id": "'"$id"'" }
 }'

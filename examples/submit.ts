@@ -17,7 +17,8 @@ console.log(`task ${id}`);
 
 const client = createClient({ url });
 const events = client.iterate({
-  query: 'subscription ($id: ID!) { taskCompleted(id: $id) { state prediction { ... on IrisPrediction { label } } } }',
+  query:
+    'subscription ($id: ID!) { taskCompleted(id: $id) { id state prediction { __typename ... on IrisPrediction { label } } } }',
   variables: { id },
 });
 for await (const event of events) console.log(JSON.stringify(event.data));

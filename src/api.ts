@@ -2,6 +2,7 @@ import type { Config } from './config.ts';
 import { observeDeployment } from './deployment.ts';
 import { createGraphQLServer, GRAPHQL_PATH, type GraphQLServer } from './graphql/server.ts';
 import { corsRoute } from './http/cors.ts';
+import { createGraphiql } from './http/graphiql-route.ts';
 import { graphqlRoute } from './http/graphql-route.ts';
 import { healthRoute } from './http/health.ts';
 import { openHttpServer, type Route } from './http/http-server.ts';
@@ -37,6 +38,7 @@ export async function openApi(config: Config, services: Services, log: Log): Pro
   const graphql = createGraphQLServer({ predictions, registry, settings: config, log: rareLog(log) });
   const load = createLoad(ledger);
   warnOfSmallHeap(ledger, log);
+  const graphiql = config.graphiql ? createGraphiql(graphql.api, log) : undefined;
   const onRefusedKey = createRefusedKeys(log);
   const health = () => ({
     broker: broker.isReady(),
@@ -49,7 +51,17 @@ export async function openApi(config: Config, services: Services, log: Log): Pro
     metricsRoute({ metrics, config, onRefusedKey, log }),
     corsRoute(config.corsOrigins),
     homeRoute,
-    graphqlRoute({ graphql, config, registry, load, closing: closing.signal, onRefusedKey, log: rareLog(log) }),
+    ...(graphiql ? [graphiql.files] : []),
+    graphqlRoute({
+      graphql,
+      graphiql,
+      config,
+      registry,
+      load,
+      closing: closing.signal,
+      onRefusedKey,
+      log: rareLog(log),
+    }),
   ];
   const server = await openHttpServer({
     host: config.host,

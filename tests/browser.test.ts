@@ -34,7 +34,7 @@ test("a page of a listed origin submits, and is told over the browser's own Even
   const label = page.getByText('"label":"setosa"');
   await label.waitFor();
   expect(await page.locator('#log').textContent()).toMatch(
-    /^task [\w-]+\n\{"taskCompleted":\{"state":"SUCCEEDED",.+\}\n$/,
+    /^task [\w-]+\n\{"taskCompleted":\{"id":"[\w-]+","state":"SUCCEEDED",.+\}\n$/,
   );
 });
 
@@ -49,6 +49,7 @@ test('a page of an origin that is not listed is refused by the browser', async (
 
 test("GraphiQL's examples run as they stand, with nothing but the id pasted in, and without another host", async () => {
   const page = await openPage();
+  const complaints = complaintsOf(page);
   const hosts = new Set<string>();
   page.on('request', (request) => hosts.add(new URL(request.url().replace(/^blob:/, '')).host));
   await page.goto(service.client.url);
@@ -68,6 +69,15 @@ test("GraphiQL's examples run as they stand, with nothing but the id pasted in, 
   await graphiql.pasteId(id);
   expect(await graphiql.run()).toMatchObject({ data: { result: { ...done, attempts: 1 } } });
   expect([...hosts]).toEqual([new URL(service.client.url).host]);
+  // Its policy keeps out nothing of its own, and every script that stands in the page.
+  expect(complaints).toEqual([]);
+  await page.evaluate(() => {
+    const script = document.createElement('script');
+    script.textContent = 'document.title = "injected"';
+    document.body.append(script);
+  });
+  await expect.poll(() => complaints.join('\n')).toMatch(/Content Security Policy/);
+  expect(await page.title()).toBe('Foretell');
 });
 
 test('GraphiQL opens with the same tabs when the page is loaded again', async () => {
@@ -85,6 +95,16 @@ async function openPage(url?: string): Promise<Page> {
   const page = await context.newPage();
   if (url !== undefined) await page.goto(url);
   return page;
+}
+
+/** Errors of the page's own, and what its policy has kept out. */
+function complaintsOf(page: Page): string[] {
+  const complaints: string[] = [];
+  page.on('pageerror', ({ message }) => complaints.push(message));
+  page.on('console', (message) => {
+    if (message.type() === 'error' || /Content Security Policy/.test(message.text())) complaints.push(message.text());
+  });
+  return complaints;
 }
 
 function pageUrl(origin: string): string {

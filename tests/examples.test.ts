@@ -12,6 +12,8 @@ afterAll(() => service.close());
 
 const url = () => service.client.url;
 
+const SETOSA = { __typename: 'IrisPrediction', label: 'setosa' };
+
 function demo(at: string): Promise<Ended> {
   return runProgram(process.execPath, ['examples/demo.ts'], { FORETELL_URL: at });
 }
@@ -23,7 +25,7 @@ test('the example in curl prints the id, and the events as they come', async () 
   expect(stdout).toMatch(/^task [\w-]+\n/);
   const [, data = ''] = /event: next\ndata: (.+)\n/.exec(stdout) ?? [];
   expect(JSON.parse(data)).toEqual({
-    data: { taskCompleted: { state: 'SUCCEEDED', prediction: { label: 'setosa' } } },
+    data: { taskCompleted: { id: expect.any(String), state: 'SUCCEEDED', prediction: SETOSA } },
   });
   expect(stdout.trimEnd()).toMatch(/event: complete(\ndata:.*)?$/);
 });
@@ -37,7 +39,9 @@ test.each([
   expect({ code, stderr }).toEqual({ code: 0, stderr: '' });
   const [task, data = '', ...rest] = stdout.trimEnd().split('\n');
   expect(task).toMatch(/^task [\w-]+$/);
-  expect(JSON.parse(data)).toEqual({ taskCompleted: { state: 'SUCCEEDED', prediction: { label: 'setosa' } } });
+  expect(JSON.parse(data)).toEqual({
+    taskCompleted: { id: task?.slice('task '.length), state: 'SUCCEEDED', prediction: SETOSA },
+  });
   expect(rest).toEqual([]);
 });
 

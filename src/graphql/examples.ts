@@ -24,7 +24,7 @@ function pickModel(models: readonly ModelTypes[]): { types: ModelTypes; input: u
 /** A synchronous submission of one model's example. */
 export function synchronousExample(models: readonly ModelTypes[]): Example {
   const picked = pickModel(models);
-  if (!picked) return { query: '{ models { name version inputs { name datatype shape } } }', variables: {} };
+  if (!picked) return { query: '{ models { id name version inputs { name datatype shape } } }', variables: {} };
   const { types, input } = picked;
   return {
     query: `# Holds the answer until the prediction is there.
@@ -68,6 +68,7 @@ mutation Submit($input: PredictionInput!) {
       query: `# 2. Tells when it is done. Paste the id below.
 subscription Completed($id: ID!) {
   taskCompleted(id: $id) {
+    id
     state
     ${selection}
     error { code message }
@@ -80,6 +81,7 @@ subscription Completed($id: ID!) {
       query: `# 3. Reads it later. Paste the id below.
 query Result($id: ID!) {
   result(id: $id) {
+    id
     state
     ${selection}
     attempts
@@ -101,6 +103,7 @@ function predictionSelection({ door, typename }: ModelTypes): string {
   const [sole] = door.outputs;
   const fields = door.flatOutput && sole?.elements ? sole.elements : names;
   return `prediction {
+      __typename
       ... on ${typename} {
         ${fields.join('\n        ')}
       }

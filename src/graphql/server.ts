@@ -10,7 +10,6 @@ import { useCountedJson } from './counted-json.ts';
 import { useDeclaredVariables } from './declared-variables.ts';
 import { createDirectAnswers } from './direct-answers.ts';
 import { createMaskError, useErrorCodes, useVariableIssues } from './errors.ts';
-import { graphiqlOptions, renderPage } from './graphiql.ts';
 import { createKnownOperations } from './known-operations.ts';
 import { createLimits, useLimits } from './limits.ts';
 import { NAMED_MAX } from './operations.ts';
@@ -26,7 +25,6 @@ export interface GraphQLSettings {
   /** Largest body of a request. */
   bodyLimitBytes: number;
   introspection: boolean;
-  graphiql: boolean;
 }
 
 export interface GraphQLServer {
@@ -69,9 +67,8 @@ export function createGraphQLServer({ predictions, registry, settings, log }: Op
     context,
     graphqlEndpoint: GRAPHQL_PATH,
     landingPage: false,
-    graphiql: (request) => settings.graphiql && graphiqlOptions(api, new URL(request.url)),
-    renderGraphiQL: renderPage,
-    // `http/cors.ts` does it for every answer, refusals before GraphQL included.
+    // Each has a route of its own, which answers before an operation is looked at: GraphiQL's page, and CORS for refusals, too.
+    graphiql: false,
     cors: false,
     maxRequestBodySize: bodyLimitBytes,
     // Yoga's own reader of files has no bounds.

@@ -1,5 +1,5 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
-import { ANONYMOUS, type ApiKeys } from '../api-keys.ts';
+import { ANONYMOUS } from '../api-keys.ts';
 import { type Config, isLoopback } from '../config.ts';
 import { Overloaded } from '../errors.ts';
 import { MULTIPART } from '../graphql/multipart.ts';
@@ -10,6 +10,7 @@ import type { ModelRegistry } from '../models/registry.ts';
 import { clientAddress, networkOf } from './client-address.ts';
 import type { Connection } from './connection.ts';
 import { CountedBody } from './counted-body.ts';
+import type { Graphiql } from './graphiql-route.ts';
 import { hostnameOf, type Route } from './http-server.ts';
 import type { Load, RequestLoad } from './load.ts';
 import { refuse, refuseOverloaded } from './refusal.ts';
@@ -21,6 +22,8 @@ const PREFLIGHT_HEADERS = ['authorization', 'graphql-require-preflight', 'apollo
 /** `/graphql`: lets in who may ask, as long as there is room; health and metrics have routes of their own and always pass. */
 export function graphqlRoute(options: {
   graphql: GraphQLServer;
+  /** `undefined` where it is off. */
+  graphiql: Graphiql | undefined;
   config: Config;
   registry: ModelRegistry;
   load: Load;
@@ -28,8 +31,8 @@ export function graphqlRoute(options: {
   onRefusedKey: OnRefusedKey;
   log: Log;
 }): Route {
-  const { graphql, config, registry, load: limits, closing, onRefusedKey, log } = options;
-  const { apiKeys, graphiql, allowUnauthenticated, trustedProxies } = config;
+  const { graphql, graphiql, config, registry, load: limits, closing, onRefusedKey, log } = options;
+  const { apiKeys, allowUnauthenticated, trustedProxies } = config;
   const addressOf = (request: IncomingMessage, { address }: Connection) =>
     trustedProxies ? networkOf(clientAddress(request, trustedProxies)) : address;
   const onFault = (error: unknown, response: ServerResponse) => {
@@ -43,7 +46,8 @@ export function graphqlRoute(options: {
       refuse(response, status, code, message);
       return true;
     };
-    const owner = ownerOf(request, apiKeys, graphiql);
+    const isPage = graphiql?.isAskedFor(request) === true;
+    const owner = isPage || !apiKeys.required ? ANONYMOUS : apiKeys.ownerOf(request.headers.authorization);
     const hostname = hostnameOf(request);
     if (hostname === undefined) return deny(400, 'BAD_USER_INPUT', 'expected a host name as Host');
     if (owner === undefined) {
@@ -56,6 +60,10 @@ export function graphqlRoute(options: {
       return deny(415, 'BAD_USER_INPUT', `expected the content type application/json; ${files}`);
     }
     if (!registry.isReady()) return deny(503, 'STORE_UNAVAILABLE', 'the models have not been read yet');
+    if (isPage) {
+      graphiql.sendPage(request, response);
+      return true;
+    }
     const isKeyed = apiKeys.required && owner !== ANONYMOUS;
     let load: RequestLoad;
     try {
@@ -96,14 +104,6 @@ function goneOf(response: ServerResponse): () => AbortSignal {
 
 /** Answers with an error; the request is done with. */
 type Deny = (...refusal: Parameters<typeof refuse> extends [unknown, ...infer Rest] ? Rest : never) => true;
-
-/** Whose operation it is. The page of GraphiQL executes nothing and needs no key. */
-function ownerOf(request: IncomingMessage, apiKeys: ApiKeys, graphiql: boolean): string | undefined {
-  const asksForPage = request.method === 'GET' && /text\/html/.test(request.headers.accept ?? '');
-  const isPage = graphiql && asksForPage && !request.url?.includes('?');
-  if (!apiKeys.required || isPage) return ANONYMOUS;
-  return apiKeys.ownerOf(request.headers.authorization);
-}
 
 /** Files come as a form does. A header that no form can set tells them apart: a page of elsewhere would have to ask first. */
 function isUpload({ headers }: IncomingMessage): boolean {
