@@ -33,6 +33,9 @@ const HEADER_BYTES_MAX = 64 * 1024;
 /** How long answers that are on their way may take when the server closes. */
 const ANSWERS_MS = 3_000;
 
+/** Connections that the system keeps until they are accepted, as far as it keeps so many: with 511 a busy second has clients try again seconds later. */
+const BACKLOG = 4_096;
+
 /** Milliseconds in which the head of a request has to be complete, from the connection's beginning or the request's on. */
 const HEAD_MS = 10_000;
 
@@ -66,7 +69,7 @@ export async function openHttpServer(options: HttpServerOptions): Promise<HttpSe
     connectionsCheckingInterval: 1_000,
   };
   const server = createServer(settings, connections.answer).on('connection', connections.add);
-  server.listen(port, host);
+  server.listen({ port, host, backlog: BACKLOG });
   await once(server, 'listening');
   return {
     url: urlOf(server, host),
