@@ -45,6 +45,7 @@ export function createDirectAnswers<Given extends Pick<GraphQLContext, 'load'>>(
     const turn = given.load.turn(body.length);
     // Small ones wait for nothing: a promise would cost them a round.
     if (turn !== undefined) await turn;
+    if (response.destroyed) return undefined;
     const params = readParams(body, given);
     if (params instanceof Error && answerType !== 'text/event-stream') {
       return send(response, answerOf(thrown(params), contextOf(given), answerType, options), answerType);

@@ -1,10 +1,11 @@
 import { setTimeout as sleep, setImmediate as untilNextRound } from 'node:timers/promises';
 import { createTurns } from '../ledger/turns.ts';
 
-/** Bytes of JSON or of results from which on they hold the event loop long enough to be noticed: some ten milliseconds. */
-const HEAVY_BYTES = 1024 * 1024;
+/** Bytes of JSON from which on they take longer than all else about a request; a crowd of such requests is noticed. */
+const HEAVY_BYTES = 16 * 1024;
 
-/** The most that the event loop is left to others between two heavy pieces. */
+/** After a piece that took so long others are given as much time, up to a bound: an ordinary request takes several rounds of the event loop. */
+const LONG_MS = 20;
 const REST_MS_MAX = 100;
 
 /** Pieces of work that hold the event loop, parsing and writing of what is large: one at a time, owner by owner. */
@@ -24,8 +25,8 @@ export function createHeavyTurns(): HeavyTurns {
           resolve();
           // What the promise's owner does without waiting is done by then.
           await untilNextRound();
-          // An ordinary request takes several rounds of the event loop: each would wait for one heavy piece.
-          if (turns.waiting() > 0) await sleep(Math.min(REST_MS_MAX, performance.now() - startedAt));
+          const tookMs = performance.now() - startedAt;
+          if (tookMs > LONG_MS && turns.waiting() > 0) await sleep(Math.min(REST_MS_MAX, tookMs));
         });
       });
     },

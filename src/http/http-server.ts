@@ -35,6 +35,8 @@ const ANSWERS_MS = 3_000;
 
 /** The content types of subscriptions. */
 const STREAM = /^(text\/event-stream|multipart\/mixed)/;
+/** Connections that the system keeps until they are accepted, as far as it keeps so many: with 511 a busy second has clients try again seconds later. */
+const BACKLOG = 4_096;
 
 /** Milliseconds in which the head of a request has to be complete, from the connection's beginning or the request's on. */
 const HEAD_MS = 10_000;
@@ -69,7 +71,7 @@ export async function openHttpServer(options: HttpServerOptions): Promise<HttpSe
     connectionsCheckingInterval: 1_000,
   };
   const server = createServer(settings, connections.answer).on('connection', connections.add);
-  server.listen(port, host);
+  server.listen({ port, host, backlog: BACKLOG });
   await once(server, 'listening');
   return {
     url: urlOf(server, host),

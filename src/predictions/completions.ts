@@ -66,16 +66,22 @@ export class Completions extends TaskStream<Task | AppError> {
     }
   }
 
+  /** Some at a time: a thousand records hold the event loop for a tenth of a second, and others are answered in between. */
   async #openAll(ids: readonly string[]): Promise<void> {
-    const heads = await this.#store.heads(ids, this.#owner);
-    const unknown = ids.filter((_, i) => !heads[i]);
-    if (unknown.length > 0) throw unknownTask(unknown);
     const share = createSharing();
-    for (const head of heads) {
-      if (!head) continue;
-      if (isTerminal(head.state)) this.#markEnded(head.id);
-      else this.#submissions.set(head.id, share(head));
+    const unknown: string[] = [];
+    for (let i = 0; i < ids.length; i += READ_MAX) {
+      const some = ids.slice(i, i + READ_MAX);
+      const heads = await this.#store.heads(some, this.#owner);
+      unknown.push(...some.filter((_, at) => !heads[at]));
+      for (const head of heads) {
+        if (!head) continue;
+        if (isTerminal(head.state)) this.#markEnded(head.id);
+        // Its end may have been told meanwhile.
+        else if (this.#open.has(head.id)) this.#submissions.set(head.id, share(head));
+      }
     }
+    if (unknown.length > 0) throw unknownTask(unknown);
   }
 
   /** One alone is read with its result, which is often there by then. */
