@@ -67,7 +67,9 @@ export const manifestSchema = z.strictObject({
   batched: z
     .boolean()
     .optional()
-    .describe('whether dimension 0 is the batch; default: every input and output leads with the same batch dimension'),
+    .describe(
+      'true: dimension 0 is the batch, and tasks share runs without a proof; false: it is none; default: an experiment decides',
+    ),
   maxBatch: z.int().min(1).max(4096).default(64).describe('the most tasks that share a run'),
   maxDelayMs: z.number().min(0).max(10_000).default(0).describe('how long a task may wait for others to share its run'),
   timeoutMs: z.int().min(1).max(TIMEOUT_MS_MAX).default(600_000).describe('how long one run may take'),

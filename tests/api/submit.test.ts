@@ -92,12 +92,12 @@ describeService('submitting', {}, (service) => {
 
   test('models are what workers announce', async () => {
     const { models, model, none } = await service().client.get<Record<string, unknown>>(
-      `{ models { name version versions maxBatch digest inputs { name datatype shape } }
+      `{ models { name version versions maxBatch unbatched digest inputs { name datatype shape } }
          model(name: "digits", version: "1") { name description } none: model(name: "digits", version: "7") { name } }`,
     );
     expect(models).toMatchObject([
       { name: 'digits', versions: ['1'], inputs: [{ name: 'pixels', datatype: 'FP32', shape: [null, 28, 28] }] },
-      { name: 'iris', digest: expect.stringMatching(/^[0-9a-f]{64}$/), maxBatch: 256 },
+      { name: 'iris', digest: expect.stringMatching(/^[0-9a-f]{64}$/), maxBatch: 256, unbatched: null },
       { name: 'spam', inputs: [{ datatype: 'STRING' }] },
     ]);
     expect(model).toMatchObject({ name: 'digits', description: expect.any(String) });

@@ -178,6 +178,19 @@ describe('the experiment, with models that are functions', () => {
     );
   });
 
+  test('a row whose terms cancel each other out is not taken for a mixed one', async () => {
+    // The first ordinary row gives next to nothing, and its rounding is of the size of its terms.
+    let first: number | undefined;
+    const run = runOf((rows) =>
+      rows.map(([x = 0, y = 0, z = 0]) => {
+        first ??= x;
+        const rounding = rows.length > 1 ? 1e-7 : 0;
+        return [x - first + rounding, x - first + rounding, x === first ? rounding : y + z];
+      }),
+    );
+    expect(await proveSharing(plan, run)).toEqual({ finding: 'independent' });
+  });
+
   test('a function that lets any other row in is dependent, wherever that row is', async () => {
     const leak = fc.double({ min: 0.001, max: 2, noNaN: true });
     const from = fc.constantFrom<(rows: number[][], i: number) => number[] | undefined>(

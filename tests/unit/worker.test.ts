@@ -3,6 +3,7 @@ import { DEAD_LETTER_QUEUE, predictionQueue } from '../../src/broker/topology.ts
 import type { Task } from '../../src/task.ts';
 import { RETURNS_MAX } from '../../workers/tasks/absent-model.ts';
 import { identity, mixesRows, signs, squares, unary } from '../support/onnx-models.ts';
+import { DEPENDENT } from '../support/sharing-models.ts';
 import { contents, tensor } from '../support/tensors.ts';
 import { startTestWorker } from '../support/worker.ts';
 
@@ -28,6 +29,15 @@ test('tasks that gather while the process is busy share runs, and each gets its 
   expect(ran).toBe(200);
   expect(ran / runs).toBeGreaterThan(4);
   expect(Math.max(...tasks.map(({ result }) => result?.batchSize ?? 0))).toBeLessThanOrEqual(64);
+});
+
+test('tasks of a model whose rows depend on each other run alone, however many wait', async () => {
+  const { cumulated = Buffer.alloc(0) } = DEPENDENT;
+  const { predict } = await startTestWorker({ models: { sums: { onnx: cumulated, manifest: { maxDelayMs: 20 } } } });
+  const tasks = await Promise.all(Array.from({ length: 16 }, (_, i) => predict('sums', row(i, 2 * i, 1, 0))));
+  expect(tasks.map((task) => [outputsOf(task)['y']?.elements, task.result?.batchSize])).toEqual(
+    tasks.map((_, i) => [[i, 2 * i, 1, 0], 1]),
+  );
 });
 
 test('maxDelayMs fills a batch that would have gone alone', async () => {

@@ -1,6 +1,6 @@
 import type { Tensor } from '../../src/tensor.ts';
 import type { RunAlone } from '../inference/inference-messages.ts';
-import { type RowDifference, rowDifferences, rowScales, toleranceOf } from '../inference/row-difference.ts';
+import { isRounding, rowDifferences } from '../inference/row-difference.ts';
 import { RunError } from '../inference/run-error.ts';
 import { mayPass } from '../repository/model-fault.ts';
 
@@ -10,9 +10,6 @@ export const CHECKS_FIRST = 10;
 export const CHECKS_SHARE = 0.01;
 /** In how many of the compared rows integers and strings may differ, as a share: an ArgMax may meet a tie. */
 const TIES_SHARE = 0.01;
-/** Floats that differ by less than this share of what is allowed in the middle row of their run are rounded otherwise. */
-const ROUNDING_SHARE = 0.01;
-
 /** A task of a shared run, and what it got there and alone. */
 export interface CheckedRun {
   /** Of the whole run. */
@@ -97,16 +94,4 @@ function verdictOn(known: Pick<Watched, 'rows' | 'ties'>, { outputs, beside, alo
   if (clear) return { to: 'end sharing', reason: clear.text };
   if (known.ties <= TIES_SHARE * known.rows) return { to: 'run alone', reason: first.text };
   return { to: 'end sharing', reason: `${first.text}, in ${known.ties} of ${known.rows} compared rows` };
-}
-
-/**
- * Whether a float differs by what another order of a sum makes of it. That is too much for a row whose terms cancel each other out,
- * and little beside the rows that it ran with; of those the middle one counts, so that nobody's large values hide a difference.
- */
-function isRounding({ kind, output: name, by }: RowDifference, outputs: readonly Tensor[]): boolean {
-  const output = outputs.find((other) => other.name === name);
-  if (kind !== 'float' || !output) return false;
-  const scales = rowScales(output).sort((a, b) => a - b);
-  const middle = scales[Math.floor((scales.length - 1) / 2)] ?? 0;
-  return by <= ROUNDING_SHARE * toleranceOf(output) * middle;
 }

@@ -4,6 +4,9 @@ import { describeShape, elementCount, type NumericArray, STORAGE, type Tensor, v
 const TOLERANCE = 1e-4;
 const TOLERANCE_FP16 = 5e-3;
 
+/** Floats that differ by less than this share of what is allowed in the middle row of their run are rounded otherwise. */
+const ROUNDING_SHARE = 0.01;
+
 /** One row of one output that a run beside other rows gave, and a run alone did not. */
 export interface RowDifference {
   output: string;
@@ -34,6 +37,18 @@ export function rowDifferences(alone: readonly Tensor[], beside: readonly Tensor
   });
 }
 
+/**
+ * Whether a float differs by what another order of a sum makes of it. That is too much for a row whose terms cancel each other out,
+ * and little beside the rows that it ran with; of those the middle one counts, so that nobody's large values hide a difference.
+ */
+export function isRounding({ kind, output: name, by }: RowDifference, outputs: readonly Tensor[]): boolean {
+  const output = outputs.find((other) => other.name === name);
+  if (kind !== 'float' || !output) return false;
+  const scales = rowScales(output).sort((a, b) => a - b);
+  const middle = scales[Math.floor((scales.length - 1) / 2)] ?? 0;
+  return by <= ROUNDING_SHARE * toleranceOf(output) * middle;
+}
+
 /** The largest finite absolute value of each row; 0 where there is none. */
 export function rowScales(output: Tensor): number[] {
   const numbers = floatsOf(output);
@@ -41,7 +56,7 @@ export function rowScales(output: Tensor): number[] {
   return Array.from({ length: rowsIn(output) }, (_, row) => scaleOf(numbers, row * width, (row + 1) * width));
 }
 
-export function toleranceOf({ datatype }: Pick<Tensor, 'datatype'>): number {
+function toleranceOf({ datatype }: Pick<Tensor, 'datatype'>): number {
   return datatype === 'FP16' ? TOLERANCE_FP16 : TOLERANCE;
 }
 

@@ -1,7 +1,7 @@
 import { byteLength, type Tensor } from '../../src/tensor.ts';
 import type { ProbeRow } from './probe-rows.ts';
 import { ProofBudget } from './proof-budget.ts';
-import { rowDifferences } from './row-difference.ts';
+import { isRounding, rowDifferences } from './row-difference.ts';
 import { joinInputs, sliceRows } from './tensor-rows.ts';
 
 export type RunRows = (inputs: readonly Tensor[]) => Promise<{ outputs: Tensor[] }>;
@@ -45,6 +45,8 @@ export class SharingExperiment {
   readonly #options: ExperimentOptions;
   readonly #budget: ProofBudget;
   #rowBytes = 0;
+  /** Rows that a model is made for, of the set that is judged. */
+  #ordinary: Alone[] = [];
   #sizeMax: number;
   /** Rows of which an integer, a boolean or a string differed, as an ArgMax may where two values are nearly the same. */
   #ties = new Map<number, string>();
@@ -63,6 +65,7 @@ export class SharingExperiment {
   /** Judges a model by rows of one shape, which are made one by one. */
   async judge(what: string, rows: Iterator<ProbeRow>): Promise<Verdict> {
     this.#ties = new Map();
+    this.#ordinary = [];
     const alone: Alone[] = [];
     let fault = '';
     for (let index = 0; index < this.#rowsEssential || alone.length < 2; index += 1) {
@@ -75,7 +78,7 @@ export class SharingExperiment {
       else {
         const verdict = alone.length === 0 ? await this.#measure(one) : undefined;
         if (verdict) return verdict;
-        alone.push(one);
+        this.#add(one, alone);
       }
     }
     if (alone.length < 2) return { is: 'refused', why: `it refused ${what} (${fault})` };
@@ -102,7 +105,7 @@ export class SharingExperiment {
 
   /** While there is time: the other rows, each beside an ordinary one. */
   async #others(alone: Alone[], rows: Iterator<ProbeRow>): Promise<Verdict | undefined> {
-    const [first] = alone.filter(({ isOrdinary }) => isOrdinary);
+    const [first] = this.#ordinary;
     for (let index = this.#rowsEssential; !this.isOver() && !this.#isCostly; index += 1) {
       const { value: row, done } = rows.next();
       if (done || !first) return undefined;
@@ -110,7 +113,7 @@ export class SharingExperiment {
       if (typeof one === 'string') continue;
       const found = 'is' in one ? one : await this.#compare(index % 2 ? [one, first] : [first, one]);
       if (found) return found;
-      if (!('is' in one)) alone.push(one);
+      if (!('is' in one)) this.#add(one, alone);
     }
     return undefined;
   }
@@ -118,7 +121,7 @@ export class SharingExperiment {
   /** While there is time: larger batches, by turns with all neighbours, whose NaN would hide what else is mixed, and without. */
   async #batches(alone: readonly Alone[]): Promise<Verdict | undefined> {
     const { random, rowsMax } = this.#options;
-    const ordinary = alone.filter(({ isOrdinary }) => isOrdinary);
+    const ordinary = this.#ordinary;
     for (const [i, size] of [...SIZES, Math.min(rowsMax, SIZE_MAX)].entries()) {
       if (!this.#budget.affords(size)) continue;
       const from = i % 2 && ordinary.length > 1 ? ordinary : alone;
@@ -190,13 +193,20 @@ export class SharingExperiment {
     for (const [i, { outputs: alone, index, isOrdinary }] of batch.entries()) {
       if (!isOrdinary) continue;
       const beside = outputs.map((output) => sliceRows(output, i, 1));
-      for (const { kind, text } of rowDifferences(alone, beside)) {
+      for (const difference of rowDifferences(alone, beside)) {
+        if (isRounding(difference, joinInputs(this.#ordinary.map((row) => row.outputs)))) continue;
+        const { kind, text } = difference;
         const why = `${text} (${probe})`;
         if (kind === 'exact') this.#ties.set(index, why);
         if (kind !== 'exact' || this.#ties.size > 1) return { is: 'dependent', why };
       }
     }
     return undefined;
+  }
+
+  #add(one: Alone, alone: Alone[]): void {
+    alone.push(one);
+    if (one.isOrdinary) this.#ordinary.push(one);
   }
 
   #slow(rows: number): Verdict {
