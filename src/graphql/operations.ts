@@ -77,7 +77,8 @@ function addQueries(builder: Builder, { tasks }: Refs): void {
         args: { name: t.arg.string({ required: true }), version: t.arg.string() },
         resolve: (_root, { name, version }, { registry }) => {
           const [fault] = faultsOf(registry, name, version);
-          return findModel(registry.list(), name, version) ?? (fault ? unservedModel(fault) : null);
+          const unserved = fault && unservedModel({ ...fault, version: fault.version ?? version ?? undefined });
+          return findModel(registry.list(), name, version) ?? unserved ?? null;
         },
       }),
     }),

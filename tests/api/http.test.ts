@@ -181,17 +181,20 @@ describe('what is ours stays ours', () => {
     expect((await fetch(`${api.url}/readyz`)).status).toBe(200);
   });
 
-  test('a server that closes cuts its streams without `complete`, so that clients come back', async () => {
-    const service = await start();
-    await service.registry.announce([IRIS]);
-    const { id } = await service.client.submit({ iris: FLOWER });
-    const query = `subscription { taskCompleted(id: "${id}") { id } }`;
-    const stream = await post(service.client.url, JSON.stringify({ query }), { accept: 'text/event-stream' });
-    const text = stream.text();
-    await service.api.close();
-    await expect(text).rejects.toThrow();
-    expect(service.store.watching()).toBe(0);
-  });
+  test.each(['text/event-stream', 'multipart/mixed;subscriptionSpec=1.0'])(
+    'a server that closes cuts its streams of %s without an end, so that clients come back',
+    async (accept) => {
+      const service = await start();
+      await service.registry.announce([IRIS]);
+      const { id } = await service.client.submit({ iris: FLOWER });
+      const query = `subscription { taskCompleted(id: "${id}") { id } }`;
+      const stream = await post(service.client.url, JSON.stringify({ query }), { accept });
+      const text = stream.text();
+      await service.api.close();
+      await expect(text).rejects.toThrow();
+      expect(service.store.watching()).toBe(0);
+    },
+  );
 
   test('a server that closes answers whoever waits for a prediction with the task as it is', async () => {
     const service = await start();

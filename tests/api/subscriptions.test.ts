@@ -8,6 +8,9 @@ import { expect, test } from 'vitest';
 import { describeService } from '../support/describe-service.ts';
 import { FLOWER, IRIS } from '../support/models.ts';
 
+/** How streams are asked for, Apollo's way among them. */
+const STREAMS = ['text/event-stream', 'multipart/mixed;boundary=graphql;subscriptionSpec=1.0,application/json'];
+
 const QUERY = 'subscription ($id: ID!) { taskCompleted(id: $id) { id state } }';
 
 describeService('subscriptions', {}, (service) => {
@@ -110,7 +113,7 @@ describeService('a client that disconnects', { withWorker: false }, (service) =>
         const abort = new AbortController();
         const response = await fetch(client.url, {
           method: 'POST',
-          headers: { 'content-type': 'application/json', accept: 'text/event-stream' },
+          headers: { 'content-type': 'application/json', accept: STREAMS[i % 2] ?? '' },
           body: JSON.stringify({
             query: `subscription ($id: ID!) { ${subscriptions[i % 3]} { id } }`,
             variables: { id },
