@@ -37,7 +37,7 @@ function describe(file: string, inspection: Inspection, types: string | undefine
     ...(facts.producer ? [['producer', facts.producer] as [string, string]] : []),
     ...onnx.inputs.map((tensor): [string, string] => ['input', tensorText(tensor)]),
     ...onnx.outputs.map((tensor): [string, string] => ['output', tensorText(tensor)]),
-    ['batched', model.shares() ? `yes, ${sharingNote(model)}` : `no: ${model.sharing().reason}`],
+    ['batched', model.unbatched() === undefined ? `yes, ${sharingNote(model)}` : `no: ${model.unbatched()}`],
   ];
   const notes = model.leftOut.map((output) => `Note: ${leftOutText(output)}.\n\n`).join('');
   return `${file}\n\n${table(rows)}\n\n${notes}${types ?? `No typed input, since ${typedObstacle(onnx.inputs)}: it is called by its tensors.`}\n`;

@@ -3,7 +3,7 @@ import { AppError } from '../errors.ts';
 import { differingFields, TypedPrediction } from '../models/prediction.ts';
 import { faultsOf, findModel } from '../models/registry.ts';
 import { fingerprintOf, type ServedModel } from '../models/served-model.ts';
-import { sharedBatchOf, sharingOf } from '../models/sharing.ts';
+import { sharedBatchOf, unbatchedOf } from '../models/sharing.ts';
 import { typedDoorOf } from '../models/typed-door.ts';
 import { TASK_STATES, type Task, type TaskError } from '../task.ts';
 import type { Tensor, TensorSpec } from '../tensor.ts';
@@ -123,10 +123,7 @@ function addModel(builder: Builder, tensors: TensorTypes) {
       unbatched: t.string({
         nullable: true,
         description: 'Why tasks do not share a run, in a sentence; null where they do.',
-        resolve: (served, _args, { registry }) => {
-          const { finding, reason = 'Sharing is not proven.' } = sharingOf(registry, served);
-          return finding === 'independent' ? null : reason;
-        },
+        resolve: (served, _args, { registry }) => unbatchedOf(registry, served) ?? null,
       }),
       workers: t.int({
         description: 'How many workers have it at present. With none, tasks wait until there is one.',

@@ -83,6 +83,13 @@ export function sharedBatchOf(known: Pick<Sharings, 'sharing'>, model: ServedMod
   return sharingOf(known, model).finding === 'independent' ? model.maxBatch : 1;
 }
 
+/** Why tasks do not share a run at this moment, in a sentence; `undefined` where they do. */
+export function unbatchedOf(known: Pick<Sharings, 'sharing'>, model: ServedModel): string | undefined {
+  const { finding, reason = 'It is not proven that tasks may share a run.' } = sharingOf(known, model);
+  if (finding !== 'independent') return reason;
+  return model.maxBatch === 1 ? 'model.json says "maxBatch": 1.' : undefined;
+}
+
 const NO_BATCH = 'The model has no batch dimension.';
 const NOT_KNOWN_YET: Sharing = {
   finding: 'unknown',

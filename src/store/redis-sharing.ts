@@ -51,7 +51,7 @@ declare module 'ioredis' {
 export interface RedisSharing {
   sharing(key: string): Sharing | undefined;
   findSharing(key: string): Promise<Sharing | undefined>;
-  /** Resolves with what holds now, and whether Redis was told of a change. */
+  /** Resolves with what holds now, and whether that is another finding than before. */
   record(key: string, sharing: Sharing): Promise<{ held: Sharing; isNew: boolean }>;
   /**
    * Reads all findings, puts back what Redis has lost, and renews those in use. Resolves with whether any is another than before here
@@ -80,7 +80,7 @@ export function createRedisSharing(commands: RedisConnection): RedisSharing {
   function adopt(key: string, entry: Entry): boolean {
     const before = known.get(key)?.sharing;
     known.set(key, entry);
-    return !before || findingText(before) !== findingText(entry.sharing);
+    return isOther(before, entry.sharing);
   }
 
   return {
@@ -106,10 +106,11 @@ export function createRedisSharing(commands: RedisConnection): RedisSharing {
       try {
         const entry = await write(key, sharing, day);
         known.set(key, entry);
-        return { held: entry.sharing, isNew: !before || findingText(before) !== findingText(entry.sharing) };
+        return { held: entry.sharing, isNew: isOther(before, entry.sharing) };
       } catch (error) {
         if (!(error instanceof StoreUnavailable)) throw error;
-        return { held: known.get(key)?.sharing ?? sharing, isNew: false };
+        const held = known.get(key)?.sharing ?? sharing;
+        return { held, isNew: isOther(before, held) };
       }
     },
     async read(inUse) {
@@ -138,6 +139,10 @@ export function createRedisSharing(commands: RedisConnection): RedisSharing {
       return { changed, restored };
     },
   };
+}
+
+function isOther(before: Sharing | undefined, now: Sharing): boolean {
+  return !before || findingText(before) !== findingText(now);
 }
 
 /** Whether this process found, while Redis was away, what outranks the finding there. */

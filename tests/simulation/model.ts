@@ -34,6 +34,7 @@ export function modelWith({ maxAttempts, maxWaiting }: Scenario): LoadedModel {
     manifest,
     leftOut: [],
     sharing: () => ({ finding: 'independent' as const }),
+    unbatched: () => undefined,
     shares: () => true,
   };
   models.set(key, model);

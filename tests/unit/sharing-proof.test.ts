@@ -9,7 +9,7 @@ import type { LoadedModel } from '../../workers/repository/model-loading.ts';
 import { openModelRepository } from '../../workers/repository/model-repository.ts';
 import type { ModelFixture } from '../support/model-files.ts';
 import { modelsDir } from '../support/models-dir.ts';
-import { identity, slow } from '../support/onnx-models.ts';
+import { identity, quotient, slow, squares } from '../support/onnx-models.ts';
 import { alarm, chance, DEPENDENT, FORBIDDEN, INDEPENDENT, lethal, sevens } from '../support/sharing-models.ts';
 import { createTestLog } from '../support/test-log.ts';
 
@@ -134,8 +134,15 @@ test('sharing that ends in use stays ended after a restart, and changes no type'
   expect(after.sharing()).toMatchObject({ finding: 'dependent', reason: 'A row differed.' });
 });
 
-test('a model that counts by its input is asked for few rounds only', async () => {
-  expect((await load({ m: slow() })).get('m').sharing()).toEqual({ finding: 'independent' });
+test('models that count by their inputs, or refuse or die of some, are asked with moderate ones', async () => {
+  const models = await load({ slow: slow(), squares: squares(), quotient: quotient() });
+  const names = ['slow', 'squares', 'quotient'];
+  expect(findings(models, names)).toEqual(all(names, 'independent'));
+});
+
+test('a manifest that lets no tasks share is the reason why they do not', async () => {
+  const { get } = await load({ m: { onnx: identity('FP32'), manifest: { maxBatch: 1 } } });
+  expect(get('m').unbatched()).toBe('model.json says "maxBatch": 1.');
 });
 
 describe('the experiment, with models that are functions', () => {

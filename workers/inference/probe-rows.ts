@@ -28,7 +28,7 @@ interface Variation {
   isOrdinary: boolean;
   /** Of a float; absent: floats as they are. */
   float?: Float;
-  /** Of an integer; absent: one of the row's own. */
+  /** Of an integer, or a boolean as 0 or 1; absent: one of the row's own. */
   integer?: (random: () => number) => number;
   /** For rows whose integers are made up: a model that counts or looks up by them may refuse, or take for ever with, greater ones. */
   madeUpOnly?: boolean;
@@ -57,6 +57,7 @@ const VARIATIONS: readonly Variation[] = [
   },
   { what: 'zeros', isOrdinary: false, float: () => 0, integer: () => 0 },
   { what: 'values from 0 to 1', isOrdinary: true, float: (random) => random() },
+  { what: 'ones', isOrdinary: false, float: () => 1, integer: () => 1 },
   {
     what: 'values near the end of the datatype',
     isOrdinary: false,
@@ -118,8 +119,8 @@ function varied(tensor: Tensor, { what, float, integer }: Variation, random: () 
     for (let i = 0; i < after.length; i += 1) after[i] = float(random, before[i] ?? 0, largest, datatype);
   } else {
     const isFlag = datatype === 'BOOL';
-    const flag = () => (!isZeros && random() < 0.5 ? 1 : 0);
-    const next = () => (isFlag ? flag() : integer ? inRange(datatype, integer(random)) : (pick(before) ?? 0));
+    const own = () => (isFlag ? Math.round(random()) : (pick(before) ?? 0));
+    const next = () => (integer ? inRange(datatype, integer(random)) : own());
     for (let i = 0; i < after.length; i += 1) after[i] = next();
   }
   return bytesOf(after);
@@ -144,7 +145,8 @@ function shuffledWords(text: string, random: () => number): string {
 }
 
 function inRange(datatype: Datatype, value: number): number {
-  const [least, greatest] = STORAGE[datatype].range ?? [0n, 0n];
+  // A boolean is 0 or 1.
+  const [least, greatest] = STORAGE[datatype].range ?? [0n, 1n];
   return Math.min(Number(greatest), Math.max(Number(least), value));
 }
 

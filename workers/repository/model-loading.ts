@@ -7,7 +7,7 @@ import { messageOf } from '../../src/errors.ts';
 import type { EqualSizes } from '../../src/models/equal-sizes.ts';
 import { type Manifest, manifestFaults, manifestSchema } from '../../src/models/manifest.ts';
 import { fingerprintOf, type ServedModel } from '../../src/models/served-model.ts';
-import { type Sharing, sharingOf } from '../../src/models/sharing.ts';
+import { type Sharing, sharingOf, unbatchedOf } from '../../src/models/sharing.ts';
 import { batchObstacle, signatureOf } from '../../src/models/signature.ts';
 import { readWarmUp } from '../../src/models/warm-up.ts';
 import type { OnnxSignature, WarmUp } from '../inference/inference-messages.ts';
@@ -34,8 +34,9 @@ export interface LoadedModel {
   sharedSymbols?: readonly EqualSizes[] | undefined;
   /** What each inference process does with it before it takes work, where the manifest says so. */
   warmUp?: WarmUp | undefined;
-  /** Whether tasks may share a run of it at this moment, and why not. */
+  /** What is known of its rows at this moment, and why tasks do not share a run of it, if they do not. */
   sharing(): Sharing;
+  unbatched(): string | undefined;
   shares(): boolean;
 }
 
@@ -166,6 +167,7 @@ export async function loadModel(
     warmUp,
     sharedSymbols: groups,
     sharing: () => sharingOf(sharings, served),
+    unbatched: () => unbatchedOf(sharings, served),
     shares: () => sharingOf(sharings, served).finding === 'independent',
   };
 }
