@@ -47,7 +47,9 @@ export function graphqlRoute(options: {
       return true;
     };
     const isPage = graphiql?.isAskedFor(request) === true;
-    const owner = isPage || !apiKeys.required ? ANONYMOUS : apiKeys.ownerOf(request.headers.authorization);
+    // The page executes nothing and needs no key; an address with an operation does, whoever opens it.
+    const needsKey = apiKeys.required && !(isPage && request.url === GRAPHQL_PATH);
+    const owner = needsKey ? apiKeys.ownerOf(request.headers.authorization) : ANONYMOUS;
     const hostname = hostnameOf(request);
     if (hostname === undefined) return deny(400, 'BAD_USER_INPUT', 'expected a host name as Host');
     if (owner === undefined) {

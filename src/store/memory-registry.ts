@@ -3,6 +3,7 @@ import type { Log } from '../log.ts';
 import type { ModelRegistry, RegistryFault } from '../models/registry.ts';
 import { fingerprintOf, type ServedModel, servedModelSchema } from '../models/served-model.ts';
 import { createAnnounced } from './announced.ts';
+import { WITHDRAWN_MAX } from './last-withdrawn.ts';
 import { createMemorySharing } from './memory-sharing.ts';
 
 /** The most replaced announcements that are remembered for the tasks submitted for them; beyond it the oldest go first. */
@@ -37,7 +38,7 @@ export function createMemoryRegistry({ log }: { log: Log }): ModelRegistry {
         withdrawn.set(name, versions);
       for (const { name } of parsed) withdrawn.delete(name);
       for (const oldest of withdrawn.keys()) {
-        if (withdrawn.size <= REPLACED_MAX) break;
+        if (withdrawn.size <= WITHDRAWN_MAX) break;
         withdrawn.delete(oldest);
       }
       announced.replace(parsed, [...withdrawn.values()].flat());
