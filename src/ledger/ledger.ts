@@ -12,8 +12,6 @@ const WHAT = {
   listeners: 'tasks that streams wait for',
   /** What requests and their answers take, in and out, estimated before it is taken. */
   memoryBytes: 'bytes of requests and answers',
-  /** Files that wait to be decoded, or are. */
-  decoding: 'files to decode',
 } as const;
 
 export type BoundName = keyof typeof WHAT;
@@ -26,13 +24,12 @@ export const BOUND_NAMES = Object.keys(WHAT) as readonly BoundName[];
  */
 export type Ledger = Readonly<Record<BoundName, Bound>>;
 
-/** Room for ten thousand of a lone owner, who gets nine tenths. A stream takes some 15 kB, and a file descriptor. */
+/** For a machine that lets a process have all of it; see `boundsFor`. Room for ten thousand of a lone owner, who gets nine tenths. A stream takes some 15 kB, and a file descriptor. */
 const STREAMS_MAX = 11_112;
 /** Some 400 MiB of listeners and of what they know of their tasks. */
 const LISTENERS_MAX = 333_334;
 const REQUESTS_MAX = 11_112;
 const CONNECTIONS_MAX = 23_000;
-const DECODING_MAX = 1_000;
 const MEMORY_BYTES_MAX = 1024 * 1024 * 1024;
 
 export const LEDGER_DEFAULTS: Readonly<Record<BoundName, number>> = {
@@ -41,7 +38,6 @@ export const LEDGER_DEFAULTS: Readonly<Record<BoundName, number>> = {
   streams: STREAMS_MAX,
   listeners: LISTENERS_MAX,
   memoryBytes: MEMORY_BYTES_MAX,
-  decoding: DECODING_MAX,
 };
 
 export function createLedger(maxima: Partial<Record<BoundName, number>> = {}): Ledger {
@@ -52,6 +48,5 @@ export function createLedger(maxima: Partial<Record<BoundName, number>> = {}): L
     streams: bound('streams'),
     listeners: bound('listeners'),
     memoryBytes: bound('memoryBytes'),
-    decoding: bound('decoding'),
   };
 }

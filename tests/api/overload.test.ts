@@ -96,6 +96,16 @@ test('requests over the owner’s share are refused, another owner’s and healt
   await expect.poll(async () => (await ask(service, ann)).status, { interval: 10, timeout: 5_000 }).toBe(200);
 });
 
+test('every bound is in the metrics from the start', async () => {
+  const service = await start({ bounds: { streams: 50 } });
+  const text = await (await fetch(`${service.api.url}/metrics`)).text();
+  expect(text).toContain('foretell_bound_limit{bound="streams"} 50');
+  expect(text).toContain('foretell_bound_used{bound="connections"} 1');
+  for (const bound of ['connections', 'requests', 'streams', 'listeners', 'memoryBytes']) {
+    expect(text).toContain(`foretell_bound_refusals_total{bound="${bound}"} 0`);
+  }
+});
+
 test('a refusal tells no origin that is not listed', async () => {
   const service = await startService({
     servers,

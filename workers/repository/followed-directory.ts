@@ -248,7 +248,9 @@ export class FollowedDirectory {
 
   /** What watchers are told of a change in. */
   #shown(): string {
-    const models = this.runnable().map(({ fingerprint, file, manifest }) => ({ fingerprint, file, manifest }));
-    return JSON.stringify([models, this.faults().map(({ message }) => message)]);
+    const shown = ({ fingerprint, file, manifest }: LoadedModel) => ({ fingerprint, file, manifest });
+    // One that was retired can still be run: the lists are told apart.
+    const lists = [this.models(), this.#retired.all()].map((models) => models.map(shown));
+    return JSON.stringify([lists, this.faults().map(({ message }) => message)]);
   }
 }
