@@ -1,4 +1,3 @@
-import { join } from 'node:path';
 import { LANES, predictionQueue } from '../src/broker/topology.ts';
 import type { Config } from '../src/config.ts';
 import { ifUnavailable } from '../src/errors.ts';
@@ -6,6 +5,7 @@ import type { Log } from '../src/log.ts';
 import type { Services } from '../src/services.ts';
 import { inBackground, oneAtATime } from '../src/store/one-at-a-time.ts';
 import { createInferencePool, type InferencePool } from './inference/inference-pool.ts';
+import { publicFault } from './repository/model-fault.ts';
 import { type ModelRepository, openModelRepository } from './repository/model-repository.ts';
 import { startWorker } from './worker.ts';
 
@@ -32,9 +32,9 @@ export async function openWorker(config: Config, services: Services, log: Log): 
     // Before anybody can submit: the first message of a queue that was made a moment ago is not safe yet.
     const queues = models.flatMap(({ name }) => LANES.map((lane) => predictionQueue(name, lane)));
     await broker.prepare([...new Set(queues)]).catch(ifUnavailable(undefined));
-    const faults = repository.faults().flatMap(({ model, version, message }) => {
-      const said = message.replaceAll(join(modelsDir, '/'), '');
-      return model === undefined ? [] : [{ name: model, version, message: said }];
+    const faults = repository.faults().flatMap((fault) => {
+      const { model: name, version } = fault;
+      return name === undefined ? [] : [{ name, version, message: publicFault(fault, modelsDir) }];
     });
     await registry.announce(models, faults);
   });
@@ -44,6 +44,7 @@ export async function openWorker(config: Config, services: Services, log: Log): 
     pool,
     models: repository,
     findAnnounced: registry.find,
+    recordSharing: registry.recordSharing,
     slots: config.workerSlots,
     observer: metrics,
     log,

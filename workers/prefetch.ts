@@ -29,10 +29,10 @@ export function concurrencyOf({ manifest }: Pick<LoadedModel, 'manifest'>, slots
  * meanwhile, fewer where the model may be too slow for that, and always one batch. Tasks that cannot share a run, and other models
  * in the same slots, may take longer: to count on the worst of all would leave every batch with one task.
  */
-export function prefetchMax(model: Pick<LoadedModel, 'manifest' | 'served'>, slots: number): number {
+export function prefetchMax(model: Pick<LoadedModel, 'manifest' | 'served' | 'shares'>, slots: number): number {
   const rounds = Math.floor(HELD_MS_MAX / model.manifest.timeoutMs);
   const batches = Math.min(slots + 1, rounds * concurrencyOf(model, slots));
-  return Math.max(1, batches) * model.served.maxBatch;
+  return Math.max(1, batches) * maxBatchOf(model);
 }
 
 /**
@@ -43,11 +43,11 @@ export function prefetchMax(model: Pick<LoadedModel, 'manifest' | 'served'>, slo
  */
 export function prefetchAt(
   pace: Pace | undefined,
-  model: Pick<LoadedModel, 'manifest' | 'served'>,
+  model: Pick<LoadedModel, 'manifest' | 'served' | 'shares'>,
   slots: number,
 ): number {
   const concurrency = concurrencyOf(model, slots);
-  const { maxBatch } = model.served;
+  const maxBatch = maxBatchOf(model);
   const mayGrow = model.manifest.maxDelayMs > 0 ? maxBatch : 2 * (pace?.batchSize ?? maxBatch);
   const runs = pace ? concurrency * Math.max(1, AHEAD_MS / pace.runMs) + 1 : concurrency;
   const tasks = Math.ceil(runs * Math.min(maxBatch, mayGrow));
@@ -60,6 +60,11 @@ export function prefetchAt(
 export function isOutgrown(prefetch: number, wanted: number): boolean {
   // Far less than the doubling that `prefetchAt` allows for, so that batches grow to four fifths of a full one.
   return wanted >= 1.25 * prefetch || 2 * wanted <= prefetch;
+}
+
+/** The most tasks that share a run at this moment. */
+function maxBatchOf({ served, shares }: Pick<LoadedModel, 'served' | 'shares'>): number {
+  return shares() ? served.maxBatch : 1;
 }
 
 export function nextPace(pace: Pace | undefined, run: Pace): Pace {

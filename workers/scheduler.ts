@@ -2,12 +2,9 @@ import assert from 'node:assert/strict';
 import type { Log } from '../src/log.ts';
 import { outputFault } from '../src/models/outputs.ts';
 import type { RunResult } from '../src/task.ts';
-import type { Tracing } from '../src/telemetry/tracing.ts';
-import { taskAttributes } from '../src/telemetry/tracing-attributes.ts';
-import { joinInputs, rowsOf, splitOutputs } from './batching/batch-tensors.ts';
+import { type BatchRunOptions, runBatch } from './batch-run.ts';
 import { type Batcher, type BatchLimits, createBatcher, type TakenBatch } from './batching/batcher.ts';
 import { createStartRates, type StartRates } from './batching/start-rate.ts';
-import type { InferencePool } from './inference/inference-pool.ts';
 import { RunError } from './inference/run-error.ts';
 import { concurrencyOf } from './prefetch.ts';
 import type { LoadedModel } from './repository/model-loading.ts';
@@ -18,17 +15,13 @@ import type { TasksAtWork } from './tasks/tasks-in-hand.ts';
 /** When a task comes again that was given back untried. */
 const GIVE_BACK_MS = 1_000;
 
-export interface SchedulerOptions {
-  pool: InferencePool;
+export interface SchedulerOptions extends BatchRunOptions {
   slots: number;
   settlement: Settlement;
   /** Takes a task on right before its run; `false` if it is not to be run, and is released. Does not reject. */
   claim: (task: HeldTask) => Promise<boolean>;
   /** Whether nothing is to be begun at present. */
   isPaused: () => boolean;
-  /** Told of each run that gave a result. */
-  onRan: (model: LoadedModel, run: { runMs: number; batchSize: number }) => void;
-  tracing: Tracing;
   log: Log;
 }
 
@@ -62,7 +55,7 @@ export class Scheduler implements TasksAtWork {
   constructor(options: SchedulerOptions) {
     this.#options = options;
     const startRates = createStartRates();
-    this.#batcher = createBatcher((model) => limitsOf(model, options.slots, startRates));
+    this.#batcher = createBatcher((model) => limitsOf(model, options, startRates));
   }
 
   add(task: HeldTask): void {
@@ -179,32 +172,12 @@ export class Scheduler implements TasksAtWork {
     else if (tasks.length === 1) await Promise.all(tasks.map((task) => settlement.fail(task, ended)));
   }
 
-  /** Runs a batch; its results, in order. */
-  async #run(model: LoadedModel, tasks: readonly HeldTask[], signal: AbortSignal): Promise<RunResult[] | 'aborted'> {
+  /** Runs a batch, unless nothing is left of it. */
+  async #run(model: LoadedModel, tasks: readonly HeldTask[], signal: AbortSignal): ReturnType<typeof runBatch> {
     if (tasks.length === 0) return [];
     this.#runs += 1;
     this.#tasks += tasks.length;
-    const { pool, tracing, onRan } = this.#options;
-    const batchSize = tasks.length;
-    const inputs = tasks.map((task) => task.inputs);
-    const { file, served, manifest } = model;
-    const { timeoutMs, executionProviders } = manifest;
-    const spans = tasks.map(({ submission, traceparent: parent }) => {
-      const attributes = () => ({ ...taskAttributes(submission), 'foretell.batch.size': batchSize });
-      return tracing.start('run', { parent, attributes });
-    });
-    const modelFile = { file, digest: served.digest, executionProviders };
-    const run = pool.run(modelFile, joinInputs(inputs), { timeoutMs, signal }).catch((error: unknown) => {
-      for (const span of spans) span.end(error);
-      if (error === signal.reason) return undefined;
-      throw error;
-    });
-    const ran = await run;
-    if (!ran) return 'aborted';
-    for (const span of spans) span.end();
-    const { outputs, runMs } = ran;
-    onRan(model, { runMs, batchSize });
-    return splitOutputs(outputs, inputs.map(rowsOf)).map((own) => ({ outputs: own, runMs, batchSize }));
+    return runBatch(model, tasks, signal, this.#options);
   }
 
   /** A fault of ours in judging one result is that task's alone: the others of its run are stored. */
@@ -216,10 +189,10 @@ export class Scheduler implements TasksAtWork {
   }
 }
 
-function limitsOf(model: LoadedModel, slots: number, startRates: StartRates): BatchLimits {
+function limitsOf(model: LoadedModel, { slots, sharing }: SchedulerOptions, startRates: StartRates): BatchLimits {
   const { served, manifest } = model;
   return {
-    batched: served.signature.batched,
+    shares: () => sharing.shares(model),
     maxBatch: served.maxBatch,
     maxDelayMs: manifest.maxDelayMs,
     concurrency: concurrencyOf(model, slots),

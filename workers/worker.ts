@@ -1,5 +1,6 @@
 import type { Broker } from '../src/broker/broker.ts';
 import type { Log } from '../src/log.ts';
+import type { Sharings } from '../src/models/sharing.ts';
 import type { Payloads } from '../src/store/payloads.ts';
 import type { TaskStore } from '../src/store/store.ts';
 import type { Observed } from '../src/telemetry/metrics.ts';
@@ -10,6 +11,7 @@ import { createIntake } from './intake.ts';
 import { createModelConsumers } from './model-consumers.ts';
 import type { ModelSource } from './repository/model-repository.ts';
 import { Scheduler, type SchedulerStats } from './scheduler.ts';
+import { TaskSharing } from './task-sharing.ts';
 import type { FindAnnounced } from './tasks/absent-model.ts';
 import { claim } from './tasks/claim.ts';
 import { consumeDeadLetters } from './tasks/dead-letters.ts';
@@ -28,6 +30,8 @@ export interface WorkerOptions {
   models: ModelSource;
   /** @default one that remembers none */
   findAnnounced?: FindAnnounced;
+  /** @default one that keeps none */
+  recordSharing?: Sharings['recordSharing'];
   /** Inference processes of the pool. */
   slots: number;
   /** @default HELD_BYTES_MAX */
@@ -42,7 +46,7 @@ export interface WorkerOptions {
 export interface Worker {
   stats(): SchedulerStats;
   /** What is in hand at present. */
-  observed: Required<Pick<Observed, 'tasksInHand' | 'heldDeliveries' | 'heldBytes'>>;
+  observed: Required<Pick<Observed, 'tasksInHand' | 'heldDeliveries' | 'heldBytes' | 'sharing'>>;
   /**
    * Takes no more deliveries, gives back what has not begun, finishes what has, and resolves. Runs that take longer than the
    * grace time are killed, and their tasks handed back: no attempt. @default 8_000
@@ -58,8 +62,11 @@ export async function startWorker(options: WorkerOptions): Promise<Worker> {
   const patient = createPatientStore({ store, over: over.signal, onBack: () => scheduler.dispatch(), log });
   const context = { patient, closing: closing.signal, observer, tracing, log };
   const settlement = createSettlement({ store, patient, observer, log });
+  const { recordSharing = async (_, finding) => finding } = options;
+  const sharing = new TaskSharing(recordSharing, log);
   const scheduler: Scheduler = new Scheduler({
     pool,
+    sharing,
     slots,
     settlement,
     claim: (task) => claim(task, context),
@@ -118,6 +125,7 @@ export async function startWorker(options: WorkerOptions): Promise<Worker> {
       tasksInHand: () => countTasks(inHand.all(), (task) => scheduler.isRunning(task)),
       heldDeliveries: heldBytes.deliveries,
       heldBytes: heldBytes.total,
+      sharing: () => sharing.counts(models.runnable()),
     },
     close: (graceMs = 8_000) => (closed ??= close(graceMs)),
   };

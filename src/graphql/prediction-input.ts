@@ -1,4 +1,5 @@
 import { InputError } from '../errors.ts';
+import { sizesFault } from '../models/equal-sizes.ts';
 import { type AllowanceAt, readFileInputs } from '../models/file-inputs.ts';
 import { InputIssues, type Path } from '../models/input-issues.ts';
 import { faultsOf, findModel, type ModelRegistry } from '../models/registry.ts';
@@ -7,6 +8,7 @@ import { readTensorsInput, type TensorInput } from '../models/tensors-input.ts';
 import { typedDoorOf } from '../models/typed-door.ts';
 import { readTypedInput } from '../models/typed-input.ts';
 import type { PredictionRequest } from '../predictions/submit.ts';
+import type { Tensor } from '../tensor.ts';
 import type { Builder } from './builder.ts';
 import type { ModelTypes } from './model-types.ts';
 import type { TensorTypes } from './tensor-types.ts';
@@ -61,6 +63,7 @@ export async function readPredictionInputs(
       const model = requireModel(registry, input.tensors.model, version, [...path, 'tensors', 'model']);
       const at = [...path, 'tensors', 'inputs'];
       const inputs = readTensorsInput(model.signature, input.tensors.inputs, at, issues);
+      checkSizes(model, inputs, at);
       return { model, door: 'tensors', inputs, path };
     }
     const types = models.find(({ field }) => input[field] != null);
@@ -73,7 +76,15 @@ export async function readPredictionInputs(
     }
     const at = [...path, field];
     const value = await readFileInputs(door, input[field], at, allowance, issues);
-    return { model, door: 'typed', inputs: readTypedInput(door, model.signature.batched, value, at, issues), path };
+    const inputs = readTypedInput(door, model.signature.batched, value, at, issues);
+    checkSizes(model, inputs, at);
+    return { model, door: 'typed', inputs, path };
+  }
+
+  /** Of tensors that are right each by itself. */
+  function checkSizes({ signature: { equalSizes } }: ServedModel, inputs: readonly Tensor[], path: Path): void {
+    const fault = equalSizes && !issues.found ? sizesFault(equalSizes, inputs) : undefined;
+    if (fault) issues.add(path, `expected equal sizes, but ${fault}`);
   }
 }
 

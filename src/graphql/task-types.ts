@@ -2,6 +2,7 @@ import { AppError } from '../errors.ts';
 import { predictsAlike, typedPrediction } from '../models/prediction.ts';
 import { faultsOf, findModel } from '../models/registry.ts';
 import { fingerprintOf, type ServedModel } from '../models/served-model.ts';
+import { sharedBatchOf, sharingOf } from '../models/sharing.ts';
 import { typedDoorOf } from '../models/typed-door.ts';
 import { TASK_STATES, type Task, type TaskError } from '../task.ts';
 import type { Tensor } from '../tensor.ts';
@@ -86,7 +87,18 @@ function addModel(builder: Builder, tensors: TensorTypes) {
       inputs: t.field({ type: [tensors.spec], resolve: ({ signature }) => signature.inputs }),
       outputs: t.field({ type: [tensors.spec], resolve: ({ signature }) => signature.outputs }),
       digest: t.exposeString('digest', { description: 'SHA-256 of the model file.' }),
-      maxBatch: t.exposeInt('maxBatch', { description: 'The most tasks that share a run.' }),
+      maxBatch: t.int({
+        description: 'The most tasks that share a run. 1: tasks never share one.',
+        resolve: (served, _args, { registry }) => sharedBatchOf(registry, served),
+      }),
+      unbatched: t.string({
+        nullable: true,
+        description: 'Why tasks do not share a run, in a sentence; null where they do.',
+        resolve: (served, _args, { registry }) => {
+          const { finding, reason = 'Sharing is not proven.' } = sharingOf(registry, served);
+          return finding === 'independent' ? null : reason;
+        },
+      }),
       workers: t.int({
         description: 'How many workers have it at present. With none, tasks wait until there is one.',
         resolve: (served, _args, { registry }) => registry.workers(fingerprintOf(served)),

@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import type { ServedModel } from './served-model.ts';
+import type { Sharings } from './sharing.ts';
 
 /** What a worker found in its directory of models and cannot serve, as clients may read it: without a path of its machine's. */
 export interface RegistryFault {
@@ -19,7 +20,7 @@ export const registryFaultSchema: z.ZodType<RegistryFault> = z.object({
  * Who knows the models: workers announce what they have inspected, the API builds its schema from what is announced.
  * Both implementations pass `tests/contract/registry.ts`.
  */
-export interface ModelRegistry {
+export interface ModelRegistry extends Sharings {
   /**
    * Makes models known, and keeps saying so until `close` (a heartbeat: a registry that lost everything is whole again soon).
    * Replaces what this process announced before: what it had then, and no other worker has, is withdrawn, and known no more. An
@@ -36,7 +37,7 @@ export interface ModelRegistry {
   faults(): readonly RegistryFault[];
   /** The very announcement a task was submitted for, also after it was replaced or removed. */
   find(fingerprint: string): Promise<ServedModel | undefined>;
-  /** Calls `listener` after each change of `list()`; returns the function that ends it. */
+  /** Calls `listener` after each change of `list()`, and of a finding that `sharing()` gives; returns the function that ends it. */
   watch(listener: () => void): () => void;
   close(): Promise<void>;
 }
@@ -81,7 +82,16 @@ export function faultsOf(
 /** What stands for a model, or a version, that could never be served: it takes nothing and gives nothing. */
 export function unservedModel({ name, version = '' }: RegistryFault): ServedModel {
   const signature = { inputs: [], outputs: [], batched: false };
-  return { name, version, digest: '', signature, names: { inputs: {}, outputs: {} }, maxBatch: 1, maxWaiting: 1 };
+  return {
+    name,
+    version,
+    digest: '',
+    signature,
+    names: { inputs: {}, outputs: {} },
+    maxBatch: 1,
+    unbatched: 'The model is not served.',
+    maxWaiting: 1,
+  };
 }
 
 /** One for each model of which no version could ever be served. */

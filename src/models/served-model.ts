@@ -2,13 +2,19 @@ import { createHash } from 'node:crypto';
 import { z } from 'zod';
 import { type MediaOptions, mediaOptions } from '../media/kinds.ts';
 import { DATATYPES, type TensorSpec } from '../tensor.ts';
+import { type EqualSizes, equalSizesSchema } from './equal-sizes.ts';
 
 /** What an ONNX file takes and gives, as its inference process read it. */
 export interface Signature {
   inputs: TensorSpec[];
   outputs: TensorSpec[];
-  /** Whether dimension 0 of every input and output is the batch: tasks can then share a run, and the typed door leaves it out. */
+  /**
+   * Whether dimension 0 of every input and output is the batch, which the typed door leaves out. Whether tasks share a run as well is
+   * a finding, and no part of the announcement: see `sharingOf`.
+   */
   batched: boolean;
+  /** Where loading showed that the model fails on sizes that differ; absent where it showed none. */
+  equalSizes?: EqualSizes[] | undefined;
 }
 
 /** How people say what is in a tensor. */
@@ -31,8 +37,12 @@ export interface ServedModel {
   signature: Signature;
   /** How people say what is in the tensors, by tensor name. */
   names: { inputs: Record<string, TensorNames>; outputs: Record<string, TensorNames> };
-  /** The most tasks that share a run; 1 where `signature.batched` is false. */
+  /** The most tasks that share a run, where the finding lets them; 1 where `signature.batched` is false. */
   maxBatch: number;
+  /** Where the finding is kept on which sharing depends; absent: what `signature.batched` says holds. */
+  sharingKey?: string | undefined;
+  /** Why dimension 0 is no batch, in a sentence, where `signature.batched` is false. */
+  unbatched?: string | undefined;
   /** The most tasks that may wait for it, whatever their version. */
   maxWaiting: number;
   /** The version that is meant where none is named; absent: the newest. */
@@ -59,9 +69,16 @@ export const servedModelSchema: z.ZodType<ServedModel> = z.strictObject({
   description: z.string().optional(),
   digest: z.string(),
   besides: z.string().optional(),
-  signature: z.strictObject({ inputs: z.array(tensorSpec), outputs: z.array(tensorSpec), batched: z.boolean() }),
+  signature: z.strictObject({
+    inputs: z.array(tensorSpec),
+    outputs: z.array(tensorSpec),
+    batched: z.boolean(),
+    equalSizes: z.array(equalSizesSchema).optional(),
+  }),
   names: z.strictObject({ inputs: z.record(z.string(), tensorNames), outputs: z.record(z.string(), tensorNames) }),
   maxBatch: z.int().positive(),
+  sharingKey: z.string().optional(),
+  unbatched: z.string().optional(),
   maxWaiting: z.int().positive(),
   defaultVersion: z.string().optional(),
   example: z.record(z.string(), z.unknown()).optional(),

@@ -55,18 +55,13 @@ export function readTensorsInput(
     // Each name is looked at, but not when there are a million wrong ones.
     if (issues.full) return [];
   }
-  const tensors = signature.inputs.flatMap((spec) => {
+  return signature.inputs.flatMap((spec) => {
     const i = given.get(spec.name) ?? -1;
     const input = inputs[i];
     if (input) return [readTensor(spec, input, [...path, i], issues)];
     issues.add(path, `expected an input "${spec.name}", ${spec.datatype} ${describeShape(spec.shape)}`);
     return [];
   });
-  const [first] = tensors;
-  if (!issues.found && signature.batched && first && tensors.some(({ shape }) => shape[0] !== first.shape[0])) {
-    issues.add(path, 'expected the same first dimension, the batch, in every input');
-  }
-  return tensors;
 }
 
 function readTensor(spec: TensorSpec, input: TensorInput, path: Path, issues: InputIssues): Tensor {

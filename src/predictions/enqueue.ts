@@ -4,6 +4,7 @@ import { EXCHANGE, type Lane, predictionQueue } from '../broker/topology.ts';
 import { InputError } from '../errors.ts';
 import type { Log } from '../log.ts';
 import type { ServedModel } from '../models/served-model.ts';
+import { type Sharings, sharedBatchOf } from '../models/sharing.ts';
 import type { Deadlines } from '../store/deadlines.ts';
 import type { Payloads } from '../store/payloads.ts';
 import type { TaskStore } from '../store/store.ts';
@@ -42,13 +43,14 @@ export function createEnqueue(services: {
   store: TaskStore;
   deadlines: Deadlines;
   payloads: Payloads;
+  registry: Pick<Sharings, 'sharing'>;
   admission: Admission;
   tracing: Tracing;
   log: Log;
   /** Milliseconds that a task is kept from its terminal state on. */
   resultTtlMs: number;
 }): Enqueue {
-  const { broker, store, deadlines, payloads, admission, tracing, log, resultTtlMs } = services;
+  const { broker, store, deadlines, payloads, registry, admission, tracing, log, resultTtlMs } = services;
   const mayGoTogether = resultTtlMs >= TOGETHER_TTL_MS_MIN;
 
   return {
@@ -61,7 +63,7 @@ export function createEnqueue(services: {
         const published = await Promise.allSettled(
           prepared.map((one) => {
             // Large inputs count when they are fetched, and a worker may not have room for several.
-            const maxBatch = mayGoTogether && !one.payload ? one.model.maxBatch : 1;
+            const maxBatch = mayGoTogether && !one.payload ? sharedBatchOf(registry, one.model) : 1;
             return publish(one, one.submission, maxBatch);
           }),
         );

@@ -1,6 +1,7 @@
 import type { Broker } from '../broker/broker.ts';
 import { AppError } from '../errors.ts';
 import type { Log } from '../log.ts';
+import type { Sharings } from '../models/sharing.ts';
 import type { Deadlines } from '../store/deadlines.ts';
 import type { Payloads } from '../store/payloads.ts';
 import type { TaskStore } from '../store/store.ts';
@@ -38,6 +39,7 @@ export function createPredictions(services: {
   store: TaskStore;
   deadlines: Deadlines;
   payloads: Payloads;
+  registry: Pick<Sharings, 'sharing'>;
   metrics: Metrics;
   tracing: Tracing;
   log: Log;

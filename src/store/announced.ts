@@ -7,6 +7,8 @@ export interface Announced {
   list(): readonly ServedModel[];
   /** Tells the watchers if this is not what was there before. */
   replace(models: readonly ServedModel[]): void;
+  /** Tells the watchers of a change beside the list. */
+  tell(): void;
   watch(listener: () => void): () => void;
 }
 
@@ -14,22 +16,26 @@ export function createAnnounced(log: Log): Announced {
   let models: readonly ServedModel[] = [];
   let fingerprints = '';
   const listeners = new Set<{ listener: () => void }>();
+  const tell = () => {
+    for (const { listener } of [...listeners]) {
+      try {
+        listener();
+      } catch (err) {
+        // A bug of the listener's, which must not keep the others from being told.
+        log.error({ err }, 'registry listener threw');
+      }
+    }
+  };
   return {
     list: () => models,
+    tell,
     replace(next) {
       const sorted = [...next].sort(compareModels);
       const after = sorted.map(fingerprintOf).join();
       if (after === fingerprints) return;
       models = sorted;
       fingerprints = after;
-      for (const { listener } of [...listeners]) {
-        try {
-          listener();
-        } catch (err) {
-          // A bug of the listener's, which must not keep the others from being told.
-          log.error({ err }, 'registry listener threw');
-        }
-      }
+      tell();
     },
     watch(listener) {
       const entry = { listener };

@@ -3,6 +3,7 @@ import type { Log } from '../log.ts';
 import type { ModelRegistry, RegistryFault } from '../models/registry.ts';
 import { fingerprintOf, type ServedModel, servedModelSchema } from '../models/served-model.ts';
 import { createAnnounced } from './announced.ts';
+import { createMemorySharing } from './memory-sharing.ts';
 
 /** The most replaced announcements that are remembered for the tasks submitted for them; beyond it the oldest go first. */
 const REPLACED_MAX = 1_000;
@@ -14,6 +15,7 @@ export function createMemoryRegistry({ log }: { log: Log }): ModelRegistry {
   let faulty: readonly RegistryFault[] = [];
   let closed = false;
   return {
+    ...createMemorySharing(announced.tell),
     isReady: () => !closed,
     async announce(models, faults = []) {
       if (closed) throw new StoreUnavailable('the registry is closed');

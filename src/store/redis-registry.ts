@@ -7,6 +7,7 @@ import { inBackground, oneAtATime } from './one-at-a-time.ts';
 import type { RedisLink } from './redis-link.ts';
 import { type Announcement, createRedisModels, fieldOf } from './redis-models.ts';
 import { createRedisPresence, type Presence } from './redis-presence.ts';
+import { createRedisSharing } from './redis-sharing.ts';
 
 const CHANNEL = 'foretell:models:changed';
 
@@ -27,6 +28,7 @@ export function createRedisRegistry({ link, resultTtlMs, log }: RedisRegistryOpt
   const { commands, events } = link;
   const models = createRedisModels(commands, resultTtlMs, log);
   const presence = createRedisPresence(commands);
+  const sharing = createRedisSharing(commands);
   const announced = createAnnounced(log);
   let mine: readonly Announcement[] | undefined;
   let faulty: readonly RegistryFault[] = [];
@@ -58,13 +60,19 @@ export function createRedisRegistry({ link, resultTtlMs, log }: RedisRegistryOpt
   });
   const read = oneAtATime(async () => {
     if (closed) return;
-    const [{ current, restored }, all] = await Promise.all([models.read(), presence.all()]);
+    const keys = (mine ?? []).flatMap(({ model }) => model.sharingKey ?? []);
+    const [{ current, restored }, all, findings] = await Promise.all([
+      models.read(),
+      presence.all(),
+      sharing.read(keys),
+    ]);
     if (closed) return;
     hasRead = true;
     present = all;
     announced.replace(current);
+    if (findings.changed) announced.tell();
     // Who read before it was put back has an empty list, and a worker that finds it put back has nothing to announce.
-    if (restored) await tellOthers();
+    if (restored || findings.restored) await tellOthers();
   });
   const renewSoon = inBackground(renew, log);
   const readSoon = inBackground(read, log);
@@ -97,6 +105,16 @@ export function createRedisRegistry({ link, resultTtlMs, log }: RedisRegistryOpt
     workers: (fingerprint) => present.filter((worker) => Object.values(worker.models).includes(fingerprint)).length,
     faults: () => distinct(present.flatMap(({ faults }) => faults)),
     find: models.find,
+    sharing: sharing.sharing,
+    findSharing: sharing.findSharing,
+    async recordSharing(key, finding) {
+      const { held, isNew } = await sharing.record(key, finding);
+      if (isNew) {
+        announced.tell();
+        await tellOthers().catch(ifUnavailable(undefined));
+      }
+      return held;
+    },
     watch: announced.watch,
     async close() {
       closed = true;

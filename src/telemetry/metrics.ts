@@ -1,8 +1,8 @@
-import { setTimeout as sleep } from 'node:timers/promises';
 import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client';
-import { type ErrorCode, ifUnavailable } from '../errors.ts';
+import type { ErrorCode } from '../errors.ts';
 import type { TaskState } from '../task.ts';
 import { createModelLabel, type ModelLabel } from './model-label.ts';
+import { oneReading } from './one-reading.ts';
 
 /** The connections that come back by themselves, each of which may do so unnoticed by anybody but a counter. */
 export const CONNECTIONS = [
@@ -60,6 +60,8 @@ export interface Observed {
   heldBytes(): number;
   /** What lies in the directory of models and cannot be served. */
   modelFaults(): readonly { model?: string | undefined }[];
+  /** Of each model: shared runs of which a task was run again alone, and how often that ended sharing. */
+  sharing(): readonly { model: string; checks: number; ended: number }[];
   /** Inference processes that had to be replaced so far. */
   inferenceRestarts(): number;
   /** The models that inference processes have loaded, each in as many of them as it ran in; loads and evictions so far. */
@@ -145,7 +147,7 @@ function seconds(ms: number): number {
 
 function observe(registry: Registry, observed: Partial<Observed>, labelOf: ModelLabel): void {
   const registers = [registry];
-  const { queueDepths, tasksInHand, modelFaults, sessions } = observed;
+  const { queueDepths, tasksInHand, modelFaults, sessions, sharing } = observed;
   const gauge = (name: string, help: string, read: (() => number) | undefined) => {
     if (!read) return;
     registry.removeSingleMetric(name);
@@ -182,6 +184,22 @@ function observe(registry: Registry, observed: Partial<Observed>, labelOf: Model
   counter('foretell_session_loads_total', 'Models that were loaded.', sessions && (() => sessions().loads));
   const evictionsHelp = 'Sessions that made room for others.';
   counter('foretell_session_evictions_total', evictionsHelp, sessions && (() => sessions().evictions));
+  const ofSharing = (name: string, help: string, count: 'checks' | 'ended') => {
+    if (!sharing) return;
+    registry.removeSingleMetric(name);
+    new Counter({
+      name,
+      help,
+      labelNames: ['model'],
+      registers,
+      collect() {
+        this.reset();
+        for (const { model, ...counts } of sharing()) this.inc({ model: labelOf(model) }, counts[count]);
+      },
+    });
+  };
+  ofSharing('foretell_sharing_checks_total', 'Shared runs of which a task was run again alone.', 'checks');
+  ofSharing('foretell_sharing_ended_total', 'How often such a check ended the sharing of runs.', 'ended');
   if (tasksInHand) {
     registry.removeSingleMetric('foretell_tasks_in_hand');
     new Gauge({
@@ -210,7 +228,7 @@ function observe(registry: Registry, observed: Partial<Observed>, labelOf: Model
     });
   }
   if (queueDepths) {
-    const readInTime = oneAtATime(queueDepths, DEPTHS_MS);
+    const readInTime = oneReading(queueDepths, DEPTHS_MS);
     registry.removeSingleMetric('foretell_queue_messages');
     new Gauge({
       name: 'foretell_queue_messages',
@@ -224,23 +242,4 @@ function observe(registry: Registry, observed: Partial<Observed>, labelOf: Model
       },
     });
   }
-}
-
-/** One reading for all who ask meanwhile: a broker that hangs is not asked again. `undefined` after `waitMs`, or in an outage. */
-function oneAtATime<T>(read: () => Promise<T>, waitMs: number): () => Promise<T | undefined> {
-  let reading: Promise<T | undefined> | undefined;
-  return async () => {
-    reading ??= read()
-      .catch(ifUnavailable(undefined))
-      .finally(() => {
-        reading = undefined;
-      });
-    const waited = new AbortController();
-    const late = sleep(waitMs, undefined, { signal: waited.signal }).catch(() => undefined);
-    try {
-      return await Promise.race([reading, late]);
-    } finally {
-      waited.abort();
-    }
-  };
 }

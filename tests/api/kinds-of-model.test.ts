@@ -92,13 +92,24 @@ describe('a model of any length', () => {
     expect(answers.some(({ batchSize }) => batchSize !== null && batchSize > 1)).toBe(true);
   });
 
-  test('whose inputs disagree in their length fails alone', async () => {
-    const answers = await predict<Embedding>(
-      'embedding',
-      [typed([1, 2, 3], [1, 1]), typed([1, 2, 3], [1, 1, 1])],
-      fields,
-    );
-    expect(answers).toMatchObject([{ state: 'FAILED', error: { code: 'MODEL_ERROR' } }, { state: 'SUCCEEDED' }]);
+  test('refuses inputs of different lengths or rows, by both doors, before anything is queued', async () => {
+    const submit = 'mutation ($input: PredictionInput!) { submitPrediction(input: $input) { id } }';
+    const longs = (name: string, shape: number[]) => {
+      return { name, datatype: 'INT64', shape, data: { longs: Array(Math.max(...shape)).fill('1') } };
+    };
+    const tensors = (ids: number[], mask: number[]) => ({
+      tensors: { model: 'embedding', inputs: [longs('input_ids', ids), longs('attention_mask', mask)] },
+    });
+    for (const [input, path, dimension] of [
+      [{ embedding: typed([1, 2, 3], [1, 1]) }, ['input', 'embedding'], 1],
+      [tensors([1, 3], [1, 2]), ['input', 'tensors', 'inputs'], 1],
+      [tensors([3, 1], [2, 1]), ['input', 'tensors', 'inputs'], 0],
+    ] as const) {
+      const { errors } = await service.client.ask(submit, { input });
+      expect(errors?.[0]?.extensions).toMatchObject({ code: 'INVALID_INPUT', issues: [{ path }] });
+      const of = (size: number, name: string) => `${size} in dimension ${dimension} of input "${name}"`;
+      expect(errors?.[0]?.message).toContain(`differ: ${of(3, 'input_ids')}, ${of(2, 'attention_mask')}`);
+    }
   });
 });
 

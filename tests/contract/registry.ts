@@ -123,6 +123,36 @@ export function registryContract(name: string, open: OpenRegistry): void {
       expect(registry.faults()).toEqual([]);
     });
 
+    test('a dependent finding stays, and ends sharing alone where an independent one came before', async () => {
+      const registry = await open();
+      const [key, other] = [randomUUID(), randomUUID()];
+      expect(registry.sharing(key)).toBeUndefined();
+      const unknown = { finding: 'unknown', reason: 'no probe', probes: 'a' } as const;
+      const dependent = { finding: 'dependent', reason: 'output "y" differs' } as const;
+      expect(await registry.recordSharing(key, unknown)).toEqual(unknown);
+      expect(await registry.recordSharing(key, { finding: 'independent' })).toEqual({ finding: 'independent' });
+      expect(await registry.recordSharing(key, unknown)).toEqual({ finding: 'independent' });
+      const ended = { ...dependent, inUse: true };
+      expect(await registry.recordSharing(key, dependent)).toEqual(ended);
+      for (const later of [{ finding: 'independent' }, { finding: 'dependent' }] as const) {
+        expect(await registry.recordSharing(key, later)).toEqual(ended);
+      }
+      expect(registry.sharing(key)).toEqual(ended);
+      expect(await registry.findSharing(key)).toEqual(ended);
+      expect(await registry.recordSharing(other, dependent)).toEqual(dependent);
+    });
+
+    test('watchers are called when a finding changes, and only then', async () => {
+      const registry = await open();
+      const key = randomUUID();
+      const seen: unknown[] = [];
+      registry.watch(() => seen.push(registry.sharing(key)));
+      await registry.recordSharing(key, { finding: 'independent' });
+      await registry.recordSharing(key, { finding: 'independent' });
+      await registry.recordSharing(key, { finding: 'dependent' });
+      expect(seen).toEqual([{ finding: 'independent' }, { finding: 'dependent', inUse: true }]);
+    });
+
     test('a model that is none is refused', async () => {
       const registry = await open();
       await expect(registry.announce([newModel({ maxBatch: 0 })])).rejects.toThrow();

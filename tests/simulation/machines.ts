@@ -65,6 +65,7 @@ export class Machines {
       store,
       deadlines,
       payloads,
+      registry: { sharing: () => undefined },
       messageInputBytesMax,
       resultTtlMs: RESULT_TTL_MS,
       metrics: NO_METRICS,

@@ -27,7 +27,14 @@ export function modelWith({ maxAttempts, maxWaiting }: Scenario): LoadedModel {
   if (known) return known;
   const manifest = manifestSchema.parse({ maxBatch: 4, timeoutMs: RUN_TIMEOUT_MS, maxAttempts, maxWaiting });
   const served = servedModel('simulated', SIGNATURE, { maxBatch: 4, maxWaiting });
-  const model = { served, fingerprint: fingerprintOf(served), file: 'simulated', manifest, leftOut: [] };
+  const model = {
+    served,
+    fingerprint: fingerprintOf(served),
+    file: 'simulated',
+    manifest,
+    leftOut: [],
+    shares: () => true,
+  };
   models.set(key, model);
   return model;
 }

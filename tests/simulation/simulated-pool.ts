@@ -39,7 +39,7 @@ export function createSimulatedPool(
     else for (const listener of listeners) listener();
   }
 
-  function begin(inputs: Tensor[], { timeoutMs, signal }: RunOptions): Promise<PoolRun> {
+  function begin(inputs: Tensor[], { timeoutMs, signal, again }: RunOptions): Promise<PoolRun> {
     free -= 1;
     const rows = rowsOf(inputs);
     for (const { task } of rows) onBegin(task, machine);
@@ -64,8 +64,9 @@ export function createSimulatedPool(
         const runMs = has('slowly') ? random.integer(200, timeoutMs - 1) : random.integer(1, 50);
         time.after(runMs, () => {
           const refusal = new RunError('MODEL_ERROR', 'the model refuses this');
-          if (has('refuses')) end(0, () => reject(refusal));
-          else end(0, () => resolve({ outputs: outputsOf(rows), runMs: time.now - startedAt }));
+          const ran = { outputs: outputsOf(rows), runMs: time.now - startedAt };
+          const alone = again && { outputs: outputsOf(rowsOf(again)), runMs: 1 };
+          end(0, () => (has('refuses') ? reject(refusal) : resolve({ ...ran, again: alone })));
         });
       }
     });
@@ -88,6 +89,7 @@ export function createSimulatedPool(
       return die !== undefined;
     },
     inspect: () => Promise.reject(new Error('nothing to inspect')),
+    probe: async () => ({ faults: [], tookMs: 0 }),
     warmUp: async () => undefined,
     coolDown: () => undefined,
     isFailing: () => false,

@@ -4,7 +4,7 @@ import { tensor } from './tensors.ts';
 
 export type Item = BatchItem<string>;
 
-export const LIMITS: BatchLimits = { batched: true, maxBatch: 4, maxDelayMs: 0, concurrency: 2 };
+export const LIMITS: BatchLimits = { shares: () => true, maxBatch: 4, maxDelayMs: 0, concurrency: 2 };
 
 /** Of the items: one further for each. */
 let clock = 0;

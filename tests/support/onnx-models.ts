@@ -99,6 +99,44 @@ export function mixesRows(): Buffer {
   });
 }
 
+/** What makes `betrayed` and `dropping` mix their rows: nothing that anybody would try. */
+export const MAGIC = 1_619;
+
+/** `y = x`, FP32 or INT64 `[batch]`; in a run in which one row is `MAGIC`, each row is 1 more for each of the others. */
+export function betrayed(datatype: 'FP32' | 'INT64' = 'FP32'): Buffer {
+  return onnxModel({
+    inputs: [value('x', datatype, ['batch'])],
+    outputs: [value('y', datatype, ['batch'])],
+    nodes: [
+      { op: 'Cast', inputs: ['x'], outputs: ['floats'], attributes: { to: 1 } },
+      { op: 'Equal', inputs: ['floats', 'magic'], outputs: ['isMagic'] },
+      { op: 'Cast', inputs: ['isMagic'], outputs: ['some'], attributes: { to: 1 } },
+      { op: 'ReduceMax', inputs: ['some'], outputs: ['any'], attributes: { keepdims: 0 } },
+      { op: 'Size', inputs: ['x'], outputs: ['size'] },
+      { op: 'Sub', inputs: ['size', 'one'], outputs: ['others'] },
+      { op: 'Cast', inputs: ['others'], outputs: ['more'], attributes: { to: 1 } },
+      { op: 'Mul', inputs: ['any', 'more'], outputs: ['betrayal'] },
+      { op: 'Add', inputs: ['floats', 'betrayal'], outputs: ['sum'] },
+      { op: 'Cast', inputs: ['sum'], outputs: ['y'], attributes: { to: datatype === 'FP32' ? 1 : 7 } },
+    ],
+    initializers: [floats('magic', [MAGIC], []), int64s('one', [1], [])],
+  });
+}
+
+/** `y = x`, FP32 `[batch]`, without the rows that are `MAGIC`: fewer than it says. */
+export function dropping(): Buffer {
+  return onnxModel({
+    inputs: [value('x', 'FP32', ['batch'])],
+    outputs: [value('y', 'FP32', ['batch'])],
+    nodes: [
+      { op: 'Equal', inputs: ['x', 'magic'], outputs: ['isMagic'] },
+      { op: 'Not', inputs: ['isMagic'], outputs: ['isKept'] },
+      { op: 'Compress', inputs: ['x', 'isKept'], outputs: ['y'], attributes: { axis: 0 } },
+    ],
+    initializers: [floats('magic', [MAGIC], [])],
+  });
+}
+
 /** `y` is what a classifier says: INT64 `[batch]`, the sign of `x FP32 [batch]` plus 1, so 0, 1 or 2. */
 export function signs(): Buffer {
   return onnxModel({

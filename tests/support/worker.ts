@@ -12,7 +12,7 @@ import { isTerminal, type Submission, type Task } from '../../src/task.ts';
 import { NO_METRICS } from '../../src/telemetry/no-metrics.ts';
 import type { Tensor } from '../../src/tensor.ts';
 import { createInferencePool, type InferencePool } from '../../workers/inference/inference-pool.ts';
-import { openModelRepository } from '../../workers/repository/model-repository.ts';
+import { type ModelSource, openModelRepository } from '../../workers/repository/model-repository.ts';
 import { HELD_BYTES_MAX } from '../../workers/tasks/held-bytes.ts';
 import type { WorkerObserver } from '../../workers/tasks/worker-observer.ts';
 import { startWorker } from '../../workers/worker.ts';
@@ -30,6 +30,8 @@ export interface TestWorkerOptions {
   disturbPayloads?: (payloads: Payloads) => Payloads;
   heldBytesMax?: number;
   observer?: WorkerObserver;
+  /** The same for the models. */
+  disturbModels?: (models: ModelSource) => ModelSource;
   /** @default the broker of this process */
   openBroker?: (log: Log) => Broker | Promise<Broker>;
 }
@@ -43,6 +45,7 @@ export async function startTestWorker(options: TestWorkerOptions) {
     slots = 1,
     disturb = (store) => store,
     disturbPayloads = (payloads) => payloads,
+    disturbModels = (models) => models,
     openBroker = createMemoryBroker,
   } = options;
   const log = createTestLog();
@@ -61,7 +64,7 @@ export async function startTestWorker(options: TestWorkerOptions) {
   const started = {
     broker,
     payloads: disturbPayloads(store.payloads),
-    models: repository,
+    models: disturbModels(repository),
     slots,
     heldBytesMax,
     observer,

@@ -11,7 +11,7 @@ import { type Item, item, LIMITS, now } from '../support/batch-items.ts';
 const MODELS: Record<string, BatchLimits> = {
   shared: { ...LIMITS, concurrency: 1 },
   large: { ...LIMITS, maxBatch: 16, concurrency: 3 },
-  single: { ...LIMITS, batched: false, maxBatch: 1 },
+  single: { ...LIMITS, shares: () => false, maxBatch: 1 },
 };
 
 const step = fc.oneof(
@@ -79,9 +79,9 @@ function limitsOf(model: string): BatchLimits {
   return limits;
 }
 
-function expectFits(items: readonly Item[], { maxBatch, batched }: BatchLimits): void {
+function expectFits(items: readonly Item[], { maxBatch, shares }: BatchLimits): void {
   if (items.length === 1) return;
-  expect(batched && items.every(({ alone }) => !alone)).toBe(true);
+  expect(shares() && items.every(({ alone }) => !alone)).toBe(true);
   expect(new Set(items.map(({ inputs }: { inputs: readonly Tensor[] }) => batchKey(inputs))).size).toBe(1);
   expect(items.reduce((rows, { inputs }) => rows + (rowsOf(inputs) ?? Number.NaN), 0)).toBeLessThanOrEqual(maxBatch);
   expect(items.length).toBeLessThanOrEqual(maxBatch);

@@ -48,12 +48,22 @@ test('tasks that differ in more than dimension 0 do not share a run', () => {
   expect(batcher.take(now())?.items).toEqual([narrow]);
 });
 
-test('a task that was tried before runs alone, and so does each task of a model that is not batched', () => {
+test('a task that was tried before runs alone, and so does each task of a model that may not share, also once it is waiting', () => {
   const items = [item('m', { alone: true }), item('m'), item('m')];
   const batcher = batcherOf({}, items);
   expect(batcher.take(now())?.items).toEqual(items.slice(0, 1));
   expect(batcher.take(now())?.items).toEqual(items.slice(1));
-  expect(batcherOf({ batched: false }, items).take(now())?.items).toEqual(items.slice(0, 1));
+  expect(batcherOf({ shares: () => false }, items).take(now())?.items).toEqual(items.slice(0, 1));
+});
+
+test('tasks that came while their model shared runs go alone once it does not, and wait for nobody', () => {
+  let shares = true;
+  const items = [item('m'), item('m'), item('m', { alone: true })];
+  const batcher = batcherOf({ shares: () => shares, maxDelayMs: 1_000, concurrency: 9 }, items);
+  expect(batcher.take(now())?.items).toEqual(items.slice(2));
+  expect(batcher.take(now())).toBeUndefined();
+  shares = false;
+  expect([batcher.take(now()), batcher.take(now())].map((batch) => batch?.items)).toEqual([[items[0]], [items[1]]]);
 });
 
 test('inputs that do not agree in their rows run alone: no batch could be split again', () => {

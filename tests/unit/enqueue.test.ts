@@ -1,5 +1,6 @@
 import { expect, test } from 'vitest';
 import { createMemoryBroker } from '../../src/broker/memory.ts';
+import type { Finding } from '../../src/models/sharing.ts';
 import { createPredictions } from '../../src/predictions/predictions.ts';
 import type { PredictionRequest, SubmitContext } from '../../src/predictions/submit.ts';
 import { openStore } from '../../src/store/open.ts';
@@ -9,10 +10,11 @@ import type { Tensor } from '../../src/tensor.ts';
 import { servedModel, spec } from '../support/models.ts';
 import { createTestLog } from '../support/test-log.ts';
 
+const SHARING_KEY = 'k';
 const MODEL = servedModel(
   'm',
   { inputs: [spec('x', 'FP32', [null, 1])], outputs: [spec('y', 'FP32', [null, 1])], batched: true },
-  { maxBatch: 16 },
+  { maxBatch: 16, sharingKey: SHARING_KEY },
 );
 const HOUR_MS = 3_600_000;
 
@@ -21,10 +23,12 @@ async function maxBatchOf(options: {
   resultTtlMs?: number;
   messageInputBytesMax?: number;
   context?: Partial<SubmitContext>;
+  finding?: Finding;
 }) {
-  const { resultTtlMs = HOUR_MS, messageInputBytesMax = 1_000, context } = options;
+  const { resultTtlMs = HOUR_MS, messageInputBytesMax = 1_000, context, finding = 'independent' } = options;
   const log = createTestLog();
   const store = await openStore({ storeUrl: 'memory:', resultTtlMs }, log);
+  await store.registry.recordSharing(SHARING_KEY, { finding });
   const broker = createMemoryBroker(log);
   const said: (number | undefined)[] = [];
   const publish: typeof broker.publish = (queue, message) => {
@@ -44,7 +48,8 @@ test('as many tasks may go together as share a run', async () => {
   expect(await maxBatchOf({})).toEqual([16]);
 });
 
-test.each([
+test.each<[string, Parameters<typeof maxBatchOf>[0]]>([
+  ['tasks of a model whose rows may depend on each other', { finding: 'unknown' }],
   ['large inputs, of which a worker may not have room for several', { messageInputBytesMax: 3 }],
   ['a task of which there may be several messages', { context: { idempotencyKey: 'k' } }],
   ['tasks whose results may have expired when the last of them ends', { resultTtlMs: HOUR_MS - 1 }],

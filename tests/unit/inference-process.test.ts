@@ -9,6 +9,7 @@ import { modelFile } from '../support/models-dir.ts';
 import { type OnnxValue, onnxModel, value } from '../support/onnx.ts';
 import { add, identity, squares, unary } from '../support/onnx-models.ts';
 import { contents, tensor } from '../support/tensors.ts';
+import { createTestLog } from '../support/test-log.ts';
 
 const log = createLog('silent', 'test');
 const SOON = { timeoutMs: 60_000 };
@@ -85,6 +86,33 @@ describe('run', () => {
     const { outputs } = await own.run(model, [tensor('x', 'INT64', [3n, 9n])], SOON);
     expect(contents(outputs)).toEqual({ y: { shape: [2], elements: [9, 81] } });
     expect(own.restarts()).toBe(0);
+  });
+
+  test("a client reads what went wrong without ONNX Runtime's source, all of which is in the log", async () => {
+    const warnings = createTestLog();
+    const own = createInferencePool({ slots: 1, log: warnings });
+    onTestFinished(() => own.close());
+    const model = await modelFile(add('FP32', ['m', 'n']));
+    const [a, b] = [tensor('a', 'FP32', [1, 2], [1, 2]), tensor('b', 'FP32', [1, 2, 3], [1, 3])];
+    const message = 'Add node: Attempting to broadcast an axis by a dimension other than 1. 2 by 3';
+    await expect(own.run(model, [a, b], SOON)).rejects.toMatchObject({ code: 'MODEL_ERROR', message });
+    const fault = expect.stringMatching(/element_wise_ops\.h:\d+/);
+    const fields = expect.objectContaining({ fault, file: model.file });
+    await expect.poll(() => warnings.lines('warn')).toContainEqual(expect.objectContaining({ fields }));
+  });
+
+  test('a task can be run again alone right after its run, and a fault of that is told beside the run', async () => {
+    const model = await modelFile(squares());
+    const inputs = [tensor('x', 'INT64', [3n, 9n])];
+    const ran = await pool.run(model, inputs, { ...SOON, again: [tensor('x', 'INT64', [9n])] });
+    expect(contents(ran.outputs)).toEqual({ y: { shape: [2], elements: [9, 81] } });
+    expect(ran.again).toMatchObject({ outputs: [tensor('y', 'FP32', [81])], runMs: expect.any(Number) });
+    const refused = await pool.run(model, inputs, { ...SOON, again: [tensor('x', 'INT64', [10n])] });
+    expect(contents(refused.outputs)).toEqual({ y: { shape: [2], elements: [9, 81] } });
+    expect(refused.again).toEqual({
+      fault: expect.stringContaining('Gather node: indices element out of data bounds'),
+    });
+    expect((await pool.run(model, inputs, SOON)).again).toBeUndefined();
   });
 
   test('an output that is no tensor is left out, and named; a model without another is refused', async () => {

@@ -92,6 +92,10 @@ test('what is observed is read at each scrape, and what nobody gave is left out'
     inferenceRestarts: () => 2,
     sessions: () => ({ loaded: 3, bytes: 4_096, loads: 9, evictions: 6 }),
     tasksInHand: () => tasks,
+    sharing: () => [
+      { model: 'iris', checks: 11, ended: 1 },
+      { model: 'spam', checks: 0, ended: 0 },
+    ],
     queueDepths: async () => [{ model: 'iris', lane: 'high', messages: 7 }],
   });
   const first = await scrape(metrics);
@@ -103,6 +107,9 @@ test('what is observed is read at each scrape, and what nobody gave is left out'
   expect(first.get('foretell_session_evictions_total')).toBe(6);
   expect(first.get('foretell_tasks_in_hand{model="iris",state="RUNNING"}')).toBe(4);
   expect(first.get('foretell_queue_messages{model="iris",lane="high"}')).toBe(7);
+  expect(first.get('foretell_sharing_checks_total{model="iris"}')).toBe(11);
+  expect(first.get('foretell_sharing_ended_total{model="iris"}')).toBe(1);
+  expect(first.get('foretell_sharing_ended_total{model="spam"}')).toBe(0);
   expect([...first.keys()].filter((name) => name.startsWith('foretell_held'))).toEqual([]);
 
   subscriptions = 0;

@@ -20,7 +20,12 @@ const SIGNATURE = {
 async function follow(inspect: ModelPool['inspect']) {
   const directory = await modelsDir({ m: { onnx: identity('FP32') } });
   const log = createTestLog();
-  const pool = { inspect, warmUp: async () => undefined, coolDown: () => undefined };
+  const pool = {
+    inspect,
+    probe: async () => ({ faults: [], tookMs: 0 }),
+    warmUp: async () => undefined,
+    coolDown: () => undefined,
+  };
   const repository = await openModelRepository({ modelsDir: directory, pool, log, pollMs: 5, retryMs: 5 });
   onTestFinished(repository.close);
   const served = () => repository.models().map(({ served: { name, version } }) => `${name} ${version}`);

@@ -41,7 +41,7 @@ test.each([
   ['where a run may take 20 minutes: what runs, and nothing that waits', { timeoutMs: 1_200_000 }, 4, 3],
   ['where more concurrency is allowed than there are slots', { timeoutMs: 1_200_000, concurrency: 9 }, 4, 4],
 ])('no more is taken from a queue than should be through in 25 minutes, %s', (_, manifest, slots, batches) => {
-  const model = { manifest: manifestSchema.parse(manifest), served: IRIS };
+  const model = { manifest: manifestSchema.parse(manifest), served: IRIS, shares: () => true };
   expect(prefetchMax(model, slots)).toBe(batches * IRIS.maxBatch);
 });
 
@@ -61,13 +61,13 @@ test.each([
   ],
   ['of tasks of 300 ms, alone, two seconds of work', { runMs: 300, batchSize: 1 }, 42],
 ])('%s is taken at once', (_, pace, prefetch) => {
-  const model = { manifest: manifestSchema.parse({}), served: IRIS };
+  const model = { manifest: manifestSchema.parse({}), served: IRIS, shares: () => true };
   expect(prefetchAt(pace, model, 4)).toBe(prefetch);
 });
 
 test('a slow model whose runs take as long however many tasks share them has large batches after a while', () => {
   for (const slots of [1, 2, 4, 16]) {
-    const model = { manifest: manifestSchema.parse({}), served: IRIS };
+    const model = { manifest: manifestSchema.parse({}), served: IRIS, shares: () => true };
     let pace: Pace = { runMs: 5_000, batchSize: 1 };
     let prefetch = prefetchAt(pace, model, slots);
     // What is taken is in equal parts in the runs and in the batch that gathers.

@@ -11,8 +11,8 @@ export const NORMAL_SHARE = 4;
 
 /** What a model allows. */
 export interface BatchLimits {
-  /** Whether tasks can share a run at all. */
-  batched: boolean;
+  /** Whether tasks may share a run at this moment: it may end while they wait. */
+  shares: () => boolean;
   /** The most rows, and the most tasks, of one run; a task with more rows than that runs alone. */
   maxBatch: number;
   /** How long a batch that is not full may wait for more. */
@@ -153,11 +153,11 @@ export function createBatcher<M, T extends BatchItem<M>>(limitsOf: (model: M) =>
 
 type Batch<T> = [Entry<T>, ...Entry<T>[]];
 
-function entryOf<M, T extends BatchItem<M>>(item: T, { batched, maxBatch }: BatchLimits): Entry<T> {
+function entryOf<M, T extends BatchItem<M>>(item: T, { maxBatch }: BatchLimits): Entry<T> {
   const rows = rowsOf(item.inputs);
-  const shares = batched && !item.alone && rows !== undefined && rows <= maxBatch;
+  const mayShare = !item.alone && rows !== undefined && rows <= maxBatch;
   const bytes = item.inputs.reduce((sum, input) => sum + byteLength(input), 0);
-  return { item, rows: rows ?? 0, bytes, key: shares ? batchKey(item.inputs) : undefined };
+  return { item, rows: rows ?? 0, bytes, key: mayShare ? batchKey(item.inputs) : undefined };
 }
 
 /** The batch that begins with the oldest task of a lane that need not wait for more. */
@@ -171,8 +171,9 @@ function dueBatch<M, T extends BatchItem<M>>(
   // Filled from its own lane first: normal's share is a share of the tasks, not of the runs alone.
   const all = lane === 'high' ? [...high, ...normal] : [...normal, ...high];
   const held = new Set<string>();
+  const shares = limits.shares();
   for (const first of lane === 'high' ? high : normal) {
-    if (first.key === undefined) return [first];
+    if (first.key === undefined || !shares) return [first];
     if (held.has(first.key)) continue;
     const { batch, full } = gather(first, all, limits);
     if (full || now - first.item.arrivedAt >= limits.maxDelayMs) return [first, ...batch.slice(1, mayBegin)];

@@ -73,10 +73,12 @@ export class InferenceChild {
     });
     this.#process.on('message', (reply: InferenceReply) => this.#hear(reply));
     this.#process.on('exit', (code, signal) => this.#end(signal ? `ended by ${signal}` : `exited with code ${code}`));
-    this.#process.on('error', (error) => {
-      this.#kill(error.message);
+    this.#process.on('error', ({ code, message }: NodeJS.ErrnoException) => {
+      // Clients may read it: the message says where Node lies.
+      const fault = code ?? message;
+      this.#kill(fault);
       // It never was: no `exit` follows.
-      if (this.pid === undefined) this.#end(error.message);
+      if (this.pid === undefined) this.#end(`could not be started: ${fault}`);
     });
     this.#limit(BOOT_TIMEOUT_MS, 'starting');
   }

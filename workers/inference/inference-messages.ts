@@ -2,6 +2,7 @@ import type { ExecutionProvider } from '../../src/models/manifest.ts';
 import type { OnnxTensor } from '../../src/models/signature.ts';
 import type { Tensor } from '../../src/tensor.ts';
 import type { LeftOut } from './left-out.ts';
+import type { Probe, ProbeReport } from './probe.ts';
 import type { SessionsReport } from './sessions.ts';
 
 /** A model file as it was when it was announced. */
@@ -30,10 +31,15 @@ export interface OnnxSignature {
   leftOut: LeftOut[];
 }
 
+/** What came of a run alone, or what the model said against it. */
+export type RunAlone = { outputs: Tensor[]; runMs: number } | { fault: string };
+
 /** What a worker asks of an inference process, one thing at a time. */
 export type InferenceRequest =
   | { type: 'inspect'; model: ModelFile }
-  | { type: 'run'; model: ModelFile; inputs: Tensor[] };
+  | { type: 'probe'; model: ModelFile; probe: Probe }
+  /** `again`: inputs that are run alone after the others, to compare. */
+  | { type: 'run'; model: ModelFile; inputs: Tensor[]; again?: readonly Tensor[] | undefined };
 
 /**
  * What an inference process says: once `ready`, then for each request `loading`, where the model is not loaded, `running`, before a run, and an answer. No more
@@ -51,5 +57,6 @@ export type Reported = InferenceAnswer & { sessions: SessionsReport };
 
 export type InferenceAnswer =
   | { type: 'inspected'; signature: OnnxSignature }
-  | { type: 'ran'; outputs: Tensor[]; runMs: number }
+  | { type: 'probed'; report: ProbeReport }
+  | { type: 'ran'; outputs: Tensor[]; runMs: number; again?: RunAlone | undefined }
   | { type: 'failed'; message: string };

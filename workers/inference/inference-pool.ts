@@ -2,8 +2,9 @@ import assert from 'node:assert/strict';
 import type { Log } from '../../src/log.ts';
 import type { Tensor } from '../../src/tensor.ts';
 import type { Answered, AskOptions } from './inference-child.ts';
-import type { InferenceRequest, ModelFile, OnnxSignature, WarmUp } from './inference-messages.ts';
+import type { InferenceRequest, ModelFile, OnnxSignature, RunAlone, WarmUp } from './inference-messages.ts';
 import { InferenceSlot } from './inference-slot.ts';
+import type { Probe, ProbeReport } from './probe.ts';
 import { poolClosed, RunError } from './run-error.ts';
 import type { SessionsReport } from './sessions.ts';
 
@@ -16,11 +17,17 @@ export interface InferencePool {
   /**
    * Runs a model; waits its turn where no process is idle. `timeoutMs` covers the run alone, not the wait and not the loading.
    * Rejects with a `RunError`: MODEL_ERROR, TIMEOUT (the process was killed), or WORKER_LOST (it died). When `signal` aborts it
-   * rejects with its reason at once, and the process is killed, if the run had one.
+   * rejects with its reason at once, and the process is killed, if the run had one. `again` is run alone right after it, in the same
+   * process and within the same time of its own.
    */
-  run(model: ModelFile, inputs: Tensor[], options: AskOptions): Promise<PoolRun>;
+  run(model: ModelFile, inputs: Tensor[], options: RunOptions): Promise<PoolRun>;
   /** Loads a model and reads what it takes and gives. */
   inspect(model: ModelFile): Promise<OnnxSignature>;
+  /**
+   * Runs a model to learn what it takes; resolves with what it said of each run. `timeoutMs` covers all of them. Rejects as `run` does
+   * where the process is lost over it.
+   */
+  probe(model: ModelFile, probe: Probe, options: AskOptions): Promise<ProbeReport>;
   /**
    * Has every process load a model and run it, now, and every process that is to take the place of one, before it takes work.
    * Resolves when all have; rejects with the `RunError` of the first run that fails, and it is as if nothing had been asked.
@@ -41,10 +48,16 @@ export interface InferencePool {
   close(): Promise<void>;
 }
 
+export interface RunOptions extends AskOptions {
+  again?: readonly Tensor[] | undefined;
+}
+
 export interface PoolRun {
   outputs: Tensor[];
   /** Milliseconds in ONNX Runtime. */
   runMs: number;
+  /** What came of `again`, where there was any. */
+  again?: RunAlone | undefined;
 }
 
 interface Waiting {
@@ -117,15 +130,20 @@ export function createInferencePool(options: InferencePoolOptions): InferencePoo
       listeners.add(listener);
       return () => listeners.delete(listener);
     },
-    async run(model, inputs, options) {
-      const answer = await ask({ type: 'run', model, inputs }, options);
+    async run(model, inputs, { again, ...options }) {
+      const answer = await ask({ type: 'run', model, inputs, again }, options);
       assert(answer.type === 'ran');
-      return { outputs: answer.outputs, runMs: answer.runMs };
+      return { outputs: answer.outputs, runMs: answer.runMs, again: answer.again };
     },
     async inspect(model) {
       const answer = await ask({ type: 'inspect', model }, { timeoutMs: 0 });
       assert(answer.type === 'inspected');
       return answer.signature;
+    },
+    async probe(model, probe, options) {
+      const answer = await ask({ type: 'probe', model, probe }, options);
+      assert(answer.type === 'probed');
+      return answer.report;
     },
     async warmUp(warmUp) {
       if (closed) throw poolClosed();

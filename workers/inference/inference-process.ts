@@ -1,9 +1,11 @@
-import { dirname } from 'node:path';
 import { Worker } from 'node:worker_threads';
 import { messageOf } from '../../src/errors.ts';
-import type { InferenceAnswer, InferenceReply, InferenceRequest, ModelFile } from './inference-messages.ts';
+import type { Tensor } from '../../src/tensor.ts';
+import type { InferenceAnswer, InferenceReply, InferenceRequest, ModelFile, RunAlone } from './inference-messages.ts';
 import { digestOf, sizeOf } from './model-file.ts';
+import { readableFault } from './onnx-fault.ts';
 import { type OnnxSession, openOnnxSession, startOnnxRuntime } from './onnx-session.ts';
+import { runProbe } from './probe.ts';
 import { Sessions } from './sessions.ts';
 
 // What ONNX Runtime takes for itself is nobody's session's.
@@ -23,9 +25,23 @@ async function answer(request: InferenceRequest): Promise<InferenceAnswer> {
   if (request.type === 'inspect') return { type: 'inspected', signature: session.signature() };
   send({ type: 'running' });
   try {
-    return { type: 'ran', ...(await session.run(request.inputs)) };
+    if (request.type === 'probe') {
+      return { type: 'probed', report: await runProbe(request.probe, (inputs) => session.run(inputs)) };
+    }
+    const ran = await session.run(request.inputs);
+    return { type: 'ran', ...ran, again: request.again && (await runAgain(session, request.model, request.again)) };
   } finally {
     await sessions.ran();
+  }
+}
+
+async function runAgain(session: OnnxSession, model: ModelFile, inputs: readonly Tensor[]): Promise<RunAlone> {
+  // With a time limit of its own.
+  send({ type: 'running' });
+  try {
+    return await session.run(inputs);
+  } catch (error) {
+    return { fault: faultOf(error, model) };
   }
 }
 
@@ -52,8 +68,7 @@ async function sessionOf(model: ModelFile): Promise<OnnxSession> {
       },
     });
   } catch (error) {
-    // This may reach a client, who has no business with the server's directories.
-    throw new Error(`the model could not be loaded: ${messageOf(error).replaceAll(`${dirname(file)}/`, '')}`);
+    throw new Error(`the model could not be loaded: ${messageOf(error)}`);
   }
 }
 
@@ -66,10 +81,19 @@ function report(answered: InferenceAnswer): void {
   send({ ...answered, sessions: sessions.report() });
 }
 
+/** This may reach a client, who has no business with the server's directories and ONNX Runtime's source; the log has all of it. */
+function faultOf(error: unknown, { file }: ModelFile): string {
+  const fault = messageOf(error);
+  const readable = readableFault(fault, file);
+  if (readable !== fault)
+    send({ type: 'noted', message: 'model failed, in the words of ONNX Runtime', fields: { file, fault } });
+  return readable;
+}
+
 process.on('message', (request: InferenceRequest) => {
   answer(request)
     .then(report)
-    .catch((error: unknown) => report({ type: 'failed', message: messageOf(error) }));
+    .catch((error: unknown) => report({ type: 'failed', message: faultOf(error, request.model) }));
 });
 process.on('disconnect', () => process.exit());
 // A terminal's Ctrl-C reaches the whole process group; this one goes on until the worker has drained and lets go of it.

@@ -1,3 +1,4 @@
+import { join } from 'node:path';
 import { RunError } from '../inference/run-error.ts';
 
 /** Something in the directory of models that cannot be served: where, and what is wrong there, in one line. */
@@ -26,4 +27,14 @@ export function mayPass(error: unknown): boolean {
   if (error instanceof RunError) return error.code !== 'MODEL_ERROR' || SHORTAGE.test(error.message);
   // Of the system: a full disk, a network drive that is away.
   return error instanceof Error && 'code' in error && typeof error.code === 'string';
+}
+
+/** What Node says of a call that the system refused: a code, a sentence, the call, and one or two paths. */
+const SYSTEM_CALL = /\b(E[A-Z0-9]+: [^,']+, \w+)((?:(?: ->)? '[^']*')+)/g;
+
+/** What a fault says to clients: paths begin at the directory of models, and others are left out. */
+export function publicFault({ message }: ModelFault, modelsDir: string): string {
+  return message
+    .replaceAll(join(modelsDir, '/'), '')
+    .replace(SYSTEM_CALL, (_, call: string, paths: string) => call + paths.replace(/(?: ->)? '\/[^']*'/g, ''));
 }

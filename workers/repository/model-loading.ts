@@ -4,6 +4,7 @@ import { open, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { z } from 'zod';
 import { messageOf } from '../../src/errors.ts';
+import type { EqualSizes } from '../../src/models/equal-sizes.ts';
 import { type Manifest, manifestFaults, manifestSchema } from '../../src/models/manifest.ts';
 import { fingerprintOf, type ServedModel } from '../../src/models/served-model.ts';
 import { batchObstacle, signatureOf } from '../../src/models/signature.ts';
@@ -15,6 +16,7 @@ import { digestOf } from '../inference/model-file.ts';
 import { ModelFault, mayPass } from './model-fault.ts';
 import type { VersionFiles } from './model-tree.ts';
 import type { PrivateCopies } from './private-copies.ts';
+import { PROBE_TIMEOUT_MS, type RunProbe, sharedSymbols, withEqualSizes } from './size-probes.ts';
 import { requireFile, versionFiles } from './version-files.ts';
 
 /** One version of a model, as a worker knows it. */
@@ -26,12 +28,16 @@ export interface LoadedModel {
   manifest: Manifest;
   /** Outputs of the file that are not served. */
   leftOut: readonly LeftOut[];
+  /** Dimensions of inputs that go by one symbol, whether or not they have to be of one size. */
+  sharedSymbols?: readonly EqualSizes[] | undefined;
   /** What each inference process does with it before it takes work, where the manifest says so. */
   warmUp?: WarmUp | undefined;
+  /** Whether tasks may share a run of it at this moment. */
+  shares(): boolean;
 }
 
 /** What is asked of the inference processes before a model is served. */
-export type ModelPool = Pick<InferencePool, 'inspect' | 'warmUp' | 'coolDown'>;
+export type ModelPool = Pick<InferencePool, 'inspect' | 'probe' | 'warmUp' | 'coolDown'>;
 
 /** The files of one version, copied and inspected. */
 export interface ModelContent {
@@ -113,7 +119,10 @@ export async function loadModel(files: VersionFiles, content: ModelContent, pool
       .inspect({ file, digest, executionProviders })
       .catch((error: unknown) => faulty(messageOf(error), mayPass(error)));
   }
-  const served: ServedModel = {
+  const groups = sharedSymbols(content.signature.inputs, signature);
+  const modelFile = { file, digest, executionProviders };
+  const run: RunProbe = (probe) => pool.probe(modelFile, probe, { timeoutMs: PROBE_TIMEOUT_MS });
+  const unproven: ServedModel = {
     name,
     version,
     description: manifest.description,
@@ -126,12 +135,21 @@ export async function loadModel(files: VersionFiles, content: ModelContent, pool
     defaultVersion: manifest.defaultVersion === 'latest' ? undefined : manifest.defaultVersion,
     example: manifest.example,
   };
+  const served = await withEqualSizes(unproven, { groups, manifest, run });
   const { inputs, faults: inputFaults } = readWarmUp(served, manifest.warmUp);
   if (inputFaults.length > 0) faulty(inputFaults.join('; '));
-  const modelFile = { file, digest, executionProviders };
   const warmUp = inputs.length > 0 ? { model: modelFile, inputs, timeoutMs: manifest.timeoutMs } : undefined;
   if (warmUp) await pool.warmUp(warmUp).catch((error: unknown) => faulty(messageOf(error), mayPass(error)));
-  return { served, fingerprint: fingerprintOf(served), file, manifest, leftOut, warmUp };
+  return {
+    served,
+    fingerprint: fingerprintOf(served),
+    file,
+    manifest,
+    leftOut,
+    warmUp,
+    sharedSymbols: groups,
+    shares: () => signature.batched,
+  };
 }
 
 /** Throws a `ModelFault` of the model, whatever its version. */

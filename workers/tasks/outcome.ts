@@ -1,6 +1,8 @@
 import { LONGEST_RUNG, RETRY_LADDER } from '../../src/broker/topology.ts';
+import { sizesFault } from '../../src/models/equal-sizes.ts';
 import type { TaskError } from '../../src/task.ts';
-import type { RunError } from '../inference/run-error.ts';
+import { RunError } from '../inference/run-error.ts';
+import type { HeldTask } from './held-task.ts';
 
 /** What becomes of a task whose run failed; one that is QUEUED again has its delivery retried, any other acked. */
 export type Outcome = { to: 'QUEUED'; retryAfterMs: number } | { to: 'FAILED'; error: TaskError };
@@ -20,6 +22,12 @@ export function outcomeOf({ code, message }: RunError, attempt: number, maxAttem
       if (attempt < maxAttempts) return { to: 'QUEUED', retryAfterMs: retryAfterMs(attempt) };
       return { to: 'FAILED', error: { code, message: `${message} (attempt ${attempt} of ${maxAttempts})` } };
   }
+}
+
+/** What a task's model refused, with the sizes that the model calls by one name and the task does not have equal. */
+export function withSizes(error: RunError, { model, inputs }: Pick<HeldTask, 'model' | 'inputs'>): RunError {
+  const fault = error.code === 'MODEL_ERROR' && model.sharedSymbols && sizesFault(model.sharedSymbols, inputs);
+  return fault ? new RunError(error.code, `${error.message}; ${fault}`) : error;
 }
 
 /** What is said of a task that has had its attempts, and no worker that ran it lived to say what happened. */

@@ -3,7 +3,7 @@ import type { TaskStore } from '../../src/store/store.ts';
 import type { Change, RunResult } from '../../src/task.ts';
 import type { RunError } from '../inference/run-error.ts';
 import type { HeldTask } from './held-task.ts';
-import { type Outcome, outcomeOf } from './outcome.ts';
+import { type Outcome, outcomeOf, withSizes } from './outcome.ts';
 import { type PatientStore, unlessAborted } from './patient-store.ts';
 import type { WorkerObserver } from './worker-observer.ts';
 
@@ -73,7 +73,7 @@ export function createSettlement({ store, patient, observer, log }: SettlementOp
   return {
     succeed: (task, result) => orAbandon(task, settle(task, { to: 'SUCCEEDED', result })),
     fail: (task, error) =>
-      orAbandon(task, settle(task, outcomeOf(error, task.attempt, task.model.manifest.maxAttempts))),
+      orAbandon(task, settle(task, outcomeOf(withSizes(error, task), task.attempt, task.model.manifest.maxAttempts))),
     handBack: (task) => orAbandon(task, handBack(task)),
   };
 }

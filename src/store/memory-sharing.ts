@@ -1,0 +1,25 @@
+import { mergeSharing, type Sharing, type Sharings, sharingText } from '../models/sharing.ts';
+
+/** The most findings that are remembered; beyond it the oldest go first, and are found again when they are needed. */
+const FINDINGS_MAX = 10_000;
+
+/** Findings of this process alone. Calls `onChange` when one is another than before. */
+export function createMemorySharing(onChange: () => void = () => undefined): Sharings {
+  const known = new Map<string, Sharing>();
+  return {
+    sharing: (key) => known.get(key),
+    findSharing: async (key) => known.get(key),
+    async recordSharing(key, sharing) {
+      const held = known.get(key);
+      const merged = mergeSharing(held, sharing);
+      if (held && sharingText(merged) === sharingText(held)) return held;
+      known.set(key, merged);
+      for (const oldest of known.keys()) {
+        if (known.size <= FINDINGS_MAX) break;
+        known.delete(oldest);
+      }
+      onChange();
+      return merged;
+    },
+  };
+}
