@@ -1,9 +1,11 @@
 import assert from 'node:assert/strict';
+import { LONGEST_RUNG, RETRY_LADDER } from '../src/broker/topology.ts';
 import type { Log } from '../src/log.ts';
 import { outputFault } from '../src/models/outputs.ts';
 import type { RunResult } from '../src/task.ts';
 import { type BatchRunOptions, runBatch } from './batch-run.ts';
 import { type Batcher, type BatchLimits, createBatcher, type TakenBatch } from './batching/batcher.ts';
+import { OwnerCosts } from './batching/owner-costs.ts';
 import { createStartRates, type StartRates } from './batching/start-rate.ts';
 import { RunError } from './inference/run-error.ts';
 import { concurrencyOf } from './prefetch.ts';
@@ -14,6 +16,9 @@ import type { TasksAtWork } from './tasks/tasks-in-hand.ts';
 
 /** When a task comes again that was given back untried. */
 const GIVE_BACK_MS = 1_000;
+
+/** How often a task lets others go before it, some five minutes in all. */
+const YIELDS_MAX = 12;
 
 export interface SchedulerOptions extends BatchRunOptions {
   slots: number;
@@ -54,13 +59,14 @@ export class Scheduler implements TasksAtWork {
 
   constructor(options: SchedulerOptions) {
     this.#options = options;
-    const startRates = createStartRates();
-    this.#batcher = createBatcher((model) => limitsOf(model, options, startRates));
+    const shared = { startRates: createStartRates(), costs: new Map<string, OwnerCosts>() };
+    this.#batcher = createBatcher((model) => limitsOf(model, options, shared), options.slots);
   }
 
   add(task: HeldTask): void {
     if (!this.#isWanted(task)) return;
     this.#batcher.add(task);
+    this.#yield(task.model);
     // Deliveries arrive several to a packet; those that came together share a run.
     this.#soon ??= setImmediate(() => {
       this.#soon = undefined;
@@ -145,7 +151,18 @@ export class Scheduler implements TasksAtWork {
     this.#later = setTimeout(() => this.dispatch(), dueAt - performance.now() + 1);
   }
 
-  async #begin({ model, items, notBegun }: TakenBatch<LoadedModel, HeldTask>): Promise<void> {
+  /** Lets others' tasks come before those of owners who keep the slots from them: these wait behind them in the queue. */
+  #yield(model: LoadedModel): void {
+    const mayGo = ({ attempt, wasRedelivered, delivery: { returnsBefore } }: HeldTask) =>
+      attempt === 0 && !wasRedelivered && returnsBefore < YIELDS_MAX;
+    for (const task of this.#batcher.surplus(model, performance.now(), mayGo)) {
+      const { delayMs: returnAfterMs } = RETRY_LADDER[task.delivery.returnsBefore] ?? LONGEST_RUNG;
+      task.release({ returnAfterMs });
+    }
+  }
+
+  async #begin(batch: TakenBatch<LoadedModel, HeldTask>): Promise<void> {
+    const { model, items, notBegun } = batch;
     const { settlement, claim, log } = this.#options;
     const claims = await Promise.all(items.map(claim));
     // From here to the pool without a pause, so that no other batch is promised the same process.
@@ -154,11 +171,17 @@ export class Scheduler implements TasksAtWork {
     notBegun(items.length - tasks.length);
     const abort = new AbortController();
     for (const task of tasks) this.#runOf.set(task, { tasks, abort });
+    const cost = { owners: tasks.map(({ owner }) => owner), isLethal: false, beganAt: performance.now() };
     const ended = await this.#run(model, tasks, abort.signal)
-      .catch(onlyRunError)
+      .catch((error: unknown) => {
+        cost.isLethal = error instanceof RunError && error.isLethal;
+        return onlyRunError(error);
+      })
       .finally(() => {
         for (const task of tasks) this.#runOf.delete(task);
-        this.#batcher.ended(model);
+        const at = performance.now();
+        this.#batcher.ended(batch, { ...cost, ms: at - cost.beganAt, at });
+        this.#yield(model);
       });
     if (ended instanceof RunError && tasks.length > 1) {
       const taskIds = tasks.map(({ submission }) => submission.id);
@@ -189,14 +212,27 @@ export class Scheduler implements TasksAtWork {
   }
 }
 
-function limitsOf(model: LoadedModel, { slots, sharing }: SchedulerOptions, startRates: StartRates): BatchLimits {
+/** What the versions of a model share, by its name. */
+interface Shared {
+  startRates: StartRates;
+  costs: Map<string, OwnerCosts>;
+}
+
+function limitsOf(
+  model: LoadedModel,
+  { slots, sharing }: SchedulerOptions,
+  { startRates, costs: costsOf }: Shared,
+): BatchLimits {
   const { served, manifest } = model;
+  const costs = costsOf.get(served.name) ?? new OwnerCosts();
+  costsOf.set(served.name, costs);
   return {
     shares: () => sharing.shares(model),
     maxBatch: served.maxBatch,
     maxDelayMs: manifest.maxDelayMs,
     concurrency: concurrencyOf(model, slots),
     starts: startRates(served.name, manifest.maxStartsPerSecond),
+    costs,
   };
 }
 
