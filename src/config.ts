@@ -4,7 +4,7 @@ import { ApiKeys } from './api-keys.ts';
 import { messageOf } from './errors.ts';
 import type { LOG_LEVELS } from './log.ts';
 import { SHIPPED_MODELS_DIR } from './package.ts';
-import { SECRET_SETTINGS, settings } from './settings.ts';
+import { runMemoryMb, SECRET_SETTINGS, settings } from './settings.ts';
 
 /** Which process asks: the API alone, the worker alone, or both in one. */
 export type Command = 'api' | 'worker' | 'start';
@@ -25,6 +25,8 @@ export interface Config {
   workerModels: string[] | undefined;
   /** What the loaded models of a worker may take. */
   modelMemoryBytes: number;
+  /** What a run may take beyond the loaded models of its process. */
+  runMemoryBytes: number;
   apiKeys: ApiKeys;
   /** Something in front checks who asks: any address, any name. */
   allowUnauthenticated: boolean;
@@ -80,6 +82,7 @@ export function readConfig(command: Command, env: Settings = process.env, option
     workerSlots: value.WORKER_SLOTS,
     workerModels: value.WORKER_MODELS,
     modelMemoryBytes: value.MODEL_MEMORY_MB * 1024 * 1024,
+    runMemoryBytes: (value.RUN_MEMORY_MB ?? runMemoryMb(value.WORKER_SLOTS)) * 1024 * 1024,
     apiKeys,
     allowUnauthenticated: value.ALLOW_UNAUTHENTICATED,
     corsOrigins: value.CORS_ORIGINS,

@@ -1,5 +1,4 @@
 import assert from 'node:assert/strict';
-import { LONGEST_RUNG, RETRY_LADDER } from '../src/broker/topology.ts';
 import type { Log } from '../src/log.ts';
 import { outputFault } from '../src/models/outputs.ts';
 import type { RunResult } from '../src/task.ts';
@@ -17,8 +16,9 @@ import type { TasksAtWork } from './tasks/tasks-in-hand.ts';
 /** When a task comes again that was given back untried. */
 const GIVE_BACK_MS = 1_000;
 
-/** How often a task lets others go before it, some five minutes in all. */
-const YIELDS_MAX = 12;
+/** How often a task lets others go before it, half a minute in all: as long as a process that was lost is remembered. */
+const YIELDS_MAX = 6;
+const YIELD_MS = 5_000;
 
 export interface SchedulerOptions extends BatchRunOptions {
   slots: number;
@@ -156,8 +156,7 @@ export class Scheduler implements TasksAtWork {
     const mayGo = ({ attempt, wasRedelivered, delivery: { returnsBefore } }: HeldTask) =>
       attempt === 0 && !wasRedelivered && returnsBefore < YIELDS_MAX;
     for (const task of this.#batcher.surplus(model, performance.now(), mayGo)) {
-      const { delayMs: returnAfterMs } = RETRY_LADDER[task.delivery.returnsBefore] ?? LONGEST_RUNG;
-      task.release({ returnAfterMs });
+      task.release({ returnAfterMs: task.delivery.returnsBefore > 0 ? YIELD_MS : GIVE_BACK_MS });
     }
   }
 
