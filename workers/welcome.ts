@@ -3,6 +3,7 @@ import { synchronousExample } from '../src/graphql/examples.ts';
 import type { Api } from '../src/graphql/schema.ts';
 import { GRAPHQL_PATH } from '../src/graphql/server.ts';
 import { HAS_DEMO } from '../src/package.ts';
+import { oneLine } from '../src/printable.ts';
 import type { ModelRepository } from './repository/model-repository.ts';
 
 /** Where the demo looks unless it is told otherwise. */
@@ -14,7 +15,7 @@ export function welcome(started: { config: Config; url: string; api: Api; reposi
   const endpoint = url + GRAPHQL_PATH;
   const models = repository
     .models()
-    .map(({ served }) => `  ${served.name} ${served.version}  ${served.description ?? ''}`.trimEnd());
+    .map(({ served }) => oneLine(`  ${served.name} ${served.version}  ${served.description ?? ''}`).trimEnd());
   const served = models.length > 0 ? models.join('\n') : `  none: put <name>/1/model.onnx into ${config.modelsDir}`;
   const faults = repository
     .faults()
