@@ -1,36 +1,17 @@
 import { existsSync } from 'node:fs';
-import { mkdir, readdir, readFile, rm, symlink, writeFile } from 'node:fs/promises';
+import { mkdir, readdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
+import { folder, SCALE, scaling } from './support/models-command.ts';
 import { modelsDir } from './support/models-dir.ts';
-import { floats, onnxModel, value } from './support/onnx.ts';
+import { onnxModel, value } from './support/onnx.ts';
 import { identity } from './support/onnx-models.ts';
 import { runForetell } from './support/processes.ts';
 import { temporaryDirectory } from './support/temporary-directory.ts';
 
-/** A folder with these files in it, where commands are run. */
-async function folder(files: Record<string, Buffer | string>) {
-  const cwd = await temporaryDirectory();
-  for (const [name, content] of Object.entries(files)) await writeFile(join(cwd, name), content);
-  const run = (args: string[], settings = {}) => runForetell(['models', ...args], settings, { cwd });
-  return { cwd, run };
-}
-
-/** `y = x · scale`, with the scale in a file of its own. */
-function scaling(location: string): Buffer {
-  return onnxModel({
-    inputs: [value('x', 'FP32', ['batch', 4])],
-    outputs: [value('y', 'FP32', ['batch', 4])],
-    nodes: [{ op: 'Mul', inputs: ['x', 'scale'], outputs: ['y'] }],
-    initializers: [{ ...floats('scale', [1, 2, 3, 4]), location }],
-  });
-}
-
 const ZIP_MAP_NOTE =
   'output "output_probability" is left out: it is a sequence of maps, and only tensors can be read; ' +
   "skl2onnx gives a tensor instead with options={'zipmap': False}";
-
-const SCALE = Buffer.from(Float32Array.of(1, 2, 3, 4).buffer);
 
 describe('foretell models inspect', () => {
   test('says what the model takes and gives, its size and opset, and the GraphQL types that it gets', async () => {
@@ -118,43 +99,6 @@ describe('foretell models inspect', () => {
     await writeFile(join(cwd, 'scale.bin'), SCALE);
     const size = scaling('scale.bin').length + SCALE.length;
     expect((await run(['inspect', 'm.onnx'])).stdout).toContain(`${size} bytes, with scale.bin`);
-  });
-
-  test('refuses weights behind a link that leads elsewhere, as add does, with the command that copies them', async () => {
-    const { cwd, run } = await folder({ 'elsewhere.bin': SCALE });
-    const file = join('m', '1', 'model.onnx');
-    await mkdir(join(cwd, 'm', '1'), { recursive: true });
-    await writeFile(join(cwd, file), scaling('scale.bin'));
-    await symlink('../../elsewhere.bin', join(cwd, 'm', '1', 'scale.bin'));
-    for (const command of ['inspect', 'add']) {
-      const { code, stderr } = await run([command, file]);
-      expect(code).toBe(1);
-      expect(stderr).toContain('cp -L m/1/scale.bin m/1/scale.bin.copy && mv m/1/scale.bin.copy m/1/scale.bin\n');
-    }
-    await rm(join(cwd, 'm', '1', 'scale.bin'));
-    await writeFile(join(cwd, 'm', '1', 'scale.bin'), SCALE);
-    expect(await run(['inspect', file])).toMatchObject({ code: 0 });
-  });
-
-  test('shows control characters of names, and lets none through to the terminal', async () => {
-    const [evil, shown] = ['\u001b[2J\r\n\u009b31m\u202e', '\\u001b[2J\\r\\n\\u009b31m\\u202e'];
-    const onnx = onnxModel({
-      inputs: [value(`x${evil}`, 'FP32', [`n${evil}`, 1])],
-      outputs: [value('y', 'FP32', ['n', 1])],
-      nodes: [{ op: 'Relu', inputs: [`x${evil}`], outputs: ['y'] }],
-    });
-    const manifest = { description: `About${evil}.`, outputs: { y: { fields: [`f${evil}`] } } };
-    const { cwd, run } = await folder({ 'm.onnx': onnx, 'model.json': JSON.stringify(manifest) });
-    const { code, stdout } = await run(['inspect', 'm.onnx']);
-    expect({ code, stdout }).toEqual({
-      code: 0,
-      stdout: expect.stringContaining(`input    x${shown} FP32 [n${shown}, 1]`),
-    });
-    await writeFile(join(cwd, 'model.json'), JSON.stringify({ ...manifest, [`key${evil}`]: 1 }));
-    const { stderr } = await run(['inspect', 'm.onnx']);
-    expect(stderr).toContain('key');
-    // biome-ignore lint/suspicious/noControlCharactersInRegex: these are what is looked for
-    for (const printed of [stdout, stderr]) expect(printed).not.toMatch(/[\0-\x09\x0b-\x1f\x7f-\x9f\u202a-\u202e]/);
   });
 });
 

@@ -6,6 +6,7 @@ import type { EqualSizes } from '../../src/models/equal-sizes.ts';
 import { type Manifest, manifestFaults } from '../../src/models/manifest.ts';
 import { fingerprintOf, type ServedModel } from '../../src/models/served-model.ts';
 import { batchObstacle, signatureOf } from '../../src/models/signature.ts';
+import { sizeBoundsOf } from '../../src/models/size-bounds.ts';
 import { readWarmUp } from '../../src/models/warm-up.ts';
 import type { OnnxSignature, WarmUp } from '../inference/inference-messages.ts';
 import type { InferencePool } from '../inference/inference-pool.ts';
@@ -103,7 +104,12 @@ export async function loadModel(files: VersionFiles, content: ModelContent, pool
   const signature = signatureOf(content.signature.inputs, content.signature.outputs, manifest.batched);
   const obstacle =
     manifest.batched && !signature.batched && batchObstacle(content.signature.inputs, content.signature.outputs);
-  const faults = [...manifestFaults(manifest, signature), ...(obstacle ? [`batched: ${obstacle}`] : [])];
+  const { bounds, faults: boundFaults } = sizeBoundsOf(manifest.maxSizes, content.signature.inputs);
+  const faults = [
+    ...manifestFaults(manifest, signature),
+    ...boundFaults,
+    ...(obstacle ? [`batched: ${obstacle}`] : []),
+  ];
   const faulty = (fault: string, retryable = false): never => {
     throw new ModelFault(files, manifestFile, `${fault} (version ${version})`, retryable);
   };
@@ -126,7 +132,7 @@ export async function loadModel(files: VersionFiles, content: ModelContent, pool
     description: manifest.description,
     digest,
     besides,
-    signature,
+    signature: bounds.length > 0 ? { ...signature, maxSizes: bounds } : signature,
     names: { inputs: manifest.inputs, outputs: manifest.outputs },
     maxBatch: signature.batched ? manifest.maxBatch : 1,
     maxWaiting: manifest.maxWaiting,
