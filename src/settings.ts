@@ -91,7 +91,7 @@ export const settings = {
   RUN_MEMORY_MB: integer(1, 1_048_576)
     .optional()
     .describe(
-      'MiB that a run may take beyond the loaded models of its process; a task that takes more fails (watched on Linux); default: a quarter of memory, shared out over WORKER_SLOTS, at least 512',
+      'MiB that a run may take beyond what its process may keep loaded, a part of MODEL_MEMORY_MB; a task that takes more fails (watched on Linux); default: a quarter of memory, shared out over WORKER_SLOTS, at least 512',
     ),
   API_KEYS: z
     .string()

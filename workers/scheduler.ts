@@ -2,12 +2,11 @@ import assert from 'node:assert/strict';
 import type { Log } from '../src/log.ts';
 import { outputFault } from '../src/models/outputs.ts';
 import type { RunResult } from '../src/task.ts';
+import { createBatchLimits } from './batch-limits.ts';
 import { type BatchRunOptions, runBatch } from './batch-run.ts';
-import { type Batcher, type BatchLimits, createBatcher, type TakenBatch } from './batching/batcher.ts';
-import { OwnerCosts } from './batching/owner-costs.ts';
-import { createStartRates, type StartRates } from './batching/start-rate.ts';
+import { type Batcher, createBatcher, type TakenBatch } from './batching/batcher.ts';
+import type { RunCost } from './batching/owner-costs.ts';
 import { RunError } from './inference/run-error.ts';
-import { concurrencyOf } from './prefetch.ts';
 import type { LoadedModel } from './repository/model-loading.ts';
 import type { HeldTask } from './tasks/held-task.ts';
 import type { Settlement } from './tasks/settlement.ts';
@@ -27,6 +26,8 @@ export interface SchedulerOptions extends BatchRunOptions {
   claim: (task: HeldTask) => Promise<boolean>;
   /** Whether nothing is to be begun at present. */
   isPaused: () => boolean;
+  /** Whether as much of a model is in hand as is taken at once: what else waits for it is in its queue. */
+  isFull: (model: string) => boolean;
   log: Log;
 }
 
@@ -59,8 +60,7 @@ export class Scheduler implements TasksAtWork {
 
   constructor(options: SchedulerOptions) {
     this.#options = options;
-    const shared = { startRates: createStartRates(), costs: new Map<string, OwnerCosts>() };
-    this.#batcher = createBatcher((model) => limitsOf(model, options, shared), options.slots);
+    this.#batcher = createBatcher(createBatchLimits(options), options.slots);
   }
 
   add(task: HeldTask): void {
@@ -153,6 +153,7 @@ export class Scheduler implements TasksAtWork {
 
   /** Lets others' tasks come before those of owners who keep the slots from them: these wait behind them in the queue. */
   #yield(model: LoadedModel): void {
+    if (!this.#batcher.hasHogs(model) || !this.#options.isFull(model.served.name)) return;
     const mayGo = ({ attempt, wasRedelivered, delivery: { returnsBefore } }: HeldTask) =>
       attempt === 0 && !wasRedelivered && returnsBefore < YIELDS_MAX;
     for (const task of this.#batcher.surplus(model, performance.now(), mayGo)) {
@@ -170,8 +171,14 @@ export class Scheduler implements TasksAtWork {
     notBegun(items.length - tasks.length);
     const abort = new AbortController();
     for (const task of tasks) this.#runOf.set(task, { tasks, abort });
-    const cost = { owners: tasks.map(({ owner }) => owner), isLethal: false, beganAt: performance.now() };
+    const cost: Partial<RunCost> = {};
+    const beganAt = performance.now();
     const ended = await this.#run(model, tasks, abort.signal)
+      .then((results) => {
+        // Without the loading of the model, which is nobody's.
+        if (results !== 'aborted') cost.ms = results[0]?.runMs ?? 0;
+        return results;
+      })
       .catch((error: unknown) => {
         cost.isLethal = error instanceof RunError && error.isLethal;
         return onlyRunError(error);
@@ -179,7 +186,8 @@ export class Scheduler implements TasksAtWork {
       .finally(() => {
         for (const task of tasks) this.#runOf.delete(task);
         const at = performance.now();
-        this.#batcher.ended(batch, { ...cost, ms: at - cost.beganAt, at });
+        const owners = tasks.map(({ owner }) => owner);
+        this.#batcher.ended(batch, { ms: at - beganAt, isLethal: false, ...cost, owners, at });
         this.#yield(model);
       });
     if (ended instanceof RunError && tasks.length > 1) {
@@ -209,30 +217,6 @@ export class Scheduler implements TasksAtWork {
     const fault = outputFault(task.model.served, task.submission.door, result.outputs);
     return fault ? settlement.fail(task, new RunError('INVALID_OUTPUT', fault)) : settlement.succeed(task, result);
   }
-}
-
-/** What the versions of a model share, by its name. */
-interface Shared {
-  startRates: StartRates;
-  costs: Map<string, OwnerCosts>;
-}
-
-function limitsOf(
-  model: LoadedModel,
-  { slots, sharing }: SchedulerOptions,
-  { startRates, costs: costsOf }: Shared,
-): BatchLimits {
-  const { served, manifest } = model;
-  const costs = costsOf.get(served.name) ?? new OwnerCosts();
-  costsOf.set(served.name, costs);
-  return {
-    shares: () => sharing.shares(model),
-    maxBatch: served.maxBatch,
-    maxDelayMs: manifest.maxDelayMs,
-    concurrency: concurrencyOf(model, slots),
-    starts: startRates(served.name, manifest.maxStartsPerSecond),
-    costs,
-  };
 }
 
 /** Any other error is a bug of ours, and no task is charged for it. */

@@ -92,10 +92,10 @@ test('owners who used little stand alike, and those who used more go behind', ()
 });
 
 describe('tasks in hand of an owner whose tasks take far longer than others do', () => {
-  const SLOW: Ran = { ms: 900, isLethal: false };
+  const SLOW: Ran = { ms: 400, isLethal: false };
 
   test('are no more than can run at once', () => {
-    const { batcher, add, owners } = batcherAfter([['b', QUICK], ['a', SLOW]], { maxBatch: 1, concurrency: 1 }); // biome-ignore format: pairs
+    const { batcher, add, owners } = batcherAfter([['b', QUICK], ['a', SLOW], ['a', SLOW]], { maxBatch: 1, concurrency: 1 }); // biome-ignore format: pairs
     const [first, second, third] = [add('a'), add('a'), add('a')];
     add('b');
     expect(batcher.surplus('m', AT, (task) => task !== second)).toEqual([third]);
@@ -105,7 +105,13 @@ describe('tasks in hand of an owner whose tasks take far longer than others do',
   });
 
   test('are not looked at where nobody else has come lately', () => {
-    const { batcher, add } = batcherAfter([['a', SLOW]], { concurrency: 1 });
+    const { batcher, add } = batcherAfter(
+      [
+        ['a', SLOW],
+        ['a', SLOW],
+      ],
+      { concurrency: 1 },
+    );
     for (let i = 0; i < 9; i += 1) add('a');
     expect(batcher.surplus('m', AT, () => true)).toEqual([]);
   });

@@ -54,6 +54,8 @@ export interface Batcher<M, T extends BatchItem<M>> {
   take(now: number): TakenBatch<M, T> | undefined;
   /** A batch no longer runs, which cost so much, where it began at all. */
   ended(batch: Pick<TakenBatch<M, T>, 'model' | 'standing'>, cost?: RunCost): void;
+  /** Whether any owner's tasks of the model may keep slots from others'. */
+  hasHogs(model: M): boolean;
   /**
    * Takes back tasks of owners whose tasks keep slots from others', beyond those that can run at once: behind them in the queue, others'
    * may wait. Those that `mayGo` refuses stay.
@@ -173,6 +175,7 @@ export function createBatcher<M, T extends BatchItem<M>>(
       // A model that was replaced does not come again.
       if (line.running === 0 && line.entries.high.length + line.entries.normal.length === 0) lines.delete(model);
     },
+    hasHogs: (model) => lines.get(model)?.limits.costs?.hasHogs ?? false,
     surplus(model, at, mayGo) {
       const line = lines.get(model);
       const { costs, concurrency } = line?.limits ?? {};

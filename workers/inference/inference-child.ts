@@ -76,6 +76,8 @@ export class InferenceChild {
   readonly #watch = new MemoryWatch(() => this.#exceed());
   /** What it takes for itself, and what it took when it had loaded a model last. */
   #bytes = { own: 0, loaded: 0 };
+  /** Of its present run, or the last. */
+  #limitBytes = 0;
   /** Whether a model was loaded for what is being asked. */
   #hasLoaded = false;
 
@@ -163,7 +165,8 @@ export class InferenceChild {
     this.#hasLoaded = false;
     const { own, loaded } = this.#bytes;
     const { memoryBytes, runMemoryBytes } = this.#memory;
-    if (this.pid !== undefined) this.#watch.begin(this.pid, Math.max(own + memoryBytes, loaded) + runMemoryBytes);
+    this.#limitBytes = Math.max(own + memoryBytes, loaded) + runMemoryBytes;
+    if (this.pid !== undefined) this.#watch.begin(this.pid, this.#limitBytes);
   }
 
   #measure(): number {
@@ -172,8 +175,8 @@ export class InferenceChild {
 
   /** It would do so again, and the attempts would cost everybody: the model, or its task, is to blame, and the process is lost. */
   #exceed(): void {
-    const mib = Math.floor(this.#memory.runMemoryBytes / MIB);
-    const fault = `the run took more memory than it may, ${mib} MiB beyond the loaded models; expected a smaller input`;
+    const mib = Math.floor(this.#limitBytes / MIB);
+    const fault = `the run took more memory than its process may, ${mib} MiB; expected a smaller input`;
     this.#settle()?.reject(new RunError('MODEL_ERROR', fault, true));
     this.#kill(fault);
   }
