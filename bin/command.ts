@@ -1,5 +1,6 @@
 import { type ParseArgsOptionsConfig, parseArgs } from 'node:util';
 import { messageOf } from '../src/errors.ts';
+import { oneLine, printable } from '../src/printable.ts';
 import { describeSettings, SECRET_SETTINGS } from '../src/settings.ts';
 
 /** One thing that `foretell` does. */
@@ -33,6 +34,16 @@ export interface Given {
   flags: ReadonlySet<string>;
   /** Values of settings that were given as options, by the settings' names. */
   settings: Record<string, string | undefined>;
+}
+
+/** What a command prints for whoever asked, with what came from files made harmless to a terminal. */
+export function print(text: string): void {
+  process.stdout.write(printable(text));
+}
+
+/** A fault, or a note, on standard error. */
+export function complain(text: string): void {
+  process.stderr.write(`foretell: ${printable(text)}\n`);
 }
 
 /** What was typed is wrong: one line that names it. */
@@ -114,8 +125,8 @@ function settingsTable({ settings = [] }: Command): string {
   return `Settings are environment variables, with the default in brackets; ${option}:\n\n${table(rows)}`;
 }
 
-/** Two columns, set in from the left. */
+/** Two columns, set in from the left; a row is one line, whatever is in it. */
 export function table(rows: readonly (readonly [string, string])[]): string {
   const width = Math.max(0, ...rows.map(([first]) => first.length));
-  return rows.map(([first, second]) => `  ${first.padEnd(width)}  ${second}`.trimEnd()).join('\n');
+  return rows.map(([first, second]) => `  ${oneLine(first).padEnd(width)}  ${oneLine(second)}`.trimEnd()).join('\n');
 }

@@ -1,6 +1,7 @@
 import { messageOf } from '../src/errors.ts';
 import { VERSION } from '../src/package.ts';
-import { type Command, helpOf, readGiven, table, USAGE_EXIT, UsageError } from './command.ts';
+import { oneLine } from '../src/printable.ts';
+import { type Command, complain, helpOf, print, readGiven, table, USAGE_EXIT, UsageError } from './command.ts';
 import { modelsAddCommand } from './models-add.ts';
 import { modelsCheckCommand } from './models-check.ts';
 import { modelsInspectCommand } from './models-inspect.ts';
@@ -29,12 +30,12 @@ async function run(args: string[]): Promise<number | undefined> {
     if (!command) return general(args);
     const given = readGiven(command, args.slice(command.name.split(' ').length));
     if (given) return await command.run(given);
-    process.stdout.write(helpOf(command));
+    print(helpOf(command));
     return 0;
   } catch (error) {
     const isUsage = error instanceof UsageError;
     const see = isUsage ? ` (see foretell ${command ? `${command.name} ` : ''}--help)` : '';
-    process.stderr.write(`foretell: ${messageOf(error).replace(/\s*\n\s*/g, ' ')}${see}\n`);
+    complain(`${oneLine(messageOf(error).replace(/\s*\n\s*/g, ' '))}${see}`);
     return isUsage ? USAGE_EXIT : 1;
   }
 }

@@ -1,14 +1,17 @@
-import { copyFile, mkdir } from 'node:fs/promises';
-import { basename, dirname, isAbsolute, join, normalize, resolve } from 'node:path';
+import { mkdir } from 'node:fs/promises';
+import { basename, dirname, join, resolve } from 'node:path';
 import { messageOf } from '../src/errors.ts';
 import { createLog } from '../src/log.ts';
 import { createMemorySharing } from '../src/store/memory-sharing.ts';
+import { requireOnnx } from '../workers/inference/foreign-file.ts';
 import type { OnnxSignature } from '../workers/inference/inference-messages.ts';
 import { createInferencePool, type InferencePool } from '../workers/inference/inference-pool.ts';
 import { digestOf, sizeOf } from '../workers/inference/model-file.ts';
-import { externalFiles, factsOf, type OnnxFacts } from '../workers/inference/onnx-file.ts';
+import { factsOf, type OnnxFacts } from '../workers/inference/onnx-file.ts';
+import { externalFiles } from '../workers/inference/onnx-weights.ts';
 import { ModelFault } from '../workers/repository/model-fault.ts';
 import { type LoadedModel, loadModel } from '../workers/repository/model-loading.ts';
+import { copyOwn } from '../workers/repository/own-files.ts';
 
 /** An ONNX file as it would be served. */
 export interface Inspection {
@@ -51,11 +54,14 @@ export async function withPool<T>(
 export async function inspect(file: string, identity: Identity, directory: string): Promise<Inspection> {
   const copy = join(directory, 'model.onnx');
   try {
-    const weights = weightsOf(file);
-    await copyFile(file, copy);
+    const home = dirname(file);
+    // The copy first: what lies there is not what is looked at next, where somebody replaces it meanwhile.
+    await copyOwn(home, basename(file), copy);
+    requireOnnx(copy);
+    const weights = externalFiles(copy);
     for (const path of weights) {
       await mkdir(dirname(join(directory, path)), { recursive: true });
-      await copyFile(join(dirname(file), path), join(directory, path));
+      await copyOwn(home, path, join(directory, path));
     }
     return await withPool(1, async (pool) => {
       const digest = await digestOf(copy);
@@ -71,14 +77,6 @@ export async function inspect(file: string, identity: Identity, directory: strin
     const message = messageOf(error).replaceAll(copy, file).replaceAll(directory, dirname(file));
     throw new Error(`${file}: ${message}`);
   }
-}
-
-function weightsOf(file: string): string[] {
-  const weights = externalFiles(file);
-  const isBelow = (path: string) => !isAbsolute(path) && !/(^|[/\\])\.[^/\\]/.test(dirname(normalize(path)));
-  const elsewhere = weights.find((path) => !isBelow(path));
-  if (elsewhere === undefined) return weights;
-  throw new Error(`its weights are in "${elsewhere}"; expected files beside or below it, where those of a version are`);
 }
 
 /** What the place of a file says: `NAME/VERSION/model.onnx` as in a directory of models, else its own name. */

@@ -1,10 +1,11 @@
 import { mkdir, mkdtemp, readdir, rename, rm } from 'node:fs/promises';
 import { basename, join } from 'node:path';
 import { readModelsDir } from '../src/config.ts';
+import { oneLine } from '../src/printable.ts';
 import { leftOutText } from '../workers/inference/left-out.ts';
 import { readModelTree } from '../workers/repository/model-tree.ts';
 import { sharingNote } from '../workers/repository/sharing-note.ts';
-import { type Command, type Given, UsageError } from './command.ts';
+import { type Command, type Given, print, UsageError } from './command.ts';
 import { type Inspection, identityOf, inspect } from './inspection.ts';
 
 const VERSION = /^(0|[1-9]\d{0,14})$/;
@@ -31,9 +32,9 @@ export const modelsAddCommand: Command = {
     const place = join(modelsDir, name, version);
     if (taken.includes(Number(version))) throw new Error(`${place} is there already; version ${free} is free`);
     const { model } = await add(file, { modelsDir, name, version });
-    process.stdout.write(`${join(place, 'model.onnx')}: version ${version} of model "${name}"\n`);
-    process.stdout.write(`Note: ${sharingNote(model).replace(/\.?$/, '.')}\n`);
-    for (const output of model.leftOut) process.stdout.write(`Note: ${leftOutText(output)}.\n`);
+    print(`${oneLine(`${join(place, 'model.onnx')}: version ${version} of model "${name}"`)}\n`);
+    print(`Note: ${oneLine(sharingNote(model)).replace(/\.?$/, '.')}\n`);
+    for (const output of model.leftOut) print(`Note: ${oneLine(leftOutText(output))}.\n`);
     return 0;
   },
 };

@@ -1,10 +1,11 @@
 import { availableParallelism } from 'node:os';
 import { readModelsDir } from '../src/config.ts';
 import { messageOf } from '../src/errors.ts';
+import { oneLine } from '../src/printable.ts';
 import { leftOutText } from '../workers/inference/left-out.ts';
 import { openModelRepository } from '../workers/repository/model-repository.ts';
 import { sharingNote } from '../workers/repository/sharing-note.ts';
-import type { Command } from './command.ts';
+import { type Command, complain, print } from './command.ts';
 import { withPool } from './inspection.ts';
 
 export const modelsCheckCommand: Command = {
@@ -28,10 +29,10 @@ export const modelsCheckCommand: Command = {
     for (const model of models) {
       const { served, leftOut } = model;
       const notes = ['can be served', sharingNote(model), ...leftOut.map(leftOutText)];
-      for (const note of notes) process.stdout.write(`${served.name} ${served.version}: ${note}\n`);
+      for (const note of notes) print(`${oneLine(`${served.name} ${served.version}: ${note}`)}\n`);
     }
-    for (const fault of faults) process.stderr.write(`foretell: ${fault}\n`);
-    if (models.length + faults.length === 0) process.stdout.write(`${modelsDir}: no models\n`);
+    for (const fault of faults) complain(oneLine(fault));
+    if (models.length + faults.length === 0) print(`${modelsDir}: no models\n`);
     return faults.length > 0 ? 1 : 0;
   },
 };

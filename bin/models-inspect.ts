@@ -2,9 +2,10 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { OnnxTensor } from '../src/models/signature.ts';
+import { oneLine } from '../src/printable.ts';
 import { leftOutText } from '../workers/inference/left-out.ts';
 import { sharingNote } from '../workers/repository/sharing-note.ts';
-import { type Command, table } from './command.ts';
+import { type Command, print, table } from './command.ts';
 import { type Inspection, identityOf, inspect } from './inspection.ts';
 
 export const modelsInspectCommand: Command = {
@@ -19,7 +20,7 @@ export const modelsInspectCommand: Command = {
     );
     // Loaded here: no other command has a use for the GraphQL library, a worker's process least of all.
     const { modelText } = await import('../src/graphql/model-text.ts');
-    process.stdout.write(describe(file, inspection, modelText(inspection.model.served)));
+    print(describe(file, inspection, modelText(inspection.model.served)));
     return 0;
   },
 };
@@ -39,8 +40,8 @@ function describe(file: string, inspection: Inspection, types: string | undefine
     ...onnx.outputs.map((tensor): [string, string] => ['output', tensorText(tensor)]),
     ['batched', model.unbatched() === undefined ? `yes, ${sharingNote(model)}` : `no: ${model.unbatched()}`],
   ];
-  const notes = model.leftOut.map((output) => `Note: ${leftOutText(output)}.\n\n`).join('');
-  return `${file}\n\n${table(rows)}\n\n${notes}${types ?? `No typed input, since ${typedObstacle(onnx.inputs)}: it is called by its tensors.`}\n`;
+  const notes = model.leftOut.map((output) => `Note: ${oneLine(leftOutText(output))}.\n\n`).join('');
+  return `${oneLine(file)}\n\n${table(rows)}\n\n${notes}${types ?? `No typed input, since ${oneLine(typedObstacle(onnx.inputs))}: it is called by its tensors.`}\n`;
 }
 
 function tensorText({ name, datatype, dimensions }: OnnxTensor): string {

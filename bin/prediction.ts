@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { complain } from './command.ts';
 import { TASK_FIELDS, type ToldTask, taskSchema } from './followed-task.ts';
 import { ask, Refusal, type Server } from './server.ts';
 
@@ -23,8 +24,8 @@ export async function withPrediction(server: Server, task: ToldTask, fields: str
   const { __typename: typename } = task.prediction;
   const selection = fields ?? (await selectionOf(server, typename));
   if (selection === undefined) {
-    process.stderr.write(
-      `foretell: the server does not tell its types; name the fields of ${typename} that you want with --fields 'a b { c }'\n`,
+    complain(
+      `the server does not tell its types; name the fields of ${typename} that you want with --fields 'a b { c }'`,
     );
     return task;
   }

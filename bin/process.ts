@@ -4,7 +4,7 @@ import { followKeyFile, warnOfWeakKeys } from '../src/key-file.ts';
 import { closeOnSignal, createLifecycle, type Lifecycle, readOnSignal } from '../src/lifecycle.ts';
 import { createLog, type Log } from '../src/log.ts';
 import { describeSettings } from '../src/settings.ts';
-import { type Command, type Given, USAGE_EXIT } from './command.ts';
+import { type Command, complain, type Given, USAGE_EXIT } from './command.ts';
 
 /** Opens what a process serves with, and leaves in `lifecycle` how to close it. */
 export type Start = (config: Config, log: Log, lifecycle: Lifecycle) => Promise<void>;
@@ -54,7 +54,7 @@ async function run(name: ProcessName, given: Given, load: () => Promise<Start>):
     await start(config, log, lifecycle);
     return undefined;
   } catch (error) {
-    process.stderr.write(`foretell: ${messageOf(error)}\n`);
+    complain(messageOf(error));
     log.debug({ err: error }, 'start failed');
     await lifecycle.close();
     process.exit(1);
@@ -74,7 +74,7 @@ function readOrSay(name: ProcessName, { settings }: Given): Config | undefined {
     return readConfig(name, undefined, settings);
   } catch (error) {
     if (!(error instanceof ConfigError)) throw error;
-    for (const line of error.message.split('\n')) process.stderr.write(`foretell: ${line}\n`);
+    for (const line of error.message.split('\n')) complain(line);
     return undefined;
   }
 }

@@ -2,6 +2,7 @@ import { openApi } from '../src/api.ts';
 import { openServices } from '../src/services.ts';
 import { openWorker } from '../workers/open.ts';
 import { welcome } from '../workers/welcome.ts';
+import { print } from './command.ts';
 import type { Start } from './process.ts';
 
 /** API and worker in one process. */
@@ -11,5 +12,5 @@ export const serve: Start = async (config, log, lifecycle) => {
   lifecycle.onClose(() => worker.close());
   const api = await openApi(config, services, log);
   lifecycle.onClose(() => api.close());
-  process.stdout.write(welcome({ config, url: api.url, api: api.graphql.api(), repository: worker.repository }));
+  print(welcome({ config, url: api.url, api: api.graphql.api(), repository: worker.repository }));
 };

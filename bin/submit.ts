@@ -3,7 +3,7 @@ import { text } from 'node:stream/consumers';
 import { z } from 'zod';
 import { messageOf } from '../src/errors.ts';
 import { isTerminal } from '../src/task.ts';
-import { type Command, type Given, UsageError } from './command.ts';
+import { type Command, type Given, print, UsageError } from './command.ts';
 import { follow, OUTCOME_EXIT, OUTCOME_NOTE, TASK_FIELDS, type ToldTask, taskSchema } from './followed-task.ts';
 import { FIELDS_OPTION, lineOf, withPrediction } from './prediction.ts';
 import { ask, SERVER_OPTIONS, type Server, serverOf } from './server.ts';
@@ -38,7 +38,7 @@ Without it, 0 once the server has confirmed the task.`,
     const { submitPrediction } = await ask(server, answerSchema, MUTATION, { input, options });
     const ended = given.flags.has('wait') && (await endOf(server, submitPrediction));
     const task = ended ? await withPrediction(server, ended, given.values['fields']) : submitPrediction;
-    process.stdout.write(lineOf(task));
+    print(lineOf(task));
     return ended ? OUTCOME_EXIT[ended.state] : 0;
   },
 };

@@ -1,5 +1,5 @@
 import { isTerminal } from '../src/task.ts';
-import type { Command } from './command.ts';
+import { type Command, print } from './command.ts';
 import { follow, OUTCOME_EXIT, OUTCOME_NOTE } from './followed-task.ts';
 import { FIELDS_OPTION, lineOf, withPrediction } from './prediction.ts';
 import { NoAnswer, SERVER_OPTIONS, serverOf } from './server.ts';
@@ -13,7 +13,7 @@ export const watchCommand: Command = {
   async run(given) {
     const server = serverOf(given);
     for await (const task of follow(server, given.operand ?? '')) {
-      process.stdout.write(lineOf(await withPrediction(server, task, given.values['fields'])));
+      print(lineOf(await withPrediction(server, task, given.values['fields'])));
       if (isTerminal(task.state)) return OUTCOME_EXIT[task.state];
     }
     throw new NoAnswer(`${server.url} ended the stream before the task had ended`);

@@ -5,7 +5,7 @@ import { ApiKeys, noPairs } from './api-keys.ts';
 import { messageOf } from './errors.ts';
 import type { LOG_LEVELS } from './log.ts';
 import { SHIPPED_MODELS_DIR } from './package.ts';
-import { SECRET_SETTINGS, settings } from './settings.ts';
+import { runMemoryMb, SECRET_SETTINGS, settings } from './settings.ts';
 
 /** Which process asks: the API alone, the worker alone, or both in one. */
 export type Command = 'api' | 'worker' | 'start';
@@ -26,6 +26,8 @@ export interface Config {
   workerModels: string[] | undefined;
   /** What the loaded models of a worker may take. */
   modelMemoryBytes: number;
+  /** What a run may take beyond the loaded models of its process. */
+  runMemoryBytes: number;
   apiKeys: ApiKeys;
   /** Read again when it changes. */
   apiKeysFile: string | undefined;
@@ -87,6 +89,7 @@ export function readConfig(command: Command, env: Settings = process.env, option
     workerSlots: value.WORKER_SLOTS,
     workerModels: value.WORKER_MODELS,
     modelMemoryBytes: value.MODEL_MEMORY_MB * 1024 * 1024,
+    runMemoryBytes: (value.RUN_MEMORY_MB ?? runMemoryMb(value.WORKER_SLOTS)) * 1024 * 1024,
     apiKeys,
     apiKeysFile: value.API_KEYS_FILE,
     metricsKey: readMetricsKey(value.METRICS_KEY),

@@ -119,6 +119,11 @@ export const settings = {
   MODEL_MEMORY_MB: integer(1, 1_048_576)
     .default(halfOfMemoryMb())
     .describe('MiB that the loaded models of a worker may take; default: half of what the machine or container has'),
+  RUN_MEMORY_MB: integer(1, 1_048_576)
+    .optional()
+    .describe(
+      'MiB that a run may take beyond what its process may keep loaded, a part of MODEL_MEMORY_MB; a task that takes more fails (watched on Linux); default: a quarter of memory, shared out over WORKER_SLOTS, at least 512',
+    ),
   API_KEYS: z
     .string()
     .optional()
@@ -169,6 +174,14 @@ export const settings = {
 function halfOfMemoryMb(): number {
   const bytes = Math.min(totalmem(), process.constrainedMemory() || Number.POSITIVE_INFINITY);
   return Math.max(1, Math.floor(bytes / 2 / 1024 / 1024));
+}
+
+/** A run of inputs and outputs of 64 MiB needs some 500 MiB for them alone. */
+const RUN_MEMORY_MB_MIN = 512;
+
+/** With the loaded models, three quarters of memory at most where the machine has enough: the rest is everybody else's. */
+export function runMemoryMb(slots: number): number {
+  return Math.max(RUN_MEMORY_MB_MIN, Math.floor(halfOfMemoryMb() / 2 / slots));
 }
 
 /** Defaults that differ from machine to machine. */

@@ -2,36 +2,17 @@ import { existsSync } from 'node:fs';
 import { mkdir, readdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
+import { folder, SCALE, scaling } from './support/models-command.ts';
 import { modelsDir } from './support/models-dir.ts';
-import { floats, onnxModel, value } from './support/onnx.ts';
+import { onnxModel, value } from './support/onnx.ts';
 import { identity } from './support/onnx-models.ts';
 import { runForetell } from './support/processes.ts';
 import { DEPENDENT } from './support/sharing-models.ts';
 import { temporaryDirectory } from './support/temporary-directory.ts';
 
-/** A folder with these files in it, where commands are run. */
-async function folder(files: Record<string, Buffer | string>) {
-  const cwd = await temporaryDirectory();
-  for (const [name, content] of Object.entries(files)) await writeFile(join(cwd, name), content);
-  const run = (args: string[], settings = {}) => runForetell(['models', ...args], settings, { cwd });
-  return { cwd, run };
-}
-
-/** `y = x · scale`, with the scale in a file of its own. */
-function scaling(location: string): Buffer {
-  return onnxModel({
-    inputs: [value('x', 'FP32', ['batch', 4])],
-    outputs: [value('y', 'FP32', ['batch', 4])],
-    nodes: [{ op: 'Mul', inputs: ['x', 'scale'], outputs: ['y'] }],
-    initializers: [{ ...floats('scale', [1, 2, 3, 4]), location }],
-  });
-}
-
 const ZIP_MAP_NOTE =
   'output "output_probability" is left out: it is a sequence of maps, and only tensors can be read; ' +
   "skl2onnx gives a tensor instead with options={'zipmap': False}";
-
-const SCALE = Buffer.from(Float32Array.of(1, 2, 3, 4).buffer);
 
 describe('foretell models inspect', () => {
   test('says what the model takes and gives, its size and opset, and the GraphQL types that it gets', async () => {
@@ -109,7 +90,7 @@ describe('foretell models inspect', () => {
     const { cwd, run } = await folder({ 'm.onnx': scaling('scale.bin'), 'no.onnx': 'no' });
     for (const [file, fault] of [
       ['m.onnx', 'scale.bin'],
-      ['no.onnx', 'no.onnx: expected ONNX'],
+      ['no.onnx', 'no.onnx: expected an ONNX model, got a text file'],
       ['nowhere.onnx', 'nowhere.onnx'],
     ] as const) {
       const { code, stderr } = await run(['inspect', file]);

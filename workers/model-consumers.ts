@@ -25,6 +25,8 @@ export interface ModelConsumers {
   open(): Promise<void>;
   /** Told of each run. */
   ran(model: string, run: Pace): void;
+  /** The most of a model that is taken at once; no limit where none of it is. */
+  prefetch(model: string): number;
   /** Told when `isPaused` may say otherwise than before. */
   repause(): void;
   /** Takes no more deliveries; resolves when the verdicts of those in hand are with the broker. */
@@ -71,6 +73,7 @@ export function createModelConsumers(options: ModelConsumersOptions): ModelConsu
   return {
     open: follow,
     ran: (model, run) => queues.get(model)?.ran(run),
+    prefetch: (model) => queues.get(model)?.prefetch ?? Number.POSITIVE_INFINITY,
     repause() {
       for (const [name, each] of queues) {
         if (isPaused(name)) each.pause();

@@ -43,6 +43,11 @@ export class ModelQueues {
     return queues;
   }
 
+  /** The most deliveries that are taken at once from each of its queues. */
+  get prefetch(): number {
+    return this.#prefetch;
+  }
+
   /** Told of each run of the model. */
   ran(run: Pace): void {
     this.#pace = nextPace(this.#pace, run);

@@ -21,7 +21,8 @@ export interface OpenWorker {
 /** A worker with its inference processes: inspects the models, announces them, and takes their predictions. */
 export async function openWorker(config: Config, services: Services, log: Log): Promise<OpenWorker> {
   const { broker, registry, metrics } = services;
-  const pool = createInferencePool({ slots: config.workerSlots, memoryBytes: config.modelMemoryBytes, log });
+  const { workerSlots: slots, modelMemoryBytes: memoryBytes, runMemoryBytes } = config;
+  const pool = createInferencePool({ slots, memoryBytes, runMemoryBytes, log });
   const { modelsDir, workerModels: chosen } = config;
   const repository = await openModelRepository({ modelsDir, chosen, pool, sharings: registry, log }).catch(
     async (error: unknown) => {
@@ -49,7 +50,7 @@ export async function openWorker(config: Config, services: Services, log: Log): 
     models: repository,
     findAnnounced: registry.find,
     recordSharing: registry.recordSharing,
-    slots: config.workerSlots,
+    slots,
     observer: metrics,
     log,
   });

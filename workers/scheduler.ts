@@ -2,11 +2,11 @@ import assert from 'node:assert/strict';
 import type { Log } from '../src/log.ts';
 import { outputFault } from '../src/models/outputs.ts';
 import type { RunResult } from '../src/task.ts';
+import { createBatchLimits } from './batch-limits.ts';
 import { type BatchRunOptions, runBatch } from './batch-run.ts';
-import { type Batcher, type BatchLimits, createBatcher, type TakenBatch } from './batching/batcher.ts';
-import { createStartRates, type StartRates } from './batching/start-rate.ts';
+import { type Batcher, createBatcher, type TakenBatch } from './batching/batcher.ts';
+import type { RunCost } from './batching/owner-costs.ts';
 import { RunError } from './inference/run-error.ts';
-import { concurrencyOf } from './prefetch.ts';
 import type { LoadedModel } from './repository/model-loading.ts';
 import type { HeldTask } from './tasks/held-task.ts';
 import type { Settlement } from './tasks/settlement.ts';
@@ -15,6 +15,10 @@ import type { TasksAtWork } from './tasks/tasks-in-hand.ts';
 /** When a task comes again that was given back untried. */
 const GIVE_BACK_MS = 1_000;
 
+/** How often a task lets others go before it, half a minute in all: as long as a process that was lost is remembered. */
+const YIELDS_MAX = 6;
+const YIELD_MS = 5_000;
+
 export interface SchedulerOptions extends BatchRunOptions {
   slots: number;
   settlement: Settlement;
@@ -22,6 +26,8 @@ export interface SchedulerOptions extends BatchRunOptions {
   claim: (task: HeldTask) => Promise<boolean>;
   /** Whether nothing is to be begun at present. */
   isPaused: () => boolean;
+  /** Whether as much of a model is in hand as is taken at once: what else waits for it is in its queue. */
+  isFull: (model: string) => boolean;
   log: Log;
 }
 
@@ -54,8 +60,7 @@ export class Scheduler implements TasksAtWork {
 
   constructor(options: SchedulerOptions) {
     this.#options = options;
-    const startRates = createStartRates();
-    this.#batcher = createBatcher((model) => limitsOf(model, options, startRates));
+    this.#batcher = createBatcher(createBatchLimits(options), options.slots);
   }
 
   /** Models are not what they were: what waits, of replaced versions too, obeys the limits of now. */
@@ -67,6 +72,7 @@ export class Scheduler implements TasksAtWork {
   add(task: HeldTask): void {
     if (!this.#isWanted(task)) return;
     this.#batcher.add(task);
+    this.#yield(task.model);
     // Deliveries arrive several to a packet; those that came together share a run.
     this.#soon ??= setImmediate(() => {
       this.#soon = undefined;
@@ -154,7 +160,18 @@ export class Scheduler implements TasksAtWork {
     this.#later = setTimeout(() => this.dispatch(), dueAt - performance.now() + 1);
   }
 
-  async #begin({ model, items, notBegun }: TakenBatch<LoadedModel, HeldTask>): Promise<void> {
+  /** Lets others' tasks come before those of owners who keep the slots from them: these wait behind them in the queue. */
+  #yield(model: LoadedModel): void {
+    if (!this.#batcher.hasHogs(model) || !this.#options.isFull(model.served.name)) return;
+    const mayGo = ({ attempt, wasRedelivered, delivery: { returnsBefore } }: HeldTask) =>
+      attempt === 0 && !wasRedelivered && returnsBefore < YIELDS_MAX;
+    for (const task of this.#batcher.surplus(model, performance.now(), mayGo)) {
+      task.release({ returnAfterMs: task.delivery.returnsBefore > 0 ? YIELD_MS : GIVE_BACK_MS });
+    }
+  }
+
+  async #begin(batch: TakenBatch<LoadedModel, HeldTask>): Promise<void> {
+    const { model, items, notBegun } = batch;
     const { settlement, claim, log } = this.#options;
     const claims = await Promise.all(items.map(claim));
     // From here to the pool without a pause, so that no other batch is promised the same process.
@@ -163,11 +180,24 @@ export class Scheduler implements TasksAtWork {
     notBegun(items.length - tasks.length);
     const abort = new AbortController();
     for (const task of tasks) this.#runOf.set(task, { tasks, abort });
+    const cost: Partial<RunCost> = {};
+    const beganAt = performance.now();
     const ended = await this.#run(model, tasks, abort.signal)
-      .catch(onlyRunError)
+      .then((results) => {
+        // Without the loading of the model, which is nobody's.
+        if (results !== 'aborted') cost.ms = results[0]?.runMs ?? 0;
+        return results;
+      })
+      .catch((error: unknown) => {
+        cost.isLethal = error instanceof RunError && error.isLethal;
+        return onlyRunError(error);
+      })
       .finally(() => {
         for (const task of tasks) this.#runOf.delete(task);
-        this.#batcher.ended(model);
+        const at = performance.now();
+        const owners = tasks.map(({ owner }) => owner);
+        this.#batcher.ended(batch, { ms: at - beganAt, isLethal: false, ...cost, owners, at });
+        this.#yield(model);
       });
     if (ended instanceof RunError && tasks.length > 1) {
       const taskIds = tasks.map(({ submission }) => submission.id);
@@ -196,19 +226,6 @@ export class Scheduler implements TasksAtWork {
     const fault = outputFault(task.model.served, task.submission.door, result.outputs);
     return fault ? settlement.fail(task, new RunError('INVALID_OUTPUT', fault)) : settlement.succeed(task, result);
   }
-}
-
-function limitsOf(model: LoadedModel, options: SchedulerOptions, startRates: StartRates): BatchLimits {
-  const limiting = options.limiting(model);
-  const { served, manifest } = limiting;
-  return {
-    shares: () => options.sharing.shares(model),
-    maxBatch: served.maxBatch,
-    maxDelayMs: manifest.maxDelayMs,
-    concurrency: concurrencyOf(limiting, options.slots),
-    concurrentWith: `${model.served.name}/${model.served.version}`,
-    starts: startRates(served.name, manifest.maxStartsPerSecond),
-  };
 }
 
 /** Any other error is a bug of ours, and no task is charged for it. */

@@ -3,6 +3,7 @@ import { synchronousExample } from '../src/graphql/examples.ts';
 import type { Api } from '../src/graphql/schema.ts';
 import { GRAPHQL_PATH } from '../src/graphql/server.ts';
 import { HAS_DEMO } from '../src/package.ts';
+import { oneLine } from '../src/printable.ts';
 import type { ModelRepository } from './repository/model-repository.ts';
 import { sharingNote } from './repository/sharing-note.ts';
 
@@ -15,7 +16,7 @@ export function welcome(started: { config: Config; url: string; api: Api; reposi
   const endpoint = url + GRAPHQL_PATH;
   const models = repository.models().map((model) => {
     const { name, version, description } = model.served;
-    return `${`  ${name} ${version}  ${description ?? ''}`.trimEnd()}\n    ${sharingNote(model)}`;
+    return `${oneLine(`  ${name} ${version}  ${description ?? ''}`).trimEnd()}\n    ${oneLine(sharingNote(model))}`;
   });
   const served = models.length > 0 ? models.join('\n') : `  none: put <name>/1/model.onnx into ${config.modelsDir}`;
   const faults = repository

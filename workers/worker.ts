@@ -76,6 +76,7 @@ export async function startWorker(options: WorkerOptions): Promise<Worker> {
     settlement,
     claim: (task) => claim(task, context),
     isPaused: patient.isAway,
+    isFull: (name) => inHand.all().filter((task) => task.model.served.name === name).length >= consumers.prefetch(name),
     onRan: ({ served: { name } }, run) => {
       observer.ran({ model: name, ...run });
       consumers.ran(name, run);

@@ -4,6 +4,7 @@ import { type AllowanceAt, readFileInputs } from '../models/file-inputs.ts';
 import { InputIssues, type Path } from '../models/input-issues.ts';
 import { faultsOf, findModel, type ModelRegistry } from '../models/registry.ts';
 import type { ServedModel } from '../models/served-model.ts';
+import { boundFault } from '../models/size-bounds.ts';
 import { readTensorsInput, type TensorInput } from '../models/tensors-input.ts';
 import { typedDoorOf } from '../models/typed-door.ts';
 import { readTypedInput } from '../models/typed-input.ts';
@@ -94,7 +95,10 @@ export async function readPredictionInputs(
   }
 
   /** Of tensors that are right each by itself. */
-  function checkSizes({ signature: { equalSizes } }: ServedModel, inputs: readonly Tensor[], path: Path): void {
+  function checkSizes({ signature }: ServedModel, inputs: readonly Tensor[], path: Path): void {
+    const { equalSizes, maxSizes } = signature;
+    const tooLarge = maxSizes && !issues.found ? boundFault(maxSizes, inputs) : undefined;
+    if (tooLarge) issues.add(path, tooLarge);
     const fault = equalSizes && !issues.found ? sizesFault(equalSizes, inputs) : undefined;
     if (fault) issues.add(path, `expected equal sizes, but ${fault}`);
   }

@@ -2,6 +2,7 @@ import { z } from 'zod';
 import { mediaOptions, mediaReader } from '../media/kinds.ts';
 import { describeShape, STORAGE, type TensorSpec } from '../tensor.ts';
 import type { Signature, TensorNames } from './served-model.ts';
+import { maxSizes } from './size-bounds.ts';
 
 /**
  * Longer than a prediction takes, and so short that one run, with the loading of its model, ends before RabbitMQ's 30 minutes for
@@ -91,6 +92,11 @@ export const manifestSchema = z.strictObject({
     .min(1)
     .default([{ name: 'cpu' }])
     .describe('what computes it, in order of preference: the first that is there, cpu unless set'),
+  maxSizes: maxSizes
+    .default({})
+    .describe(
+      'the largest sizes of inputs that vary, by what the model calls them or by place: { "sequence": 512, "x[1]": 9 }',
+    ),
   maxWaiting: z
     .int()
     .min(1)

@@ -3,6 +3,7 @@ import { z } from 'zod';
 import { type MediaOptions, mediaOptions } from '../media/kinds.ts';
 import { DATATYPES, type TensorSpec } from '../tensor.ts';
 import { type EqualSizes, equalSizesSchema } from './equal-sizes.ts';
+import { type SizeBound, sizeBoundSchema } from './size-bounds.ts';
 
 /** What an ONNX file takes and gives, as its inference process read it. */
 export interface Signature {
@@ -15,6 +16,8 @@ export interface Signature {
   batched: boolean;
   /** Where loading showed that the model fails on sizes that differ; absent where it showed none. */
   equalSizes?: EqualSizes[] | undefined;
+  /** What the manifest says of sizes that may vary; absent where it says nothing. */
+  maxSizes?: SizeBound[] | undefined;
 }
 
 /** How people say what is in a tensor. */
@@ -74,6 +77,7 @@ export const servedModelSchema: z.ZodType<ServedModel> = z.strictObject({
     outputs: z.array(tensorSpec),
     batched: z.boolean(),
     equalSizes: z.array(equalSizesSchema).optional(),
+    maxSizes: z.array(sizeBoundSchema).optional(),
   }),
   names: z.strictObject({ inputs: z.record(z.string(), tensorNames), outputs: z.record(z.string(), tensorNames) }),
   maxBatch: z.int().positive(),

@@ -37,6 +37,17 @@ const WRONG: [string, unknown, string[]][] = [
   ['a wrong datatype', tensors({ ...features, datatype: 'FP64' }), ['input.tensors.inputs.0.datatype']],
   ['a datatype that does not exist', tensors({ ...features, datatype: 'FP8' }), ['input.tensors.inputs.0.datatype']],
   ['a wrong element count', tensors({ ...features, data: { floats: [1] } }), ['input.tensors.inputs.0.data.floats']],
+  ['a size that is larger than it may be', { words: { ids: [1, 2, 3, 4] } }, ['input.words']],
+  [
+    'the same by tensors',
+    {
+      tensors: {
+        model: 'words',
+        inputs: [{ name: 'ids', datatype: 'INT64', shape: [1, 4], data: { ints: [1, 2, 3, 4] } }],
+      },
+    },
+    ['input.tensors.inputs'],
+  ],
   ['two kinds of data', tensors({ ...features, data: { floats: [1], ints: [1] } }), ['input.tensors.inputs.0.data']],
 ];
 
@@ -44,6 +55,12 @@ const GRID = servedModel('grid', {
   inputs: [spec('x', 'FP32', [null, 2, 2])],
   outputs: [spec('y', 'FP32', [null])],
   batched: true,
+});
+const WORDS = servedModel('words', {
+  inputs: [spec('ids', 'INT64', [null, null])],
+  outputs: [spec('y', 'FP32', [null])],
+  batched: true,
+  maxSizes: [{ input: 'ids', dimension: 1, symbol: 'sequence', max: 3 }],
 });
 const IRIS_OF_OLD = servedModel(
   'iris',
@@ -56,7 +73,7 @@ const SUBMIT =
 const SUBMIT_ALL = 'mutation ($inputs: [PredictionInput!]!) { submitPredictions(inputs: $inputs) { id } }';
 
 describeService('wrong input', { withWorker: false }, (service) => {
-  const announce = () => service().registry.announce([IRIS, IRIS_OF_OLD, GRID]);
+  const announce = () => service().registry.announce([IRIS, IRIS_OF_OLD, GRID, WORDS]);
   const queued = () => Promise.all(['iris', 'grid'].map((model) => service().waiting(model)));
 
   test.each(WRONG)('%s is refused with the path of the fault, and nothing is queued', async (_what, input, paths) => {

@@ -30,7 +30,7 @@ const DOORS: Record<string, RegExp> = {
  * from another room on its floor.
  */
 const FLOORS: readonly (readonly RegExp[])[] = [
-  [/^src\/(tensor|errors|task|gathering)\.ts$/],
+  [/^src\/(tensor|errors|task|gathering|printable)\.ts$/],
   [/^src\/(submission|tensor-values|tensor-frame)\.ts$/],
   [/^src\/ledger\//],
   [/^src\/media\//],

@@ -16,12 +16,13 @@ export interface ItemOptions {
   alone?: boolean;
   lane?: Lane;
   arrivedAt?: number;
+  owner?: string;
 }
 
 export function item(model: string, options: ItemOptions = {}): Item {
-  const { rows = 1, width = 1, alone = false, lane = 'normal', arrivedAt = clock++ } = options;
+  const { rows = 1, width = 1, alone = false, lane = 'normal', arrivedAt = clock++, owner = 'anybody' } = options;
   const inputs = [tensor('x', 'UINT8', Array<number>(rows * width).fill(0), [rows, width])];
-  return { model, inputs, lane, alone, arrivedAt };
+  return { model, owner, inputs, lane, alone, arrivedAt };
 }
 
 export function batcherOf(limits: Partial<BatchLimits>, items: Item[]) {

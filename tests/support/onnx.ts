@@ -20,7 +20,7 @@ export interface OnnxNode {
 }
 
 /** A number is an integer attribute, `{ float }` one that is not, an array a list of integers, an object with nodes a subgraph. */
-export type OnnxAttribute = number | number[] | string | { float: number } | Tensor | OnnxGraph;
+export type OnnxAttribute = number | number[] | string | { float: number } | OnnxConstant | OnnxGraph;
 
 export interface OnnxGraph {
   inputs: OnnxValue[];

@@ -84,12 +84,12 @@ export async function startTestWorker(options: TestWorkerOptions) {
   const worker = await start(pool);
 
   /** A task of the newest version of a model, as the API makes it. */
-  function submissionOf(name: string, door: Submission['door'] = 'tensors'): Submission {
+  function submissionOf(name: string, door: Submission['door'] = 'tensors', owner = 'test'): Submission {
     const model = repository.models().find(({ served }) => served.name === name);
     if (!model) throw new Error(`no model ${name}`);
     const { served, fingerprint } = model;
     const reference = { name, version: served.version, fingerprint };
-    return { id: randomUUID(), owner: 'test', model: reference, door, submittedAt: Date.now() };
+    return { id: randomUUID(), owner, model: reference, door, submittedAt: Date.now() };
   }
 
   async function publish(

@@ -64,7 +64,7 @@ function replay(steps: readonly Step[]): void {
       running.push(batch.model);
     } else if (each.do === 'end') {
       const [model] = running.splice(each.pick % (running.length || 1), 1);
-      if (model !== undefined) batcher.ended(model);
+      if (model !== undefined) batcher.ended({ model, standing: 'ordinary' });
     } else {
       const [removed] = waiting.splice(each.pick % (waiting.length || 1), 1);
       if (removed) expect([batcher.remove(removed), batcher.remove(removed)]).toEqual([true, false]);

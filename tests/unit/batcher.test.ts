@@ -1,6 +1,7 @@
 import { describe, expect, test } from 'vitest';
 import type { Tensor } from '../../src/tensor.ts';
-import { BATCH_BYTES_MAX, NORMAL_SHARE } from '../../workers/batching/batcher.ts';
+import { NORMAL_SHARE } from '../../workers/batching/batcher.ts';
+import { BATCH_BYTES_MAX } from '../../workers/batching/joined-tasks.ts';
 import { batcherOf, type Item, type ItemOptions, item, now } from '../support/batch-items.ts';
 import { tensor } from '../support/tensors.ts';
 
@@ -24,7 +25,7 @@ test('large inputs make small batches, and one that is too large for any batch r
   const large = (bytes: number): Item => {
     const data = new Uint8Array(bytes);
     const inputs: Tensor[] = [{ name: 'x', datatype: 'UINT8', shape: [1, BATCH_BYTES_MAX], data }];
-    return { model: 'm', inputs, lane: 'normal', alone: false, arrivedAt: item('m').arrivedAt };
+    return { owner: 'anybody', model: 'm', inputs, lane: 'normal', alone: false, arrivedAt: item('m').arrivedAt };
   };
   const half = BATCH_BYTES_MAX / 2;
   const items = [large(half), large(half), large(1), large(BATCH_BYTES_MAX + 1), large(1)] as const;
@@ -115,7 +116,7 @@ describe('with maxDelayMs', () => {
     expect(batcher.take(110)).toBeDefined();
     batcher.add(item('m', { arrivedAt: 111 }));
     expect(batcher.dueAt()).toBeUndefined();
-    batcher.ended('m');
+    batcher.ended({ model: 'm', standing: 'ordinary' });
     expect(batcher.dueAt()).toBe(121);
   });
 });
@@ -167,10 +168,10 @@ describe('between the lanes', () => {
     for (let i = 0; i < NORMAL_SHARE; i += 1) {
       batcher.add(high('m'));
       expect(first(batcher)?.lane).toBe('high');
-      batcher.ended('m');
+      batcher.ended({ model: 'm', standing: 'ordinary' });
     }
     batcher.add(high('m'));
-    batcher.ended('busy');
+    batcher.ended({ model: 'busy', standing: 'ordinary' });
     expect(first(batcher)?.lane).toBe('high');
   });
 });

@@ -1,3 +1,4 @@
+import { readFileSync } from 'node:fs';
 import { expect, onTestFinished, test } from 'vitest';
 import type { ModelFile } from '../../workers/inference/inference-messages.ts';
 import { createInferencePool, type InferencePool } from '../../workers/inference/inference-pool.ts';
@@ -65,4 +66,25 @@ test('a process that keeps more than its model may hold is replaced once its run
   expect(log.lines('warn').map(({ fields: { how } }) => how)).toEqual([
     expect.stringMatching(/left it with \d+ MiB, of \d+ MiB/),
   ]);
+});
+
+test('a run that takes more memory than it may ends with its process within a second, and the next has another', async () => {
+  const log = createTestLog();
+  const own = createInferencePool({ slots: 1, memoryBytes: 20 * MIB, runMemoryBytes: 100 * MIB, log });
+  onTestFinished(() => own.close());
+  const model = await modelFile(hoards());
+  const run = (count: number) => own.run(model, [tensor('n', 'INT64', [BigInt(count)])], SOON);
+  expect(contents((await run(3)).outputs)['y']?.elements).toEqual([3]);
+  const [pid = 0] = own.pids();
+  expect(readFileSync(`/proc/${pid}/oom_score_adj`, 'utf8')).toBe('1000\n');
+  // It would take 4 GiB.
+  await expect(run(2 ** 29)).rejects.toMatchObject({
+    code: 'MODEL_ERROR',
+    isLethal: true,
+    message: expect.stringMatching(
+      /^the run took more memory than its process may, \d+ MiB; expected a smaller input$/,
+    ),
+  });
+  expect(contents((await run(4)).outputs)['y']?.elements).toEqual([4]);
+  expect(own.pids()).not.toEqual([pid]);
 });

@@ -122,6 +122,18 @@ test.each<[string, Record<string, ModelFixture>, string]>([
     'bad/model.json: maxBatch: Too small: expected number to be >=1; Unrecognized key: "timeout"; expected some of description, inputs',
   ],
   [
+    'keys within keys that are wrong',
+    { bad: { manifest: { inputs: { x: { field: ['a'], image: { color: 'rgb' } } } }, onnx: identity('FP32') } },
+    'bad/model.json: inputs.x.image: Unrecognized key: "color"; expected some of colour, layout, width, height, fit, background, invert, ink, scale, mean, std; inputs.x: Unrecognized key: "field"; expected some of fields, labels, image',
+  ],
+  [
+    'lists within lists without end',
+    {
+      bad: { manifest: `{ "example": { "x": ${'['.repeat(100_000)}${']'.repeat(100_000)} } }`, onnx: identity('FP32') },
+    },
+    'bad/model.json: expected at most 64 lists and objects within each other',
+  ],
+  [
     'names that do not fit the file',
     { bad: { manifest: { inputs: { x: { fields: ['a', 'b'] } } }, onnx: identity('FP32') } },
     'bad/model.json: inputs.x.fields: 2 names do not fit shape [?, 4] (version 1)',
@@ -192,6 +204,16 @@ test('a manifest of more than a mebibyte is refused unread', async () => {
   const manifest = { description: 'a'.repeat(1024 * 1024) };
   const { faults } = await repositoryOf({ m: { onnx: identity('FP32'), manifest } });
   expect(faults).toEqual(['m/model.json: expected at most 1048576 bytes, got 1048594']);
+});
+
+test('a version with a link that leads out of it is left out with what to do, and the others are served', async () => {
+  const directory = await modelsDir({ m: { onnx: { 1: identity('FP32'), 2: identity('FP32') } } });
+  await symlink('/proc/self/environ', join(directory, 'm', '2', 'w.bin'));
+  const { models, faults } = await read(directory);
+  expect(models.map(({ served: { version } }) => version)).toEqual(['1']);
+  expect(faults).toEqual([
+    expect.stringContaining("m/2/model.onnx: w.bin is a link that leads out of the version's folder"),
+  ]);
 });
 
 test('a directory of models that is not there is a fault', async () => {

@@ -119,7 +119,7 @@ describe('a rate', () => {
     for (const model of ['old', 'old', 'new']) batcher.add(item(model, { arrivedAt: 0 }));
     expect([batcher.take(0), batcher.take(0)].map((taken) => taken?.model)).toEqual(['old', 'old']);
     expect(batcher.take(0)).toBeUndefined();
-    batcher.ended('old');
+    batcher.ended({ model: 'old', standing: 'ordinary' });
     expect(batcher.take(0)?.model).toBe('new');
   });
 });

@@ -2,7 +2,7 @@ import { setImmediate } from 'node:timers/promises';
 import { describe, expect, test } from 'vitest';
 import { StoreFull, StoreUnavailable } from '../../src/errors.ts';
 import type { TaskStore } from '../../src/store/store.ts';
-import { FOR_EVER, identity, slow } from '../support/onnx-models.ts';
+import { FOR_EVER, identity, quotient, slow } from '../support/onnx-models.ts';
 import { tensor } from '../support/tensors.ts';
 import { startTestWorker } from '../support/worker.ts';
 
@@ -38,6 +38,32 @@ describe('a run that takes too long', () => {
     expect(await predict('echo', row(1, 2, 3, 4))).toMatchObject({ state: 'SUCCEEDED' });
     expect(await store.heads([stuck[0].id])).toMatchObject([{ state: 'RUNNING' }]);
     for (const { id } of stuck) expect(await ended(id)).toMatchObject({ state: 'FAILED', error: { code: 'TIMEOUT' } });
+  });
+});
+
+describe('an owner', () => {
+  const parts = (x: bigint, d: bigint) => [tensor('x', 'INT64', [x]), tensor('d', 'INT64', [d])];
+  const CASES = [
+    { title: 'hang', model: 'slow', hostile: rounds(FOR_EVER), ordinary: rounds(1) },
+    { title: 'crash', model: 'quotient', hostile: parts(-(2n ** 63n), -1n), ordinary: parts(7n, 2n) },
+  ];
+
+  test.for(CASES)("whose tasks $title waits with the rest of them for another's", async (of) => {
+    const manifest = { timeoutMs: 500, maxAttempts: 1 };
+    const { submissionOf, publish, ended, store } = await startTestWorker({
+      models: { slow: { manifest, onnx: slow() }, quotient: { manifest, onnx: quotient() } },
+    });
+    const hostile = Array.from({ length: 4 }, () => submissionOf(of.model, 'tensors', 'a'));
+    const begun = Promise.race(hostile.map(({ id }) => new Promise((resolve) => store.watch(id, resolve))));
+    for (const submission of hostile) await publish(submission, of.hostile);
+    await begun;
+    const ordinary = submissionOf(of.model, 'tensors', 'b');
+    await publish(ordinary, of.ordinary);
+    expect(await ended(ordinary.id)).toMatchObject({ state: 'SUCCEEDED' });
+    const heads = await store.heads(hostile.map(({ id }) => id));
+    // At most the one whose end was the first that was heard of its owner.
+    expect(heads.filter((head) => head?.state === 'FAILED').length).toBeLessThanOrEqual(1);
+    for (const { id } of hostile) expect(await ended(id)).toMatchObject({ state: 'FAILED' });
   });
 });
 

@@ -1,10 +1,10 @@
 import type { Lane } from '../../src/broker/topology.ts';
 import { byteLength, type Tensor } from '../../src/tensor.ts';
 import { batchKey, rowsOf } from './batch-tensors.ts';
+import { type Batch, type Entry, gather } from './joined-tasks.ts';
+import type { OwnerCosts, RunCost, Standing } from './owner-costs.ts';
+import { beyond, inOrder } from './owner-order.ts';
 import type { StartRate } from './start-rate.ts';
-
-/** The most bytes of input that are joined for one run; larger inputs make smaller batches, the largest run alone. */
-export const BATCH_BYTES_MAX = 64 * 1024 * 1024;
 
 /** While both lanes wait, one run in so many begins with the oldest task of the normal one: high overtakes, and starves nobody. */
 export const NORMAL_SHARE = 4;
@@ -23,11 +23,15 @@ export interface BatchLimits {
   starts?: StartRate | undefined;
   /** Models of one name here share their concurrency: one that was replaced, and its replacement. @default the model's alone */
   concurrentWith?: string | undefined;
+  /** Who goes behind whom; several models may share one. @default owners stand alike */
+  costs?: OwnerCosts | undefined;
 }
 
 export interface TakenBatch<M, T> {
   model: M;
   items: T[];
+  /** Of the owner of its first task, as it began. */
+  standing: Standing;
   /** To be told how many of its tasks do not begin after all: others may in their place. */
   notBegun(count: number): void;
 }
@@ -35,6 +39,7 @@ export interface TakenBatch<M, T> {
 /** A task that waits for its run. */
 export interface BatchItem<M> {
   model: M;
+  owner: string;
   inputs: readonly Tensor[];
   lane: Lane;
   /** It shares its run with nobody: it may be what made an earlier run fail. */
@@ -49,42 +54,61 @@ export interface Batcher<M, T extends BatchItem<M>> {
   remove(item: T): boolean;
   /** The batch that is to run now, which then counts against its model's concurrency until `ended`; `undefined` if none is due. */
   take(now: number): TakenBatch<M, T> | undefined;
-  /** A batch of this model no longer runs. */
-  ended(model: M): void;
+  /** A batch no longer runs, which cost so much, where it began at all. */
+  ended(batch: Pick<TakenBatch<M, T>, 'model' | 'standing'>, cost?: RunCost): void;
   /** The limits of models are not what they were: asks for them again. */
   relimit(): void;
+  /** Whether any owner's tasks of the model may keep slots from others'. */
+  hasHogs(model: M): boolean;
+  /**
+   * Takes back tasks of owners whose tasks keep slots from others', beyond those that can run at once: behind them in the queue, others'
+   * may wait. Those that `mayGo` refuses stay.
+   */
+  surplus(model: M, at: number, mayGo: (item: T) => boolean): T[];
   /** When the next of the batches that `take` holds back falls due; `undefined` if it holds none that could run. */
   dueAt(): number | undefined;
   waiting(): number;
 }
 
-interface Entry<T> {
-  item: T;
-  rows: number;
-  bytes: number;
-  /** Entries with the same key can share a run; `undefined` for one that runs alone. */
-  key: string | undefined;
-}
-
 /** The tasks of one model: of each lane, the oldest first. */
 interface Line<T> {
   limits: BatchLimits;
+  /** Of the batches that run, those whose owner does not stand as ordinary. */
+  hogs: number;
   entries: Record<Lane, Entry<T>[]>;
+}
+
+/** What could run next: the higher its level, the more its owner used lately. */
+interface Candidate<T> {
+  line: Line<T>;
+  batch: Batch<T>;
+  level: number;
 }
 
 /**
  * Gathers tasks while the inference processes are busy, and hands out all that fit in a run once one is free. A run begins with
- * the oldest task, of whatever model, of the lane whose turn it is; it is filled up from that lane, then from the other.
+ * the oldest task, of whatever model, of the lane whose turn it is; it is filled up from that lane, then from the other. Tasks of owners
+ * who used much more time than others go behind theirs, whatever the lane.
+ * @param slots of which suspect owners leave one to others, where there are several
  */
-export function createBatcher<M, T extends BatchItem<M>>(limitsOf: (model: M) => BatchLimits): Batcher<M, T> {
+export function createBatcher<M, T extends BatchItem<M>>(
+  limitsOf: (model: M) => BatchLimits,
+  slots = Number.POSITIVE_INFINITY,
+): Batcher<M, T> {
   const lines = new Map<M, Line<T>>();
   /** Batches that run, of each model or of those that share their concurrency. */
   const running = new Map<M | string, number>();
+  /** Batches of suspect owners that run. */
+  let suspects = 0;
+  const maySuspects = () => suspects < Math.max(1, slots - 1);
+  /** When `take` was last asked. */
+  let askedAt = 0;
   /** Runs in a row that began with a high task while a normal one could have begun. */
   let passedOver = 0;
 
   const lineOf = (model: M): Line<T> => {
-    const line = lines.get(model) ?? { limits: limitsOf(model), entries: { high: [], normal: [] } };
+    const empty = { hogs: 0, entries: { high: [], normal: [] } };
+    const line = lines.get(model) ?? { ...empty, limits: limitsOf(model) };
     lines.set(model, line);
     return line;
   };
@@ -96,17 +120,24 @@ export function createBatcher<M, T extends BatchItem<M>>(limitsOf: (model: M) =>
   };
   const mayRun = ([model, line]: [M, Line<T>]) => runningOf(model, line) < line.limits.concurrency;
 
-  function oldest(lane: Lane, now: number): { line: Line<T>; batch: Batch<T> } | undefined {
-    let found: { line: Line<T>; batch: Batch<T> } | undefined;
+  function first(lane: Lane, now: number): Candidate<T> | undefined {
+    let found: Candidate<T> | undefined;
     for (const [model, line] of lines) {
-      const batch = mayRun([model, line]) ? dueBatch(line, lane, now) : undefined;
-      if (batch && (!found || batch[0].item.arrivedAt < found.batch[0].item.arrivedAt)) found = { line, batch };
+      const order = { at: now, maySuspects: maySuspects() };
+      const batch = mayRun([model, line]) ? dueBatch(line, lane, order) : undefined;
+      if (!batch) continue;
+      const { owner, arrivedAt } = batch[0].item;
+      const level = line.limits.costs?.levelOf(owner, now) ?? 0;
+      const isBefore =
+        !found || level < found.level || (level === found.level && arrivedAt < found.batch[0].item.arrivedAt);
+      if (isBefore) found = { line, batch, level };
     }
     return found;
   }
 
-  function next(now: number): { line: Line<T>; batch: Batch<T> } | undefined {
-    const [high, normal] = [oldest('high', now), oldest('normal', now)];
+  function next(now: number): Candidate<T> | undefined {
+    const [high, normal] = [first('high', now), first('normal', now)];
+    if (high && normal && high.level !== normal.level) return high.level < normal.level ? high : normal;
     const isNormalsTurn = !high || passedOver >= NORMAL_SHARE - 1;
     if (normal && isNormalsTurn) {
       passedOver = 0;
@@ -130,6 +161,7 @@ export function createBatcher<M, T extends BatchItem<M>>(limitsOf: (model: M) =>
       return place >= 0 && lane.splice(place, 1).length === 1;
     },
     take(now) {
+      askedAt = now;
       const { line, batch } = next(now) ?? {};
       if (!line || !batch) return undefined;
       const taken = new Set(batch);
@@ -138,43 +170,53 @@ export function createBatcher<M, T extends BatchItem<M>>(limitsOf: (model: M) =>
         high: high.filter((entry) => !taken.has(entry)),
         normal: normal.filter((entry) => !taken.has(entry)),
       };
-      const { model } = batch[0].item;
+      const { model, owner } = batch[0].item;
       countRunning(model, line, 1);
+      const standing = line.limits.costs?.standingOf(owner, now) ?? 'ordinary';
+      if (standing !== 'ordinary') line.hogs += 1;
+      if (standing === 'suspect') suspects += 1;
       const notBegun = line.limits.starts?.take(batch.length, now) ?? (() => undefined);
-      return { model, items: batch.map(({ item }) => item), notBegun };
+      return { model, items: batch.map(({ item }) => item), standing, notBegun };
     },
-    ended(model) {
+    ended({ model, standing }, cost) {
       const line = lineOf(model);
       countRunning(model, line, -1);
+      if (standing !== 'ordinary') line.hogs -= 1;
+      if (standing === 'suspect') suspects -= 1;
+      if (cost && cost.owners.length > 0) line.limits.costs?.charge(cost);
       // A model that was replaced does not come again.
-      if (line.entries.high.length + line.entries.normal.length === 0) lines.delete(model);
+      if (line.hogs === 0 && line.entries.high.length + line.entries.normal.length === 0) lines.delete(model);
     },
     relimit() {
       for (const [model, line] of lines) line.limits = limitsOf(model);
     },
+    hasHogs: (model) => lines.get(model)?.limits.costs?.hasHogs ?? false,
+    surplus(model, at, mayGo) {
+      const line = lines.get(model);
+      const { costs, concurrency } = line?.limits ?? {};
+      if (!line || !costs?.hasHogs || concurrency === undefined) return [];
+      const all = [...line.entries.high, ...line.entries.normal];
+      const gone = beyond(all, costs, { at, spare: concurrency - line.hogs })
+        .map(({ item }) => item)
+        .filter(mayGo);
+      for (const item of gone) this.remove(item);
+      return gone;
+    },
     dueAt() {
-      const due = [...lines].filter(mayRun).flatMap(
-        ([
-          ,
-          {
-            entries: { high, normal },
-            limits,
-          },
-        ]) => {
-          const nextAt = limits.starts?.nextAt();
-          return [high[0], normal[0]].flatMap((first) =>
-            first ? (nextAt ?? first.item.arrivedAt + limits.maxDelayMs) : [],
-          );
-        },
-      );
+      const order = { at: askedAt, maySuspects: maySuspects() };
+      const due = [...lines].filter(mayRun).flatMap(([, { entries, limits }]) => {
+        const nextAt = limits.starts?.nextAt();
+        return [entries.high, entries.normal].flatMap((lane) => {
+          const [first] = inOrder(lane, limits.costs, order);
+          return first ? (nextAt ?? first.item.arrivedAt + limits.maxDelayMs) : [];
+        });
+      });
       return due.length > 0 ? Math.min(...due) : undefined;
     },
     waiting: () =>
       [...lines.values()].reduce((sum, { entries }) => sum + entries.high.length + entries.normal.length, 0),
   };
 }
-
-type Batch<T> = [Entry<T>, ...Entry<T>[]];
 
 function entryOf<M, T extends BatchItem<M>>(item: T, { maxBatch }: BatchLimits): Entry<T> {
   const rows = rowsOf(item.inputs);
@@ -185,12 +227,15 @@ function entryOf<M, T extends BatchItem<M>>(item: T, { maxBatch }: BatchLimits):
 
 /** The batch that begins with the oldest task of a lane that need not wait for more. */
 function dueBatch<M, T extends BatchItem<M>>(
-  { entries: { high, normal }, limits }: Line<T>,
+  { entries, limits }: Line<T>,
   lane: Lane,
-  now: number,
+  order: { at: number; maySuspects: boolean },
 ): Batch<T> | undefined {
+  const { at: now } = order;
   const mayBegin = limits.starts?.available(now) ?? Number.POSITIVE_INFINITY;
   if (mayBegin < 1) return undefined;
+  const high = inOrder(entries.high, limits.costs, order);
+  const normal = inOrder(entries.normal, limits.costs, order);
   // Filled from its own lane first: normal's share is a share of the tasks, not of the runs alone.
   const all = lane === 'high' ? [...high, ...normal] : [...normal, ...high];
   const held = new Set<string>();
@@ -198,26 +243,9 @@ function dueBatch<M, T extends BatchItem<M>>(
   for (const first of lane === 'high' ? high : normal) {
     if (first.key === undefined || !shares) return [first];
     if (held.has(first.key)) continue;
-    const { batch, full } = gather(first, all, limits);
+    const { batch, full } = gather(first, all, limits, now);
     if (full || now - first.item.arrivedAt >= limits.maxDelayMs) return [first, ...batch.slice(1, mayBegin)];
     held.add(first.key);
   }
   return undefined;
-}
-
-/** What can share a run with `first`, in order, up to the first that does not fit. */
-function gather<T>(first: Entry<T>, others: Entry<T>[], limits: BatchLimits): { batch: Batch<T>; full: boolean } {
-  const { maxBatch, starts } = limits;
-  const maxTasks = Math.min(maxBatch, starts?.most ?? maxBatch);
-  const batch: Batch<T> = [first];
-  let { rows, bytes } = first;
-  for (const entry of others) {
-    if (rows >= maxBatch || batch.length >= maxTasks) break;
-    if (entry === first || entry.key !== first.key) continue;
-    if (rows + entry.rows > maxBatch || bytes + entry.bytes > BATCH_BYTES_MAX) return { batch, full: true };
-    batch.push(entry);
-    rows += entry.rows;
-    bytes += entry.bytes;
-  }
-  return { batch, full: rows >= maxBatch || batch.length >= maxTasks };
 }

@@ -2,6 +2,7 @@ import { type ChildProcess, fork } from 'node:child_process';
 import { extname } from 'node:path';
 import { childEnvironment } from '../../src/config.ts';
 import type { InferenceAnswer, InferenceReply, InferenceRequest, Noted } from './inference-messages.ts';
+import { MemoryWatch, offerToOomKiller, ownBytes } from './process-memory.ts';
 import { RunError } from './run-error.ts';
 import type { SessionsReport } from './sessions.ts';
 
@@ -28,6 +29,16 @@ const QUIET = { ORT_DISABLE_TELEMETRY: '1' };
 const LOAD_TIMEOUT_MS = 300_000;
 
 export type Answered = Exclude<InferenceAnswer, { type: 'failed' }>;
+
+/** What a process may take. */
+export interface ProcessMemory {
+  /** For its sessions. */
+  memoryBytes: number;
+  /** Beyond that, or beyond what its models hold where that is more, while it runs one. */
+  runMemoryBytes: number;
+}
+
+const MIB = 1024 * 1024;
 
 interface Events {
   /** It can be asked; called once. */
@@ -61,16 +72,26 @@ export class InferenceChild {
   /** As of its latest answer. */
   #sessions: SessionsReport = { loaded: 0, bytes: 0, loads: 0, evictions: 0 };
 
-  /** `memoryBytes` is what it may take on for its sessions. */
-  constructor(memoryBytes: number, events: Events) {
+  readonly #memory: ProcessMemory;
+  readonly #watch = new MemoryWatch(() => this.#exceed());
+  /** What it takes for itself, and what it took when it had loaded a model last. */
+  #bytes = { own: 0, loaded: 0 };
+  /** Of its present run, or the last. */
+  #limitBytes = 0;
+  /** Whether a model was loaded for what is being asked. */
+  #hasLoaded = false;
+
+  constructor(memory: ProcessMemory, events: Events) {
     this.#events = events;
-    this.#process = fork(INFERENCE_PROCESS, [String(memoryBytes)], {
+    this.#memory = memory;
+    this.#process = fork(INFERENCE_PROCESS, [String(memory.memoryBytes)], {
       serialization: 'advanced',
       // Not what this process was started with: the port of an inspector, for one, is taken.
       execArgv: ['--expose-gc'],
       env: childEnvironment({ ...MALLOC, ...QUIET }),
       stdio: ['ignore', 'ignore', 'inherit', 'ipc'],
     });
+    if (this.pid !== undefined) offerToOomKiller(this.pid);
     this.#process.on('message', (reply: InferenceReply) => this.#hear(reply));
     this.#process.on('exit', (code, signal) => this.#end(signal ? `ended by ${signal}` : `exited with code ${code}`));
     this.#process.on('error', ({ code, message }: NodeJS.ErrnoException) => {
@@ -93,7 +114,7 @@ export class InferenceChild {
 
   /**
    * Asks one thing, once the process is ready and nothing else is being asked. Rejects with a `RunError`: MODEL_ERROR where the
-   * process said so and goes on; TIMEOUT where it is being killed for it; WORKER_LOST where it died. With the reason of `signal`
+   * process said so and goes on, or took too much memory and is being killed (`isLethal`); TIMEOUT where it is being killed for it; WORKER_LOST where it died. With the reason of `signal`
    * where that aborts: the process is killed, since nothing else ends a run.
    */
   async ask(request: InferenceRequest, { timeoutMs, signal }: AskOptions): Promise<Answered> {
@@ -122,11 +143,13 @@ export class InferenceChild {
   #hear(reply: InferenceReply): void {
     if (reply.type === 'ready') {
       clearTimeout(this.#timer);
+      this.#bytes.own = this.#measure();
       this.#events.onReady();
     } else if (reply.type === 'loading') {
+      this.#hasLoaded = true;
       if (this.#asked) this.#limit(LOAD_TIMEOUT_MS, 'loading the model');
     } else if (reply.type === 'running') {
-      if (this.#asked) this.#limit(this.#asked.timeoutMs, 'the run');
+      if (this.#asked) this.#beginRun(this.#asked);
     } else if (reply.type === 'noted') {
       this.#events.onNoted(reply);
     } else {
@@ -134,6 +157,28 @@ export class InferenceChild {
       if (reply.type === 'failed') this.#settle()?.reject(new RunError('MODEL_ERROR', reply.message));
       else this.#settle()?.resolve(reply);
     }
+  }
+
+  #beginRun({ timeoutMs }: Asked): void {
+    this.#limit(timeoutMs, 'the run');
+    if (this.#hasLoaded) this.#bytes.loaded = this.#measure();
+    this.#hasLoaded = false;
+    const { own, loaded } = this.#bytes;
+    const { memoryBytes, runMemoryBytes } = this.#memory;
+    this.#limitBytes = Math.max(own + memoryBytes, loaded) + runMemoryBytes;
+    if (this.pid !== undefined) this.#watch.begin(this.pid, this.#limitBytes);
+  }
+
+  #measure(): number {
+    return this.pid === undefined ? 0 : (ownBytes(this.pid) ?? 0);
+  }
+
+  /** It would do so again, and the attempts would cost everybody: the model, or its task, is to blame, and the process is lost. */
+  #exceed(): void {
+    const mib = Math.floor(this.#limitBytes / MIB);
+    const fault = `the run took more memory than its process may, ${mib} MiB; expected a smaller input`;
+    this.#settle()?.reject(new RunError('MODEL_ERROR', fault, true));
+    this.#kill(fault);
   }
 
   #limit(timeoutMs: number, what: string): void {
@@ -148,6 +193,7 @@ export class InferenceChild {
   /** Ends what is being asked, which is then the caller's to answer. */
   #settle(): Asked | undefined {
     clearTimeout(this.#timer);
+    this.#watch.end();
     const asked = this.#asked;
     this.#asked = undefined;
     return asked;
@@ -160,6 +206,7 @@ export class InferenceChild {
 
   #end(how: string): void {
     const fault = this.#fault ?? how;
+    this.#watch.close();
     this.#settle()?.reject(new RunError('WORKER_LOST', `the inference process was lost: ${fault}`));
     this.#events.onExit(fault);
   }

@@ -18,7 +18,7 @@ export interface InferencePool {
   onIdle(listener: () => void): () => void;
   /**
    * Runs a model; waits its turn where no process is idle. `timeoutMs` covers the run alone, not the wait and not the loading.
-   * Rejects with a `RunError`: MODEL_ERROR, TIMEOUT (the process was killed), or WORKER_LOST (it died). When `signal` aborts it
+   * Rejects with a `RunError`: MODEL_ERROR (also where it took too much memory, and the process was killed), TIMEOUT (likewise), or WORKER_LOST (it died). When `signal` aborts it
    * rejects with its reason at once, and the process is killed, if the run had one. `again` is run alone right after it, in the same
    * process and within the same time of its own.
    */
@@ -71,17 +71,20 @@ interface Waiting {
 }
 
 const MEMORY_BYTES = 4 * 1024 * 1024 * 1024;
+const RUN_MEMORY_BYTES = 2 * 1024 * 1024 * 1024;
 
 export interface InferencePoolOptions {
   /** Processes. */
   slots: number;
   /** What all of them together may take on for the models that they have loaded, shared out evenly. @default 4 GiB */
   memoryBytes?: number;
+  /** What each may take beyond its part of that while it runs a model; more ends it, and the run. Watched on Linux only. @default 2 GiB */
+  runMemoryBytes?: number;
   log: Log;
 }
 
 export function createInferencePool(options: InferencePoolOptions): InferencePool {
-  const { slots: count, memoryBytes = MEMORY_BYTES, log } = options;
+  const { slots: count, memoryBytes = MEMORY_BYTES, runMemoryBytes = RUN_MEMORY_BYTES, log } = options;
   // As many as its callers have asked for and not been answered: they wait for each other.
   const waiting: Waiting[] = [];
   const listeners = new Set<() => void>();
@@ -105,7 +108,8 @@ export function createInferencePool(options: InferencePoolOptions): InferencePoo
     for (const listener of onFailing) listener();
   };
   const warmUps = new Set<WarmUp>();
-  const slotOptions = { warmUps, memoryBytes: Math.floor(memoryBytes / count), onIdle, onHealth, log };
+  const memory = { memoryBytes: Math.floor(memoryBytes / count), runMemoryBytes };
+  const slotOptions = { warmUps, memory, onIdle, onHealth, log };
   const slots = Array.from({ length: count }, () => new InferenceSlot(slotOptions));
 
   function ask(request: InferenceRequest, options: AskOptions): Promise<Answered> {

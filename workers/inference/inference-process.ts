@@ -1,6 +1,7 @@
 import { Worker } from 'node:worker_threads';
 import { messageOf } from '../../src/errors.ts';
 import type { Tensor } from '../../src/tensor.ts';
+import { requireOnnx } from './foreign-file.ts';
 import type { InferenceAnswer, InferenceReply, InferenceRequest, ModelFile, RunAlone } from './inference-messages.ts';
 import { digestOf, sizeOf } from './model-file.ts';
 import { readableFault } from './onnx-fault.ts';
@@ -61,6 +62,7 @@ async function sessionOf(model: ModelFile): Promise<OnnxSession> {
       leastBytes: () => sizeOf(file),
       async load() {
         if ((await digestOf(file)) !== digest) throw new Error('the file has changed since it was announced');
+        requireOnnx(file);
         return openOnnxSession(file, executionProviders, ({ found, missing }) => {
           const fields = { file, missing, used: found[0]?.name };
           send({ type: 'noted', message: 'execution provider is not there, the next is used', fields });

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import type { Log } from '../../src/log.ts';
-import { type Answered, type AskOptions, InferenceChild } from './inference-child.ts';
+import { type Answered, type AskOptions, InferenceChild, type ProcessMemory } from './inference-child.ts';
 import type { InferenceRequest, WarmUp } from './inference-messages.ts';
 import { poolClosed, RunError } from './run-error.ts';
 import type { SessionsReport } from './sessions.ts';
@@ -13,8 +13,7 @@ const RESTART_DELAY_MS_MAX = 30_000;
 const FAILURES_MAX = 3;
 
 export interface InferenceSlotOptions {
-  /** What a process may take on for its sessions. */
-  memoryBytes: number;
+  memory: ProcessMemory;
   /** What each process is to do before it takes any work, as it is when the process starts. */
   warmUps: ReadonlySet<WarmUp>;
   /** Called each time that the slot can be asked again. */
@@ -85,7 +84,7 @@ export class InferenceSlot {
       return answer;
     } catch (error) {
       // A process that answered goes on; one that was killed or died is about to be replaced.
-      if (error instanceof RunError && error.code === 'MODEL_ERROR') this.#becomeIdle();
+      if (error instanceof RunError && !error.isLethal) this.#becomeIdle();
       throw error;
     }
   }
@@ -109,11 +108,11 @@ export class InferenceSlot {
   }
 
   #start(): void {
-    const { memoryBytes, warmUps, log } = this.#options;
+    const { memory, warmUps, log } = this.#options;
     const asked = this.#cold.filter((cold) => cold.asked);
     const known = new Set([...this.#lethal, ...asked.map(({ warmUp }) => warmUp)]);
     this.#cold = [...[...warmUps].filter((warmUp) => !known.has(warmUp)).map((warmUp) => ({ warmUp })), ...asked];
-    const child = new InferenceChild(memoryBytes, {
+    const child = new InferenceChild(memory, {
       onReady: () => this.#becomeIdle(),
       onExit: (how) => this.#replace(how),
       onNoted: ({ message, fields }) => log.warn({ inferencePid: child.pid, ...fields }, message),
@@ -147,7 +146,7 @@ export class InferenceSlot {
     if (!fault) asked?.resolve();
     else if (asked) asked.reject(fault);
     else this.#options.log.error({ file: warmUp.model.file, err: fault }, 'warm-up of a new inference process failed');
-    if (!fault || fault.code === 'MODEL_ERROR') this.#becomeIdle();
+    if (!fault?.isLethal) this.#becomeIdle();
     else if (!asked) this.#lethal.add(warmUp);
   }
 
@@ -177,7 +176,7 @@ async function runAll(child: InferenceChild | undefined, warmUp: WarmUp): Promis
     try {
       await child?.ask({ type: 'run', model, inputs }, { timeoutMs });
     } catch (error) {
-      if (error instanceof RunError) return new RunError(error.code, `warmUp.${i}: ${error.message}`);
+      if (error instanceof RunError) return new RunError(error.code, `warmUp.${i}: ${error.message}`, error.isLethal);
       throw error;
     }
   }

@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto';
 import { open, stat } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
-import { externalFiles } from './onnx-file.ts';
+import { externalFiles } from './onnx-weights.ts';
 
 const CHUNK_BYTES = 1024 * 1024;
 

@@ -1,4 +1,4 @@
-import { closeSync, openSync, readSync } from 'node:fs';
+import { type Field, fieldsOf, type Read, readGraph, readModel, textIn } from './onnx-fields.ts';
 
 /** An input or output as the file declares it, where ONNX Runtime tells less. */
 export interface DeclaredValue {
@@ -8,14 +8,6 @@ export interface DeclaredValue {
   elementType: number | undefined;
   /** Whether the rank is told: ONNX Runtime gives `[]` for a scalar and for a tensor of any rank alike. */
   hasShape: boolean;
-}
-
-/** A field of a protocol buffers message: a number, or what lies between two places of the file. */
-interface Field {
-  number: number;
-  value: number;
-  start: number;
-  end: number;
 }
 
 /**
@@ -28,21 +20,6 @@ export function declaredValues(file: string): Map<string, DeclaredValue> {
       fieldsOf(read, value, VALUE_NAME).map((name) => [textIn(read, name), declaredValue(read, value)]),
     );
     return new Map(values);
-  });
-}
-
-/** The files beside an ONNX file that hold its weights, as it names them: none where it holds them itself. Throws likewise. */
-export function externalFiles(file: string): string[] {
-  return readGraph(file, (read, graph) => {
-    const entries = fieldsOf(read, graph, GRAPH_INITIALIZER).flatMap((tensor) =>
-      fieldsOf(read, tensor, TENSOR_EXTERNAL_DATA),
-    );
-    const locations = entries.filter((entry) =>
-      fieldsOf(read, entry, ENTRY_KEY).some((key) => textIn(read, key) === 'location'),
-    );
-    return [
-      ...new Set(locations.flatMap((entry) => fieldsOf(read, entry, ENTRY_VALUE).map((value) => textIn(read, value)))),
-    ];
   });
 }
 
@@ -74,14 +51,9 @@ export function factsOf(file: string): OnnxFacts {
 const IR_VERSION = 1;
 const PRODUCER = 2;
 const PRODUCER_VERSION = 3;
-const GRAPH = 7;
 const OPSET = 8;
 const OPSET_DOMAIN = 1;
 const OPSET_VERSION = 2;
-const GRAPH_INITIALIZER = 5;
-const TENSOR_EXTERNAL_DATA = 13;
-const ENTRY_KEY = 1;
-const ENTRY_VALUE = 2;
 const GRAPH_INPUT = 11;
 const GRAPH_OUTPUT = 12;
 const VALUE_NAME = 1;
@@ -101,33 +73,6 @@ const KINDS = new Map([
   [9, 'optional value'],
 ]);
 
-type Read = (position: number, length: number) => Buffer;
-
-function readModel<T>(file: string, use: (read: Read, model: Field) => T): T {
-  const descriptor = openSync(file, 'r');
-  try {
-    const read = (position: number, length: number) => {
-      const buffer = Buffer.alloc(length);
-      return buffer.subarray(0, readSync(descriptor, buffer, 0, length, position));
-    };
-    return use(read, { number: 0, value: 0, start: 0, end: Number.POSITIVE_INFINITY });
-  } finally {
-    closeSync(descriptor);
-  }
-}
-
-function readGraph<T>(file: string, use: (read: Read, graph: Field) => T): T {
-  return readModel(file, (read, model) => {
-    // A file without a graph has none of what is asked for.
-    const [graph = { ...model, end: 0 }] = fieldsOf(read, model, GRAPH);
-    return use(read, graph);
-  });
-}
-
-function textIn(read: Read, { start, end }: Field): string {
-  return read(start, end - start).toString();
-}
-
 function declaredValue(read: Read, value: Field): DeclaredValue {
   const types = fieldsOf(read, value, VALUE_TYPE);
   const kinds = kindsOf(read, types);
@@ -146,58 +91,4 @@ function declaredValue(read: Read, value: Field): DeclaredValue {
 
 function kindsOf(read: Read, types: readonly Field[]): Field[] {
   return types.flatMap((type) => fieldsOf(read, type, ...KINDS.keys()));
-}
-
-/** The fields of a message that have one of these numbers. */
-function fieldsOf(read: Read, message: Field, ...numbers: number[]): Field[] {
-  const found: Field[] = [];
-  let position = message.start;
-  while (position < message.end) {
-    const field = fieldAt(read, position);
-    if (!field) break;
-    if (numbers.includes(field.number)) found.push(field);
-    position = field.end;
-  }
-  return found;
-}
-
-/** `undefined` at the end of the file. */
-function fieldAt(read: Read, position: number): Field | undefined {
-  const head = read(position, 20);
-  if (head.length === 0) return undefined;
-  const tag = varintAt(head, 0);
-  const number = tag.value >>> 3;
-  // No message has such a field. A file that was made room for and not written yet is zeros, read as a billion of them, for minutes.
-  if (number === 0) throw notOnnx(position);
-  const start = position + tag.end;
-  switch (tag.value & 7) {
-    case 0: {
-      const { value, end } = varintAt(head, tag.end);
-      return { number, value, start, end: position + end };
-    }
-    case 1:
-      return { number, value: 0, start, end: start + 8 };
-    case 2: {
-      const length = varintAt(head, tag.end);
-      return { number, value: 0, start: position + length.end, end: position + length.end + length.value };
-    }
-    case 5:
-      return { number, value: 0, start, end: start + 4 };
-    default:
-      throw notOnnx(position);
-  }
-}
-
-function notOnnx(position: number): Error {
-  return new Error(`expected ONNX, a protocol buffers field, at byte ${position}`);
-}
-
-function varintAt(bytes: Buffer, start: number): { value: number; end: number } {
-  let value = 0;
-  for (let i = start; i < bytes.length; i += 1) {
-    const octet = bytes[i] ?? 0;
-    value += (octet & 127) * 2 ** (7 * (i - start));
-    if (octet < 128) return { value, end: i + 1 };
-  }
-  throw new Error('expected a protocol buffers number');
 }

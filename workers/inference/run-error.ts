@@ -6,11 +6,14 @@ type RunErrorCode = Exclude<TaskError['code'], 'STORE_FULL'>;
 /** A run that gave no result: what went wrong, as its task will say. */
 export class RunError extends Error {
   readonly code: RunErrorCode;
+  /** Whether its process is lost: it died, or is being killed. */
+  readonly isLethal: boolean;
 
-  constructor(code: RunErrorCode, message: string) {
+  constructor(code: RunErrorCode, message: string, isLethal = code === 'TIMEOUT' || code === 'WORKER_LOST') {
     super(message);
     this.name = new.target.name;
     this.code = code;
+    this.isLethal = isLethal;
   }
 }
 

@@ -1,4 +1,5 @@
 import { join } from 'node:path';
+import { oneLine } from '../../src/printable.ts';
 import { RunError } from '../inference/run-error.ts';
 
 /** Something in the directory of models that cannot be served: where, and what is wrong there, in one line. */
@@ -11,7 +12,7 @@ export class ModelFault extends Error {
   readonly retryable: boolean;
 
   constructor(of: { name?: string; version?: string }, path: string, fault: string, retryable = false) {
-    super(`${path}: ${fault.replace(/\s*\n\s*/g, ' ')}`);
+    super(oneLine(`${path}: ${fault.replace(/\s*\n\s*/g, ' ')}`));
     this.model = of.name;
     this.version = of.version;
     this.retryable = retryable;

@@ -1,25 +1,26 @@
 import { createHash } from 'node:crypto';
-import { constants } from 'node:fs';
-import { open, stat } from 'node:fs/promises';
+import { stat } from 'node:fs/promises';
 import { join } from 'node:path';
-import type { z } from 'zod';
 import { messageOf } from '../../src/errors.ts';
 import type { EqualSizes } from '../../src/models/equal-sizes.ts';
-import { type Manifest, manifestFaults, manifestSchema } from '../../src/models/manifest.ts';
+import { type Manifest, manifestFaults } from '../../src/models/manifest.ts';
 import { fingerprintOf, type ServedModel } from '../../src/models/served-model.ts';
 import { type Sharing, sharingOf, unbatchedOf } from '../../src/models/sharing.ts';
 import { batchObstacle, signatureOf } from '../../src/models/signature.ts';
+import { sizeBoundsOf } from '../../src/models/size-bounds.ts';
 import { readWarmUp } from '../../src/models/warm-up.ts';
 import type { OnnxSignature, WarmUp } from '../inference/inference-messages.ts';
 import type { InferencePool } from '../inference/inference-pool.ts';
 import { type LeftOut, leftOutText } from '../inference/left-out.ts';
 import { digestOf } from '../inference/model-file.ts';
+import { readManifest } from './manifest-file.ts';
 import { ModelFault, mayPass } from './model-fault.ts';
 import type { VersionFiles } from './model-tree.ts';
+import { requireFile } from './own-files.ts';
 import type { PrivateCopies } from './private-copies.ts';
 import { type FindingOptions, withSharing } from './sharing-finding.ts';
 import { PROBE_TIMEOUT_MS, type RunProbe, sharedSymbols, withEqualSizes } from './size-probes.ts';
-import { requireFile, versionFiles } from './version-files.ts';
+import { versionFiles } from './version-files.ts';
 
 /** One version of a model, as a worker knows it. */
 export interface LoadedModel {
@@ -57,8 +58,6 @@ export interface ModelContent {
 }
 
 const FILE = 'model.onnx';
-/** Every API keeps what comes of it, for every announcement. */
-const MANIFEST_BYTES_MAX = 1024 * 1024;
 
 /** Copies a version's files and has them inspected; goes no further once `closing` is aborted. Throws a `ModelFault`. */
 export async function loadContent(
@@ -113,6 +112,7 @@ export async function loadModel(
   const { inputs: given, outputs, leftOut } = content.signature;
   const obstacle = batchObstacle(given, outputs, manifest.batched);
   const signature = signatureOf(given, outputs, manifest.batched);
+  const { bounds, faults: boundFaults } = sizeBoundsOf(manifest.maxSizes, given);
   const faulty = (fault: string, retryable = false): never => {
     throw new ModelFault(files, manifestFile, `${fault} (version ${version})`, retryable);
   };
@@ -120,6 +120,7 @@ export async function loadModel(
     // What a name may have been meant for.
     if (faults.length > 0) faulty([...faults, ...leftOut.map(leftOutText)].join('; '));
   };
+  check(boundFaults);
   if (manifest.batched && obstacle !== undefined) check([`batched: ${obstacle}`]);
   // Whether dimension 0 is a batch decides what fits, and is not known yet.
   const unbatched = manifestFaults(manifest, { ...signature, batched: false });
@@ -140,7 +141,7 @@ export async function loadModel(
     description: manifest.description,
     digest,
     besides,
-    signature,
+    signature: bounds.length > 0 ? { ...signature, maxSizes: bounds } : signature,
     names: { inputs: manifest.inputs, outputs: manifest.outputs },
     maxBatch: manifest.maxBatch,
     maxWaiting: manifest.maxWaiting,
@@ -170,46 +171,4 @@ export async function loadModel(
     unbatched: () => unbatchedOf(sharings, served),
     shares: () => sharingOf(sharings, served).finding === 'independent',
   };
-}
-
-/** Throws a `ModelFault` of the model, whatever its version. */
-export async function readManifest({
-  name,
-  manifestFile,
-}: Pick<VersionFiles, 'name' | 'manifestFile'>): Promise<Manifest> {
-  const faulty = (fault: string, retryable = false) => new ModelFault({ name }, manifestFile, fault, retryable);
-  const text = await textOf(manifestFile).catch((error: NodeJS.ErrnoException) => {
-    if (error.code === 'ENOENT') return '{}';
-    throw faulty(error.message, mayPass(error));
-  });
-  let said: unknown;
-  try {
-    said = JSON.parse(text);
-  } catch (error) {
-    throw faulty(`expected JSON: ${messageOf(error)}`);
-  }
-  const parsed = manifestSchema.safeParse(said);
-  if (!parsed.success) throw faulty(parsed.error.issues.map(describeIssue).join('; '));
-  return parsed.data;
-}
-
-/** Whatever lies there: to open a pipe would otherwise wait for somebody to write to it. */
-async function textOf(file: string): Promise<string> {
-  const handle = await open(file, constants.O_RDONLY | constants.O_NONBLOCK);
-  try {
-    const found = await handle.stat();
-    requireFile(found);
-    if (found.size > MANIFEST_BYTES_MAX) {
-      throw new Error(`expected at most ${MANIFEST_BYTES_MAX} bytes, got ${found.size}`);
-    }
-    return await handle.readFile('utf8');
-  } finally {
-    await handle.close();
-  }
-}
-
-function describeIssue({ code, path, message }: z.core.$ZodIssue): string {
-  if (path.length > 0) return `${path.join('.')}: ${message}`;
-  const keys = code === 'unrecognized_keys' ? `; expected some of ${Object.keys(manifestSchema.shape).join(', ')}` : '';
-  return message + keys;
 }

@@ -1,14 +1,11 @@
-import { constants, createReadStream, createWriteStream } from 'node:fs';
-import { copyFile, mkdir, mkdtemp, readdir, rename, rm } from 'node:fs/promises';
+import { mkdir, mkdtemp, readdir, rename, rm, stat } from 'node:fs/promises';
 import { hostname, tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
-import { pipeline } from 'node:stream/promises';
+import { copyOwn, linkFault } from './own-files.ts';
 import { versionFiles } from './version-files.ts';
 
 /** Of this machine and process: another machine's may lie in the same directory. */
 const PREFIX = `foretell-worker-${hostname()}-`;
-
-const CHUNK_BYTES = 1024 * 1024;
 
 /** Of this process. Another with its number is of one before it: in a container all have the same. */
 const roots = new Set<string>();
@@ -18,7 +15,7 @@ const roots = new Set<string>();
  * submitted runs on the very content that it was submitted for, also in an inference process that starts later.
  */
 export interface PrivateCopies {
-  /** Copies the files of a version's directory until `signal` aborts; resolves with the copy's directory. */
+  /** Copies the files of a version's directory until `signal` aborts; resolves with the copy's directory. Throws where a link leads out of it. */
   add(directory: string, signal: AbortSignal): Promise<string>;
   /** Whether all of a copy is there still: many systems clear their temporary directory of what nobody has opened for days. */
   has(copy: string): Promise<boolean>;
@@ -40,15 +37,18 @@ export async function openPrivateCopies(): Promise<PrivateCopies> {
   let copies = 0;
   return {
     async add(directory, signal) {
+      const files = await versionFiles(directory);
+      for (const { path, leadsOut } of files) {
+        if (leadsOut) throw new Error(linkFault(directory, path, await isDirectory(join(directory, path))));
+      }
       copies += 1;
       const copy = join(root, `${copies}`);
       await mkdir(root, { recursive: true, mode: 0o700 });
       await mkdir(copy);
-      const files = await versionFiles(directory);
       sizes.set(copy, files.length);
       for (const { path } of files) {
         await mkdir(dirname(join(copy, path)), { recursive: true });
-        await copyTo(join(copy, path), join(directory, path), signal);
+        await copyOwn(directory, path, join(copy, path), signal);
       }
       return copy;
     },
@@ -74,15 +74,11 @@ export async function openPrivateCopies(): Promise<PrivateCopies> {
   };
 }
 
-/** Where the file system can, the copy shares its blocks with the original until one of them is changed. */
-async function copyTo(copy: string, file: string, signal: AbortSignal): Promise<void> {
-  try {
-    await copyFile(file, copy, constants.COPYFILE_FICLONE_FORCE);
-  } catch {
-    // Not by the system's own copying: gigabytes take it many seconds, in which the process could not end.
-    const read = createReadStream(file, { highWaterMark: CHUNK_BYTES });
-    await pipeline(read, createWriteStream(copy, { highWaterMark: CHUNK_BYTES }), { signal });
-  }
+function isDirectory(path: string): Promise<boolean> {
+  return stat(path).then(
+    (found) => found.isDirectory(),
+    () => false,
+  );
 }
 
 async function removeOrphans(): Promise<void> {

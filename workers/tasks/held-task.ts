@@ -57,6 +57,10 @@ export class HeldTask implements BatchItem<LoadedModel> {
     this.#onRelease = onRelease;
   }
 
+  get owner(): string {
+    return this.submission.owner;
+  }
+
   get delivery(): Delivery {
     return this.#delivery;
   }

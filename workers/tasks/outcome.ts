@@ -27,7 +27,7 @@ export function outcomeOf({ code, message }: RunError, attempt: number, maxAttem
 /** What a task's model refused, with the sizes that the model calls by one name and the task does not have equal. */
 export function withSizes(error: RunError, { model, inputs }: Pick<HeldTask, 'model' | 'inputs'>): RunError {
   const fault = error.code === 'MODEL_ERROR' && model.sharedSymbols && sizesFault(model.sharedSymbols, inputs);
-  return fault ? new RunError(error.code, `${error.message}; ${fault}`) : error;
+  return fault ? new RunError(error.code, `${error.message}; ${fault}`, error.isLethal) : error;
 }
 
 /** What is said of a task that has had its attempts, and no worker that ran it lived to say what happened. */

@@ -1,0 +1,137 @@
+/**
+ * How an owner's tasks of a model stand beside others': `slow` ones take many times as long as those of others do; over a `suspect` one's
+ * a process was lost lately, and the next may end one as well.
+ */
+export type Standing = 'ordinary' | 'slow' | 'suspect';
+
+/** What a run cost: its tasks' owners, one for each task, are charged equal parts of it. */
+export interface RunCost {
+  owners: readonly string[];
+  /** How long it kept its slot. */
+  ms: number;
+  /** Whether its process was lost over it. */
+  isLethal: boolean;
+  /** Milliseconds on the batcher's clock. */
+  at: number;
+}
+
+/** In this time, what was charged counts half: the order follows the last minute or so. */
+const USED_HALF_LIFE_MS = 15_000;
+/** The same of the time that a task takes, which is compared between owners: one who comes every few minutes is remembered. */
+const PACE_HALF_LIFE_MS = 10 * 60_000;
+/** Owners who used less than this lately stand alike. */
+const LITTLE_MS = 1_000;
+/** Beside its time, a lost process costs the start of another, which loads its models again. */
+const LOSS_MS = 2_000;
+const SUSPECT_MS = 30_000;
+/** An owner's tasks keep slots from others' where they take this many times as long, and at least so long. */
+const HOG_FACTOR = 8;
+const HOG_MS = 100;
+/** One long run may be an accident. */
+const OWN_TASKS_MIN = 1.5;
+/** Less is left of what other owners ran than says anything. */
+const TASKS_MIN = 0.01;
+/** The one that came first is forgotten for another. */
+const OWNERS_MAX = 1_000;
+
+interface Cost {
+  usedMs: number;
+  /** Their quotient is what a task takes. */
+  paceMs: number;
+  tasks: number;
+  at: number;
+  suspectUntil: number;
+}
+
+/**
+ * What the runs of one model have cost each owner lately, as this worker saw it: those who cost more go behind the others. Costs
+ * fade, so that an owner whose tasks are ordinary again stands like the others again.
+ */
+export class OwnerCosts {
+  readonly #owners = new Map<string, Cost>();
+  /** Of all owners together. */
+  readonly #all = newCost();
+  /** Owners who did not stand as ordinary when they were last looked at. */
+  readonly #hogs = new Set<string>();
+
+  charge({ owners, ms, isLethal, at }: RunCost): void {
+    const eachMs = (ms + (isLethal ? LOSS_MS : 0)) / owners.length;
+    // Of a batch of several owners nobody knows by whose task it was lost: they run alone, and then one is.
+    const isKnown = isLethal && owners.every((owner) => owner === owners[0]);
+    for (const owner of owners) {
+      const cost = this.#costOf(owner);
+      for (const each of [cost, this.#all]) {
+        fade(each, at);
+        each.usedMs += eachMs;
+        each.paceMs += eachMs;
+        each.tasks += 1;
+        if (isKnown) each.suspectUntil = at + SUSPECT_MS;
+      }
+      if (at < cost.suspectUntil || this.#isSlow(cost)) this.#hogs.add(owner);
+    }
+  }
+
+  /** Whether there is nothing to put into another order than that of arrival. */
+  areAlike(at: number): boolean {
+    return at >= this.#all.suspectUntil && (this.#owners.size < 2 || fade(this.#all, at).usedMs < LITTLE_MS);
+  }
+
+  /** How much time an owner's tasks took lately: 0 for little, one more for each fourfold. */
+  levelOf(owner: string, at: number): number {
+    const cost = this.#owners.get(owner);
+    const used = cost ? fade(cost, at).usedMs : 0;
+    return used < LITTLE_MS ? 0 : 1 + Math.floor(Math.log2(used / LITTLE_MS) / 2);
+  }
+
+  /** Whether any owner may stand otherwise than ordinary. */
+  get hasHogs(): boolean {
+    return this.#hogs.size > 0;
+  }
+
+  standingOf(owner: string, at: number): Standing {
+    const cost = this.#hogs.has(owner) ? this.#owners.get(owner) : undefined;
+    if (!cost) return 'ordinary';
+    if (at < cost.suspectUntil) return 'suspect';
+    if (this.#isSlow(cost)) return 'slow';
+    this.#hogs.delete(owner);
+    return 'ordinary';
+  }
+
+  #isSlow(cost: Cost): boolean {
+    const { paceMs, tasks } = fade(cost, this.#all.at);
+    const others = { ms: this.#all.paceMs - paceMs, tasks: this.#all.tasks - tasks };
+    if (tasks < OWN_TASKS_MIN || others.tasks < TASKS_MIN) return false;
+    return paceMs / tasks > Math.max(HOG_MS, (HOG_FACTOR * others.ms) / others.tasks);
+  }
+
+  #costOf(owner: string): Cost {
+    const known = this.#owners.get(owner);
+    if (known) return known;
+    const [first] = this.#owners.keys();
+    if (first !== undefined && this.#owners.size >= OWNERS_MAX) this.#forget(first);
+    const cost = newCost();
+    this.#owners.set(owner, cost);
+    return cost;
+  }
+
+  /** What it cost stays in the sum until it fades. */
+  #forget(owner: string): void {
+    this.#owners.delete(owner);
+    this.#hogs.delete(owner);
+  }
+}
+
+function newCost(): Cost {
+  return { usedMs: 0, paceMs: 0, tasks: 0, at: 0, suspectUntil: 0 };
+}
+
+function fade(cost: Cost, at: number): Cost {
+  const ms = at - cost.at;
+  if (ms <= 0) return cost;
+  const kept = 2 ** (-ms / PACE_HALF_LIFE_MS);
+  cost.usedMs *= 2 ** (-ms / USED_HALF_LIFE_MS);
+  cost.paceMs *= kept;
+  cost.tasks *= kept;
+  cost.at = at;
+  return cost;
+}
