@@ -46,7 +46,11 @@ export function readGiven(command: Command, args: string[]): Given | undefined {
   const { values, positionals } = parse(command, args);
   if (values['help']) return undefined;
   const [operand, surplus] = command.operand === undefined ? [undefined, ...positionals] : positionals;
-  if (surplus !== undefined) throw new UsageError(`unexpected argument "${surplus}"`);
+  if (surplus !== undefined) {
+    const expected = command.operand === undefined ? '' : `: expected one argument, ${command.operand}`;
+    const file = command.options?.['file'] ? `; to read it from a file: --file ${surplus}` : '';
+    throw new UsageError(`unexpected argument "${surplus}"${expected}${file}`);
+  }
   if (command.operand && operand === undefined && !command.operand.startsWith('[')) {
     throw new UsageError(`expected ${command.operand}`);
   }

@@ -1,6 +1,7 @@
 import { type Config, ConfigError, readConfig } from '../src/config.ts';
 import { messageOf } from '../src/errors.ts';
-import { closeOnSignal, createLifecycle, type Lifecycle } from '../src/lifecycle.ts';
+import { followKeyFile, warnOfWeakKeys } from '../src/key-file.ts';
+import { closeOnSignal, createLifecycle, type Lifecycle, readOnSignal } from '../src/lifecycle.ts';
 import { createLog, type Log } from '../src/log.ts';
 import { describeSettings } from '../src/settings.ts';
 import { type Command, type Given, USAGE_EXIT } from './command.ts';
@@ -47,6 +48,7 @@ async function run(name: ProcessName, given: Given, load: () => Promise<Start>):
   const log = createLog(config.logLevel, name);
   const lifecycle = createLifecycle(log);
   closeOnSignal(lifecycle, config.graceMs, log);
+  followKeys(config, log, lifecycle);
   try {
     const start = await load();
     await start(config, log, lifecycle);
@@ -57,6 +59,14 @@ async function run(name: ProcessName, given: Given, load: () => Promise<Start>):
     await lifecycle.close();
     process.exit(1);
   }
+}
+
+function followKeys({ apiKeys: keys, apiKeysFile: path, metricsKey }: Config, log: Log, lifecycle: Lifecycle): void {
+  warnOfWeakKeys('API_KEYS', keys, log);
+  if (metricsKey) warnOfWeakKeys('METRICS_KEY', metricsKey, log);
+  const file = path === undefined ? undefined : followKeyFile({ path, keys, log });
+  lifecycle.onClose(() => file?.close());
+  readOnSignal(async () => file?.read(), log);
 }
 
 function readOrSay(name: ProcessName, { settings }: Given): Config | undefined {

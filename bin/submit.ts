@@ -87,7 +87,11 @@ function parsed({ name, json }: { name: string; json: string }): unknown {
   try {
     return JSON.parse(json);
   } catch (error) {
-    throw new UsageError(`${name}: expected JSON: ${messageOf(error)}`);
+    const expected = 'expected JSON, such as \'{ "iris": { "sepalLengthCm": 5.1, … } }\'';
+    // The name of a file, or of a model, is what people type first.
+    const isWord = name === 'INPUT' && !/[{[\s]/.test(json);
+    if (isWord) throw new UsageError(`${name}: ${expected}, got "${json}"; to read it from a file: --file ${json}`);
+    throw new UsageError(`${name}: ${expected}: ${messageOf(error)}`);
   }
 }
 

@@ -1,6 +1,7 @@
 import { healthRoute } from '../src/http/health.ts';
 import { openHttpServer } from '../src/http/http-server.ts';
 import { metricsRoute } from '../src/http/metrics-route.ts';
+import { createRefusedKeys } from '../src/http/refused-keys.ts';
 import { openServices } from '../src/services.ts';
 import { type OpenWorker, openWorker } from '../workers/open.ts';
 import type { Start } from './process.ts';
@@ -16,7 +17,8 @@ export const worker: Start = async (config, log, lifecycle) => {
       store: store.isReady(),
       models: opened && !opened.pool.isFailing() ? opened.repository.models().length : 0,
     });
-    const routes = [healthRoute(health), metricsRoute(services.metrics, log)];
+    const metrics = metricsRoute({ metrics: services.metrics, config, onRefusedKey: createRefusedKeys(log), log });
+    const routes = [healthRoute(health), metrics];
     const server = await openHttpServer({ host: config.host, port: config.workerPort, routes });
     lifecycle.onClose(() => server.close());
     log.info({ url: server.url }, 'worker listening');

@@ -1,17 +1,21 @@
-import type { Broker } from './broker/broker.ts';
-import { LANES, predictionQueue } from './broker/topology.ts';
 import type { Config } from './config.ts';
+import { observeDeployment } from './deployment.ts';
 import { createGraphQLServer, GRAPHQL_PATH, type GraphQLServer } from './graphql/server.ts';
 import { graphqlRoute } from './http/graphql-route.ts';
 import { healthRoute } from './http/health.ts';
 import { openHttpServer, type Route } from './http/http-server.ts';
 import { createLoad } from './http/load.ts';
 import { metricsRoute } from './http/metrics-route.ts';
+import { createRefusedKeys } from './http/refused-keys.ts';
 import type { Log } from './log.ts';
-import { defaultVersions, type ModelRegistry } from './models/registry.ts';
 import { openExpirer } from './predictions/expirer.ts';
 import { createPredictions } from './predictions/predictions.ts';
+import { rareLog } from './rare-log.ts';
 import type { Services } from './services.ts';
+import type { StoreLevel } from './store/room.ts';
+
+/** Where the queue is in this process's memory, only the store counts what inputs take, and whose they are. */
+const MEMORY_MESSAGE_INPUT_BYTES_MAX = 4 * 1024;
 
 export interface Api {
   url: string;
@@ -21,20 +25,30 @@ export interface Api {
 
 /** The API: GraphQL and health over one HTTP server, and the deadlines of what was submitted. */
 export async function openApi(config: Config, services: Services, log: Log): Promise<Api> {
-  const { broker, store, deadlines, registry, metrics } = services;
+  const { broker, store, room, deadlines, registry, metrics } = services;
   const closing = new AbortController();
-  const predictions = createPredictions({ ...services, resultTtlMs: config.resultTtlMs, log });
-  metrics.observe({ queueDepths: () => queueDepths(broker, registry) });
-  const graphql = createGraphQLServer({ predictions, registry, settings: config, log });
+  const messageInputBytesMax = config.storeUrl === 'memory:' ? MEMORY_MESSAGE_INPUT_BYTES_MAX : undefined;
+  const predictions = createPredictions({ ...services, messageInputBytesMax, resultTtlMs: config.resultTtlMs, log });
+  const deployment = observeDeployment(services);
+  const graphql = createGraphQLServer({ predictions, registry, settings: config, log: rareLog(log) });
   const load = createLoad(config);
-  const health = () => ({ broker: broker.isReady(), store: store.isReady(), models: registry.list().length });
+  const onRefusedKey = createRefusedKeys(log);
+  const health = () => ({
+    broker: broker.isReady(),
+    store: store.isReady(),
+    models: registry.list().length,
+    refuses: fullness(room.level()),
+  });
   const routes = [
     healthRoute(health),
-    metricsRoute(metrics, log),
+    metricsRoute({ metrics, config, onRefusedKey, log }),
     homeRoute,
-    graphqlRoute({ graphql, config, registry, load, closing: closing.signal }),
+    graphqlRoute({ graphql, config, registry, load, closing: closing.signal, onRefusedKey }),
   ];
   const server = await openHttpServer({ host: config.host, port: config.port, routes });
+  const unwatch = config.apiKeys.watch((isRevoked) =>
+    server.cut(({ headers: { authorization } }) => isRevoked(authorization)),
+  );
   const expirer = openExpirer({ store, deadlines, metrics, log });
   return {
     url: server.url,
@@ -42,19 +56,18 @@ export async function openApi(config: Config, services: Services, log: Log): Pro
     async close() {
       // Whoever waits for a prediction is answered with the task as it is.
       closing.abort();
+      unwatch();
       await server.close();
       await expirer.close();
+      await deployment.close();
       graphql.close();
     },
   };
 }
 
-/** What waits in each lane of each model that is known. */
-function queueDepths(broker: Broker, registry: ModelRegistry) {
-  const lanes = defaultVersions(registry.list()).flatMap(({ name: model }) =>
-    LANES.map((lane) => ({ model, lane, queue: predictionQueue(model, lane) })),
-  );
-  return Promise.all(lanes.map(async ({ queue, ...of }) => ({ ...of, messages: await broker.depth(queue) })));
+/** Said only where an owner who holds nothing finds no room: one whose own share is used up is told so, and others are not kept away. */
+function fullness({ bytes, limit, isFull }: StoreLevel): string | undefined {
+  return isFull ? `store full: tasks take ${bytes} bytes, and may take ${limit}` : undefined;
 }
 
 /** A browser that opens the bare address finds GraphiQL. */

@@ -1,6 +1,6 @@
 import { existsSync, readFileSync } from 'node:fs';
 import { z } from 'zod';
-import { ApiKeys } from './api-keys.ts';
+import { ApiKeys, noPairs } from './api-keys.ts';
 import { messageOf } from './errors.ts';
 import type { LOG_LEVELS } from './log.ts';
 import { SHIPPED_MODELS_DIR } from './package.ts';
@@ -26,6 +26,10 @@ export interface Config {
   /** What the loaded models of a worker may take. */
   modelMemoryBytes: number;
   apiKeys: ApiKeys;
+  /** Read again when it changes. */
+  apiKeysFile: string | undefined;
+  /** The key for /metrics; `undefined` where none is set. */
+  metricsKey: ApiKeys | undefined;
   /** Something in front checks who asks: any address, any name. */
   allowUnauthenticated: boolean;
   corsOrigins: string[];
@@ -81,6 +85,8 @@ export function readConfig(command: Command, env: Settings = process.env, option
     workerModels: value.WORKER_MODELS,
     modelMemoryBytes: value.MODEL_MEMORY_MB * 1024 * 1024,
     apiKeys,
+    apiKeysFile: value.API_KEYS_FILE,
+    metricsKey: readMetricsKey(value.METRICS_KEY),
     allowUnauthenticated: value.ALLOW_UNAUTHENTICATED,
     corsOrigins: value.CORS_ORIGINS,
     resultTtlMs: value.RESULT_TTL_S * 1_000,
@@ -123,15 +129,22 @@ function gotOf(name: string, given: Settings): string {
 }
 
 function readApiKeys(inline: string | undefined, file: string | undefined): ApiKeys {
+  const keys = readKeys('API_KEYS', () => ApiKeys.parse(inline ?? ''));
+  if (file !== undefined) readKeys('API_KEYS_FILE', () => keys.replaceFile(readFileSync(file, 'utf8')));
+  // Somebody meant to guard the API: a setting that came out empty must not leave it open.
+  if (inline !== undefined && !keys.required) throw new ConfigError(`API_KEYS: ${messageOf(noPairs())}`);
+  return keys;
+}
+
+function readMetricsKey(key: string | undefined): ApiKeys | undefined {
+  return key === undefined ? undefined : readKeys('METRICS_KEY', () => ApiKeys.of('metrics', key));
+}
+
+function readKeys<T>(setting: string, read: () => T): T {
   try {
-    const keys = ApiKeys.parse(`${inline ?? ''}\n${file === undefined ? '' : readFileSync(file, 'utf8')}`);
-    // Somebody meant to guard the API: a file that came out empty must not leave it open.
-    if (!keys.required && (inline ?? file) !== undefined)
-      throw new Error('expected owner:key pairs, but there are none');
-    return keys;
+    return read();
   } catch (error) {
-    const name = inline === undefined ? 'API_KEYS_FILE' : 'API_KEYS';
-    throw new ConfigError(`${name}: ${messageOf(error)}`);
+    throw new ConfigError(`${setting}: ${messageOf(error)}`);
   }
 }
 

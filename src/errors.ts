@@ -6,6 +6,7 @@ export const ERROR_CODES = [
   'QUEUE_FULL',
   'BROKER_UNAVAILABLE',
   'STORE_UNAVAILABLE',
+  'STORE_FULL',
   'UNAUTHENTICATED',
   'FORBIDDEN',
   'RATE_LIMITED',
@@ -38,12 +39,29 @@ export interface Issue {
   message: string;
 }
 
+/** Characters of a message, or of a key in a path, that a client is shown: both may repeat what was sent, which may be megabytes. */
+const MESSAGE_LENGTH_MAX = 1_000;
+const KEY_LENGTH_MAX = 100;
+
+/** A text as an error shows it. */
+export function shortened(text: string, lengthMax = MESSAGE_LENGTH_MAX): string {
+  return text.length <= lengthMax ? text : `${text.slice(0, lengthMax)}…`;
+}
+
+function shortenedIssue({ path, message }: Issue): Issue {
+  const keys = path.map((key) => (typeof key === 'string' ? shortened(key, KEY_LENGTH_MAX) : key));
+  return { path: keys, message: shortened(message) };
+}
+
 /** What was asked does not fit; `issues` names the faults. Nothing was queued. */
 export class InputError extends AppError {
   readonly issues: readonly Issue[];
 
-  constructor(code: 'INVALID_INPUT' | 'UNKNOWN_MODEL', issues: readonly Issue[]) {
-    super(code, issues.map(({ path, message }) => `${path.join('.')}: ${message}`).join('; '));
+  /** @param options `hasMore`: there are more faults, which are not named. */
+  constructor(code: 'INVALID_INPUT' | 'UNKNOWN_MODEL', found: readonly Issue[], { hasMore = false } = {}) {
+    const issues = found.map(shortenedIssue);
+    const faults = issues.map(({ path, message }) => `${path.join('.')}: ${message}`).join('; ');
+    super(code, hasMore ? `${faults}; and more: only the first ${issues.length} faults are named` : faults);
     this.issues = issues;
   }
 
@@ -73,10 +91,18 @@ export class QueueFull extends AppError {
   }
 }
 
-/** This process holds as much as it may. Nothing was begun. */
+/** This process, or the caller, holds as much as it may. Nothing was begun. */
 export class Overloaded extends AppError {
-  constructor(message: string) {
+  /** When to come back, in milliseconds. */
+  readonly retryAfterMs: number;
+
+  constructor(message: string, retryAfterMs = 1_000) {
     super('RATE_LIMITED', message, { retryable: true });
+    this.retryAfterMs = retryAfterMs;
+  }
+
+  override get extensions(): Record<string, unknown> {
+    return { ...super.extensions, retryAfterMs: this.retryAfterMs };
   }
 }
 
@@ -89,8 +115,23 @@ export class BrokerUnavailable extends AppError {
 
 /** The store could not be reached; the command may or may not have been carried out. */
 export class StoreUnavailable extends AppError {
-  constructor(message: string, cause?: unknown) {
-    super('STORE_UNAVAILABLE', message, { retryable: true, cause });
+  constructor(message: string, cause?: unknown, code: 'STORE_UNAVAILABLE' | 'STORE_FULL' = 'STORE_UNAVAILABLE') {
+    super(code, message, { retryable: true, cause });
+  }
+}
+
+/** The store has no room for what was to be written, and wrote nothing of it. Code that does not know better waits, as in an outage. */
+export class StoreFull extends StoreUnavailable {
+  /** When to come back, in milliseconds, where that is known. */
+  readonly retryAfterMs: number | undefined;
+
+  constructor(message: string, { cause, retryAfterMs }: { cause?: unknown; retryAfterMs?: number | undefined } = {}) {
+    super(message, cause, 'STORE_FULL');
+    this.retryAfterMs = retryAfterMs;
+  }
+
+  override get extensions(): Record<string, unknown> {
+    return { ...super.extensions, ...(this.retryAfterMs !== undefined && { retryAfterMs: this.retryAfterMs }) };
   }
 }
 

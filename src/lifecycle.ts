@@ -50,3 +50,11 @@ export function closeOnSignal(lifecycle: Lifecycle, graceMs: number, log: Log): 
     });
   }
 }
+
+/** SIGHUP ends nothing: `read` reads again what can change while the process runs. */
+export function readOnSignal(read: () => Promise<void>, log: Log): void {
+  process.on('SIGHUP', (signal) => {
+    log.info({ signal }, 'reading key files');
+    void read();
+  });
+}

@@ -1,7 +1,15 @@
 import { pino } from 'pino';
 
+/** One line: its data, and a message that is always the same for what it says. */
+export type LogLine = (fields: object, message: string) => void;
+
 /** Facts, not prose: a fixed message and its data in fields. */
-export type Log = Pick<pino.Logger, 'debug' | 'info' | 'warn' | 'error'>;
+export interface Log {
+  readonly debug: LogLine;
+  readonly info: LogLine;
+  readonly warn: LogLine;
+  readonly error: LogLine;
+}
 
 export const LOG_LEVELS = ['debug', 'info', 'warn', 'error', 'silent'] as const;
 

@@ -5,8 +5,10 @@ import type { Lifecycle } from './lifecycle.ts';
 import type { Log } from './log.ts';
 import type { ModelRegistry } from './models/registry.ts';
 import type { Deadlines } from './store/deadlines.ts';
+import type { OpenLease } from './store/lease.ts';
 import { openStore, type StoreConfig } from './store/open.ts';
 import type { Payloads } from './store/payloads.ts';
+import type { StoreRoom } from './store/room.ts';
 import type { TaskStore } from './store/store.ts';
 import { createMetrics, type Metrics } from './telemetry/metrics.ts';
 import type { Tracing } from './telemetry/tracing.ts';
@@ -18,7 +20,9 @@ export interface Services {
   store: TaskStore;
   deadlines: Deadlines;
   payloads: Payloads;
+  room: StoreRoom;
   registry: ModelRegistry;
+  openLease: OpenLease;
   metrics: Metrics;
   tracing: Tracing;
 }

@@ -58,7 +58,13 @@ const names = z
   .refine((list) => list.length > 0, 'expected names of models, apart by commas');
 
 /** Settings whose value may hold a password or a key: an error does not repeat it. */
-export const SECRET_SETTINGS = new Set(['BROKER_URL', 'STORE_URL', 'API_KEYS', 'OTEL_EXPORTER_OTLP_ENDPOINT']);
+export const SECRET_SETTINGS = new Set([
+  'BROKER_URL',
+  'STORE_URL',
+  'API_KEYS',
+  'METRICS_KEY',
+  'OTEL_EXPORTER_OTLP_ENDPOINT',
+]);
 
 /** Every setting: an environment variable each, with its meaning, unit and default. */
 export const settings = {
@@ -92,7 +98,14 @@ export const settings = {
     .string()
     .optional()
     .describe('owner:key,owner:key, each key of 24 characters or more; set, every operation needs one'),
-  API_KEYS_FILE: z.string().optional().describe('a file with the same, a pair a line'),
+  API_KEYS_FILE: z
+    .string()
+    .optional()
+    .describe('a file with the same, a pair a line; it is read again when it changes, and on SIGHUP'),
+  METRICS_KEY: z
+    .string()
+    .optional()
+    .describe('key for /metrics, 24 characters or more; set, or with API_KEYS, others than this machine need it'),
   ALLOW_UNAUTHENTICATED: flag.default(false).describe('1: listen on any address, and answer to any name, without keys'),
   CORS_ORIGINS: origins.default([]).describe('origins of pages that may call the API, apart by commas; default: none'),
   RESULT_TTL_S: integer(1, 31_536_000).default(86_400).describe('seconds a task is kept from its terminal state on'),

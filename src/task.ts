@@ -59,7 +59,14 @@ export interface Submission {
   traceparent?: string | undefined;
 }
 
-export const TASK_ERROR_CODES = ['INPUTS_LOST', 'INVALID_OUTPUT', 'MODEL_ERROR', 'TIMEOUT', 'WORKER_LOST'] as const;
+export const TASK_ERROR_CODES = [
+  'INPUTS_LOST',
+  'INVALID_OUTPUT',
+  'MODEL_ERROR',
+  'STORE_FULL',
+  'TIMEOUT',
+  'WORKER_LOST',
+] as const;
 
 /** Why a task FAILED. The message may be shown to its owner. */
 export interface TaskError {

@@ -116,6 +116,12 @@ describe('foretell submit', () => {
 
   test.concurrent.each<[string[], number, string]>([
     [['submit', '{'], 2, 'INPUT: expected JSON'],
+    [['submit', 'flower.json'], 2, 'got "flower.json"; to read it from a file: --file flower.json'],
+    [
+      ['submit', 'iris', 'flower.json'],
+      2,
+      'expected one argument, [INPUT]; to read it from a file: --file flower.json',
+    ],
     [['submit'], 2, 'standard input: expected JSON'],
     [['submit', '--file', '/nowhere/x.json'], 2, '/nowhere/x.json'],
     [['submit', '--file', 'package.json', '{}'], 2, 'expected INPUT or --file, got both'],

@@ -56,6 +56,7 @@ const WRONG: [Settings, string, Command?][] = [
   [{ API_KEYS: KEY }, 'API_KEYS'],
   [{ API_KEYS: ' , ' }, 'API_KEYS'],
   [{ API_KEYS: `ann:${KEY} with spaces` }, 'API_KEYS'],
+  [{ METRICS_KEY: 'short' }, 'METRICS_KEY'],
   [{ CORS_ORIGINS: 'app.example' }, 'CORS_ORIGINS'],
   [{ CORS_ORIGINS: 'https://app.example/' }, 'CORS_ORIGINS'],
   [{ API_KEYS_FILE: '/nowhere/keys' }, 'API_KEYS_FILE'],

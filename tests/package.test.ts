@@ -1,5 +1,5 @@
 import { globSync } from 'node:fs';
-import { join } from 'node:path';
+import { delimiter, join } from 'node:path';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import packageJson from '../package.json' with { type: 'json' };
 import { type InstalledPackage, installPackage } from './support/installed-package.ts';
@@ -69,4 +69,23 @@ test('on an older Node it says in one line which one it needs', async () => {
   const { code, stdout, stderr } = await runForetell(['serve'], {}, { cwd: installed.directory, foretell });
   expect({ code, stdout }).toEqual({ code: 1, stdout: '' });
   expect(stderr).toMatch(/^foretell: expected Node 24 or newer, [^\n]+\n$/);
+});
+
+/** A Node before 24 that this machine has, other than the one that the project brings. */
+async function olderNode(): Promise<string | undefined> {
+  const places = ['/usr/bin', '/usr/local/bin', ...(process.env['PATH'] ?? '').split(delimiter)];
+  for (const place of places) {
+    const node = join(place, 'node');
+    const { code, stdout } = await runProgram(node, ['--version']).catch(() => ({ code: 1, stdout: '' }));
+    if (code === 0 && Number.parseInt(stdout.slice(1), 10) < 24) return node;
+  }
+  return undefined;
+}
+
+test('on a real older Node, whose modules lack what newer ones export, it says the same', async (context) => {
+  const older = await olderNode();
+  if (older === undefined) return context.skip('no Node before 24 on this machine');
+  const { code, stdout, stderr } = await runForetell(['serve'], {}, { foretell: [older, installed.bin] });
+  expect({ code, stdout }).toEqual({ code: 1, stdout: '' });
+  expect(stderr).toMatch(/^foretell: expected Node 24 or newer, got v\d+[^\n]+\n$/);
 });

@@ -13,6 +13,8 @@ import type { HeldTask } from './tasks/held-task.ts';
 export interface BatchRunOptions {
   pool: InferencePool;
   sharing: TaskSharing;
+  /** The version whose manifest bounds the runs of a model at present. */
+  limiting: (model: LoadedModel) => LoadedModel;
   /** Told of each run that gave a result. */
   onRan: (model: LoadedModel, run: { runMs: number; batchSize: number }) => void;
   tracing: Tracing;
@@ -28,7 +30,7 @@ export async function runBatch(
   signal: AbortSignal,
   options: BatchRunOptions,
 ): Promise<RunResult[] | 'aborted'> {
-  const { pool, sharing, onRan, tracing } = options;
+  const { pool, sharing, limiting, onRan, tracing } = options;
   const batchSize = tasks.length;
   const inputs = tasks.map((task) => task.inputs);
   // It may have ended since the batch was put together.
@@ -36,7 +38,8 @@ export async function runBatch(
   const checked = sharing.choose(model, batchSize);
   const again = checked === undefined ? undefined : inputs[checked];
   const { file, served, manifest } = model;
-  const { timeoutMs, executionProviders } = manifest;
+  const { executionProviders } = manifest;
+  const { timeoutMs } = limiting(model).manifest;
   const spans = tasks.map(({ submission, traceparent: parent }) => {
     const attributes = () => ({ ...taskAttributes(submission), 'foretell.batch.size': batchSize });
     return tracing.start('run', { parent, attributes });

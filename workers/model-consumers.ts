@@ -4,6 +4,7 @@ import { inBackground, oneAtATime } from '../src/store/one-at-a-time.ts';
 import type { Intake } from './intake.ts';
 import { ModelQueues } from './model-queues.ts';
 import type { Pace } from './prefetch.ts';
+import { presentLimits } from './present-limits.ts';
 import type { ModelSource } from './repository/model-repository.ts';
 
 export interface ModelConsumersOptions {
@@ -13,8 +14,8 @@ export interface ModelConsumersOptions {
   handler: Intake;
   /** Whether no more of a model is to be taken at present. */
   isPaused: (model: string) => boolean;
-  /** Less of a model is to be held than before. */
-  onSlower: (model: string) => void;
+  /** Less of a model is to be held than before; by a new limit, or because its runs are slower. */
+  onLess: (model: string, isByLimit: boolean) => void;
   log: Log;
 }
 
@@ -31,7 +32,7 @@ export interface ModelConsumers {
 }
 
 export function createModelConsumers(options: ModelConsumersOptions): ModelConsumers {
-  const { broker, models, slots, handler, isPaused, onSlower, log } = options;
+  const { broker, models, slots, handler, isPaused, onLess, log } = options;
   const queues = new Map<string, ModelQueues>();
   let closed = false;
 
@@ -39,10 +40,14 @@ export function createModelConsumers(options: ModelConsumersOptions): ModelConsu
     const opened = await ModelQueues.open({
       broker,
       name,
-      versions: () => models.runnable().filter(({ served }) => served.name === name),
+      versions: () =>
+        models
+          .runnable()
+          .filter(({ served }) => served.name === name)
+          .map((model) => presentLimits(model, models)),
       slots,
       handler: (lane, delivery) => handler(name, lane, delivery),
-      onSlower: () => onSlower(name),
+      onLess: (isByLimit) => onLess(name, isByLimit),
       log,
     });
     queues.set(name, opened);
@@ -58,6 +63,7 @@ export function createModelConsumers(options: ModelConsumersOptions): ModelConsu
       // Not waited for: what is in hand may take its time.
       void gone.close();
     }
+    for (const each of queues.values()) each.relimit();
     await Promise.all([...names].filter((name) => !queues.has(name)).map(consume));
   });
   const unwatch = models.watch(inBackground(follow, log));

@@ -7,12 +7,12 @@ import type { LoadedModel } from './repository/model-loading.ts';
 export interface ModelQueuesOptions {
   broker: Broker;
   name: string;
-  /** All versions of the model, as they are at present: they share its queues. */
+  /** What bounds the runs of the model's versions at present: they share its queues. */
   versions: () => readonly LoadedModel[];
   slots: number;
   handler: (lane: Lane, delivery: Delivery) => Promise<Verdict>;
-  /** Less is to be held than before: what waits is better given back. */
-  onSlower: () => void;
+  /** Less is to be held than before: what waits is better given back; by a new limit, also what was given back before. */
+  onLess: (isByLimit: boolean) => void;
   log: Log;
 }
 
@@ -24,6 +24,9 @@ export class ModelQueues {
   readonly #replaced = new Set<Consumer>();
   #pace: Pace | undefined;
   #prefetch: number;
+  /** As of the last `relimit`. */
+  #limits: string;
+  #isRelimited = false;
   #isPaused = false;
   #isClosing = false;
   #changing: Promise<void> | undefined;
@@ -31,6 +34,7 @@ export class ModelQueues {
   private constructor(options: ModelQueuesOptions) {
     this.#options = options;
     this.#prefetch = this.#wanted();
+    this.#limits = this.#limitsNow();
   }
 
   static async open(options: ModelQueuesOptions): Promise<ModelQueues> {
@@ -42,13 +46,32 @@ export class ModelQueues {
   /** Told of each run of the model. */
   ran(run: Pace): void {
     this.#pace = nextPace(this.#pace, run);
+    this.#adapt();
+  }
+
+  /** Told when the limits of its versions may have changed: what they allow no more is given back at once. */
+  relimit(): void {
+    const limits = this.#limitsNow();
+    if (limits === this.#limits) return;
+    this.#limits = limits;
+    this.#isRelimited = true;
+    this.#adapt();
+  }
+
+  #adapt(): void {
+    if (this.#changing || this.#isClosing) return;
     const wanted = this.#wanted();
-    if (!isOutgrown(this.#prefetch, wanted) || this.#changing || this.#isClosing) return;
+    // Another pace may pass; another limit is meant as it is.
+    const isByLimit = this.#isRelimited;
+    const isDue = isByLimit ? wanted !== this.#prefetch : isOutgrown(this.#prefetch, wanted);
+    this.#isRelimited = false;
+    if (!isDue) return;
     const { name, log } = this.#options;
-    this.#changing = this.#change(wanted)
+    this.#changing = this.#change(wanted, isByLimit)
       .catch((err: unknown) => log.error({ model: name, err }, 'prefetch not changed'))
       .finally(() => {
         this.#changing = undefined;
+        if (this.#isRelimited) this.#adapt();
       });
   }
 
@@ -76,9 +99,15 @@ export class ModelQueues {
     return Math.max(1, ...versions().map((version) => prefetchAt(this.#pace, version, slots)));
   }
 
-  async #change(prefetch: number): Promise<void> {
-    const { name, onSlower, log } = this.#options;
-    const isSlower = prefetch < this.#prefetch;
+  /** Equal where nothing changed but how many versions there are. */
+  #limitsNow(): string {
+    const all = this.#options.versions().map(({ manifest, served }) => JSON.stringify([manifest, served.maxBatch]));
+    return [...new Set(all)].sort().join();
+  }
+
+  async #change(prefetch: number, isByLimit: boolean): Promise<void> {
+    const { name, onLess, log } = this.#options;
+    const isLess = prefetch < this.#prefetch;
     this.#prefetch = prefetch;
     log.debug({ model: name, prefetch, ...this.#pace }, 'prefetch changed');
     const before = this.#consumers;
@@ -89,7 +118,7 @@ export class ModelQueues {
       this.#replaced.add(consumer);
       void consumer.retire().then(() => this.#replaced.delete(consumer));
     }
-    if (isSlower && !this.#isClosing) onSlower();
+    if (isLess && !this.#isClosing) onLess(isByLimit);
   }
 
   #openLanes(): Promise<Consumer[]> {

@@ -51,18 +51,19 @@ export async function openWorker(config: Config, services: Services, log: Log): 
     observer: metrics,
     log,
   });
-  const unwatch = repository.watch(inBackground(announce, log));
+  const know = () => metrics.know([...new Set(repository.models().map(({ served }) => served.name))], 'runs');
+  know();
+  const unwatchers = [repository.watch(inBackground(announce, log)), repository.watch(know)];
   metrics.observe({
     ...worker.observed,
     inferenceRestarts: pool.restarts,
     sessions: pool.sessions,
-    modelFaults: repository.faults,
   });
   return {
     repository,
     pool,
     async close() {
-      unwatch();
+      for (const unwatch of unwatchers) unwatch();
       await worker.close(Math.max(config.graceMs / 2, config.graceMs - REST_MS));
       // What is still being inspected ends with the processes.
       await Promise.all([repository.close(), pool.close()]);

@@ -58,6 +58,12 @@ export class Scheduler implements TasksAtWork {
     this.#batcher = createBatcher((model) => limitsOf(model, options, startRates));
   }
 
+  /** Models are not what they were: what waits, of replaced versions too, obeys the limits of now. */
+  relimit(): void {
+    this.#batcher.relimit();
+    this.dispatch();
+  }
+
   add(task: HeldTask): void {
     if (!this.#isWanted(task)) return;
     this.#batcher.add(task);
@@ -105,14 +111,17 @@ export class Scheduler implements TasksAtWork {
     return { waiting: this.#batcher.waiting(), runs: this.#runs, tasks: this.#tasks };
   }
 
-  /** Gives those of the tasks back that have not begun and wait: others may run them sooner. */
-  giveBack(tasks: readonly HeldTask[]): void {
+  /**
+   * Gives those of the tasks back that have not begun and wait: others may run them sooner.
+   * @param isAgain also those that were given back before @default false
+   */
+  giveBack(tasks: readonly HeldTask[], isAgain = false): void {
     for (const task of tasks) {
       const { attempt, wasRedelivered, delivery } = task;
       // What was requeued counts as a message whose worker may have died, which would let a second copy of a task take it over
       // from the worker that runs it; what is returned has lost its place in the queue, so once is enough.
       const verdict = wasRedelivered ? 'requeue' : { returnAfterMs: GIVE_BACK_MS };
-      if (attempt > 0 || (!wasRedelivered && delivery.returnsBefore > 0)) continue;
+      if (attempt > 0 || (!isAgain && !wasRedelivered && delivery.returnsBefore > 0)) continue;
       if (this.#batcher.remove(task)) task.release(verdict);
     }
   }
@@ -189,13 +198,15 @@ export class Scheduler implements TasksAtWork {
   }
 }
 
-function limitsOf(model: LoadedModel, { slots, sharing }: SchedulerOptions, startRates: StartRates): BatchLimits {
-  const { served, manifest } = model;
+function limitsOf(model: LoadedModel, options: SchedulerOptions, startRates: StartRates): BatchLimits {
+  const limiting = options.limiting(model);
+  const { served, manifest } = limiting;
   return {
-    shares: () => sharing.shares(model),
+    shares: () => options.sharing.shares(model),
     maxBatch: served.maxBatch,
     maxDelayMs: manifest.maxDelayMs,
-    concurrency: concurrencyOf(model, slots),
+    concurrency: concurrencyOf(limiting, options.slots),
+    concurrentWith: `${model.served.name}/${model.served.version}`,
     starts: startRates(served.name, manifest.maxStartsPerSecond),
   };
 }

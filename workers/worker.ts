@@ -1,14 +1,16 @@
 import type { Broker } from '../src/broker/broker.ts';
 import type { Log } from '../src/log.ts';
 import type { Sharings } from '../src/models/sharing.ts';
+import { rareLog } from '../src/rare-log.ts';
 import type { Payloads } from '../src/store/payloads.ts';
 import type { TaskStore } from '../src/store/store.ts';
-import type { Observed } from '../src/telemetry/metrics.ts';
 import { NO_METRICS } from '../src/telemetry/no-metrics.ts';
+import type { Observed } from '../src/telemetry/observed.ts';
 import { NO_TRACING, type Tracing } from '../src/telemetry/tracing.ts';
 import type { InferencePool } from './inference/inference-pool.ts';
 import { createIntake } from './intake.ts';
 import { createModelConsumers } from './model-consumers.ts';
+import { presentLimits } from './present-limits.ts';
 import type { ModelSource } from './repository/model-repository.ts';
 import { Scheduler, type SchedulerStats } from './scheduler.ts';
 import { TaskSharing } from './task-sharing.ts';
@@ -46,7 +48,7 @@ export interface WorkerOptions {
 export interface Worker {
   stats(): SchedulerStats;
   /** What is in hand at present. */
-  observed: Required<Pick<Observed, 'tasksInHand' | 'heldDeliveries' | 'heldBytes' | 'sharing'>>;
+  observed: Required<Pick<Observed, 'tasksInHand' | 'heldDeliveries' | 'heldBytes'>>;
   /**
    * Takes no more deliveries, gives back what has not begun, finishes what has, and resolves. Runs that take longer than the
    * grace time are killed, and their tasks handed back: no attempt. @default 8_000
@@ -56,18 +58,21 @@ export interface Worker {
 
 /** Takes the prediction messages of its models from the broker, runs them in batches, and stores what comes out. */
 export async function startWorker(options: WorkerOptions): Promise<Worker> {
-  const { broker, store, payloads, pool, models, slots, observer = NO_METRICS, tracing = NO_TRACING, log } = options;
+  const { broker, store, payloads, pool, models, slots, observer = NO_METRICS, tracing = NO_TRACING } = options;
+  // A task that fails, a message that is none, a model that is gone: all of these are lines that a caller can cause.
+  const log = rareLog(options.log);
   const closing = new AbortController();
   const over = new AbortController();
   const patient = createPatientStore({ store, over: over.signal, onBack: () => scheduler.dispatch(), log });
   const context = { patient, closing: closing.signal, observer, tracing, log };
   const settlement = createSettlement({ store, patient, observer, log });
   const { recordSharing = async (_, finding) => finding } = options;
-  const sharing = new TaskSharing(recordSharing, log);
+  const sharing = new TaskSharing({ record: recordSharing, observer, log });
   const scheduler: Scheduler = new Scheduler({
     pool,
     sharing,
     slots,
+    limiting: (model) => presentLimits(model, models),
     settlement,
     claim: (task) => claim(task, context),
     isPaused: patient.isAway,
@@ -87,6 +92,7 @@ export async function startWorker(options: WorkerOptions): Promise<Worker> {
   const take = createIntake({ ...context, models, findAnnounced, scheduler, settlement, inHand, heldBytes, payloads });
   const stopListening = [
     pool.onIdle(() => scheduler.dispatch()),
+    models.watch(() => scheduler.relimit()),
     pool.onFailing(() => {
       consumers.repause();
       // Others may have processes to run them in.
@@ -100,7 +106,10 @@ export async function startWorker(options: WorkerOptions): Promise<Worker> {
     slots,
     handler: take,
     isPaused: (name) => pool.isFailing() || heldBytes.isPaused(name),
-    onSlower: (name) => scheduler.giveBack(inHand.all().filter((task) => task.model.served.name === name)),
+    onLess(name, isByLimit) {
+      const held = inHand.all().filter((task) => task.model.served.name === name);
+      scheduler.giveBack(held, isByLimit);
+    },
     log,
   });
   const deadLetters = await consumeDeadLetters({ broker, models, ...context });
@@ -125,7 +134,6 @@ export async function startWorker(options: WorkerOptions): Promise<Worker> {
       tasksInHand: () => countTasks(inHand.all(), (task) => scheduler.isRunning(task)),
       heldDeliveries: heldBytes.deliveries,
       heldBytes: heldBytes.total,
-      sharing: () => sharing.counts(models.runnable()),
     },
     close: (graceMs = 8_000) => (closed ??= close(graceMs)),
   };

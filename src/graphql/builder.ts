@@ -3,7 +3,7 @@ import { UploadedFile } from '../media/media.ts';
 import type { ModelRegistry } from '../models/registry.ts';
 import type { Predictions } from '../predictions/predictions.ts';
 import { toBigInt } from '../tensor-values.ts';
-import type { LargeTexts } from './large-texts.ts';
+import type { AnswerText } from './answer-text.ts';
 
 /** What every resolver is given. */
 export interface GraphQLContext {
@@ -15,14 +15,18 @@ export interface GraphQLContext {
   gone: () => AbortSignal;
   /** Aborts when the server closes. */
   closing: AbortSignal;
-  /** Counts the bytes of results that the answer is to hold, of files' tensors, and of files unpacked; throws where they are too many. */
-  load: Record<'hold' | 'holdTensor' | 'unpack', (bytes: number, path: (string | number)[]) => void>;
+  /**
+   * Counts the bytes of results that the answer is to hold, of files' tensors, of files unpacked, of what else the request takes, and of the event that a
+   * stream is at; throws where they are too many.
+   */
+  load: Record<'hold' | 'holdTensor' | 'unpack', (bytes: number, path: (string | number)[]) => void> &
+    Record<'take' | 'holdEvent', (bytes: number) => void>;
   /** What the client calls its own span, as W3C Trace Context writes it. */
   traceparent: string | undefined;
   /** Ids and predictions that this operation may still name, over all its fields. */
   budget: { left: number };
-  /** What is large in the answer. */
-  largeTexts: LargeTexts;
+  /** What the answer takes as text, and what is large in it. */
+  answer: AnswerText;
 }
 
 /** A fresh builder: the schema is a function of the models, built again when they change, so nothing of it is global. */

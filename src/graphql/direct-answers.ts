@@ -2,12 +2,21 @@ import type { IncomingMessage, ServerResponse } from 'node:http';
 import { createSourceEventStream, type ExecutionArgs, type ExecutionResult, execute, GraphQLError } from 'graphql';
 import { type FetchAPI, isAsyncIterable, processRegularResult } from 'graphql-yoga';
 import { messageOf } from '../errors.ts';
+import { type AnswerJson, withDistinctErrors } from './answer-text.ts';
+import { writePieces } from './answer-writing.ts';
 import type { GraphQLContext } from './builder.ts';
-import { settleCodes, withVariableIssues } from './errors.ts';
+import { declaredVariables } from './declared-variables.ts';
+import { settleCodes, variableFault } from './errors.ts';
 import { sendEvents } from './event-stream.ts';
 import type { KnownOperations } from './known-operations.ts';
-import { withLargeTexts } from './large-texts.ts';
-import { type AnswerType, type PlainRequest, paramsOf, readBody, unread } from './plain-request.ts';
+import {
+  type AnswerType,
+  type OperationParams,
+  type PlainRequest,
+  paramsOf,
+  readBody,
+  unread,
+} from './plain-request.ts';
 import type { Api } from './schema.ts';
 
 interface Options<Given> {
@@ -27,25 +36,29 @@ type Args = ExecutionArgs & { contextValue: GraphQLContext };
  * responses, streams and signals, made in JavaScript, took more than half of an API's time (341 µs for a submit, and 127 so). All that is unusual or has a fault is handed on to
  * Yoga as it came, so that one place words it; what both do, parsing, validation, execution, errors, is the same functions.
  */
-export function createDirectAnswers<Given>(options: Options<Given>) {
+export function createDirectAnswers<Given extends Pick<GraphQLContext, 'load'>>(options: Options<Given>) {
   const { api, operations, contextOf, otherwise } = options;
 
   return async (request: IncomingMessage, response: ServerResponse, given: Given, { answerType }: PlainRequest) => {
     const body = await readBody(request);
     if (!body) return undefined;
-    const params = paramsOf(body);
+    const params = readParams(body, given);
+    if (params instanceof Error && answerType !== 'text/event-stream') {
+      return send(response, answerOf(thrown(params), contextOf(given), answerType, options), answerType);
+    }
+    if (!params || params instanceof Error) return otherwise(unread(request, body), response, given);
     const { schema } = api();
-    const operation = params && operations.find(params.query, params.operationName, schema);
+    const operation = operations.find(params.query, params.operationName, schema);
     if (!operation || operation.isSubscription !== (answerType === 'text/event-stream')) {
       return otherwise(unread(request, body), response, given);
     }
-    const { variableValues, operationName } = params;
+    const { document } = operation;
     const args = {
       schema,
-      document: operation.document,
+      document,
       contextValue: contextOf(given),
-      variableValues,
-      operationName,
+      variableValues: declaredVariables({ ...params, document }),
+      operationName: params.operationName,
     };
     // Not awaited here: a stream goes on for as long as its client likes, and would keep the body for as long.
     return operation.isSubscription ? stream(response, args, options) : answer(response, args, answerType, options);
@@ -59,47 +72,72 @@ async function answer<Given>(
   options: Options<Given>,
 ): Promise<void> {
   try {
-    await send(response, answerOf(await execute(args), args, type, options), type);
+    const fault = variableFault(args);
+    const result = fault ? { errors: [fault] } : await execute(args);
+    await send(response, answerOf(result, args.contextValue, type, options), type);
   } catch (error) {
-    await send(response, answerOf(thrown(error), args, type, options), type);
+    await send(response, answerOf(thrown(error), args.contextValue, type, options), type);
   }
 }
 
 async function stream<Given>(response: ServerResponse, args: Args, options: Options<Given>): Promise<void> {
-  const source = await createSourceEventStream(args).catch(thrown);
-  return sendEvents(response, eventsOf(source, args, options));
+  const fault = variableFault(args);
+  const source = fault ? { errors: [fault] } : await createSourceEventStream(args).catch(thrown);
+  // The lists are for the subscription's own argument, which has been read; no field of an event takes one.
+  const variableValues = withoutLists(args.variableValues ?? {});
+  return sendEvents(response, eventsOf(source, { ...args, variableValues }, options));
+}
+
+/** The operation, or why it may not be read: what takes too much is not read a second time to be refused. */
+function readParams(body: Buffer, { load }: Pick<GraphQLContext, 'load'>): OperationParams | Error | undefined {
+  try {
+    return paramsOf(body, load.take);
+  } catch (error) {
+    return error instanceof Error ? error : new Error(messageOf(error));
+  }
 }
 
 /** What is thrown is an answer, too, and masked as all others. */
 function thrown(error: unknown): ExecutionResult {
+  if (error instanceof GraphQLError) return { errors: [error] };
   return { errors: [new GraphQLError(messageOf(error), { originalError: error instanceof Error ? error : null })] };
 }
 
-/** The JSON of an answer without errors, or what Yoga makes of one with errors: their status, and what of them is shown. */
-function answerOf<Given>(
-  result: ExecutionResult,
-  args: Args,
-  type: string,
-  { maskError, fetchAPI }: Options<Given>,
-): string | Response {
-  const { largeTexts } = args.contextValue;
-  if (!result.errors) return largeTexts.stringify(result);
-  const told = withVariableIssues(args, result);
-  const errors = (told.errors ?? []).map((error) => maskError(error, 'Unexpected error.'));
-  const masked = withLargeTexts({ ...told, errors }, largeTexts);
-  settleCodes(masked);
-  return processRegularResult(masked, fetchAPI, type);
+/** The JSON of an answer; of one with errors also what Yoga makes of them: its status, and its headers. */
+interface Answer {
+  json: AnswerJson;
+  head?: Response;
 }
 
-async function send(response: ServerResponse, answer: string | Response, type: string): Promise<void> {
-  if (typeof answer === 'string') {
-    response.setHeader('content-type', `${type}; charset=utf-8`);
-    response.end(answer);
-    return;
+function answerOf<Given>(
+  result: ExecutionResult,
+  { answer }: GraphQLContext,
+  type: string,
+  { maskError, fetchAPI }: Options<Given>,
+): Answer {
+  if (!result.errors) return { json: answer.json(result) };
+  const errors = withDistinctErrors(result).errors?.map((error) => maskError(error, 'Unexpected error.')) ?? [];
+  let json: AnswerJson = '';
+  const stringify = (shown: ExecutionResult) => {
+    json = answer.json(shown);
+    return '';
+  };
+  const masked = { ...result, errors, stringify };
+  settleCodes(masked);
+  const head = processRegularResult(masked, fetchAPI, type);
+  return { json, head };
+}
+
+async function send(response: ServerResponse, { json, head }: Answer, type: AnswerType): Promise<void> {
+  if (head) {
+    response.statusCode = head.status;
+    for (const [name, value] of head.headers) response.setHeader(name, value);
+  } else response.setHeader('content-type', `${type}; charset=utf-8`);
+  if (typeof json === 'string') response.end(json);
+  else {
+    await writePieces(response, json);
+    response.end();
   }
-  response.statusCode = answer.status;
-  for (const [name, value] of answer.headers) response.setHeader(name, value);
-  response.end(await answer.text());
 }
 
 /** As `subscribe` would make them, which for each event coerces all variables again: a thousand ids, a thousand times. */
@@ -107,24 +145,19 @@ async function* eventsOf<Given>(
   source: AsyncIterable<unknown> | ExecutionResult,
   args: Args,
   options: Options<Given>,
-): AsyncIterable<string> {
-  const textOf = (result: ExecutionResult) => {
-    const answer = answerOf(result, args, 'application/json', options);
-    return typeof answer === 'string' ? answer : answer.text();
-  };
+): AsyncIterable<AnswerJson> {
+  const jsonOf = (result: ExecutionResult) => answerOf(result, args.contextValue, 'application/json', options).json;
   if (!isAsyncIterable(source)) {
-    yield textOf(source);
+    yield jsonOf(source);
     return;
   }
-  const eventArgs = { ...args, variableValues: withoutLists(args.variableValues ?? {}) };
   try {
-    for await (const rootValue of source) yield textOf(await execute({ ...eventArgs, rootValue }));
+    for await (const rootValue of source) yield jsonOf(await execute({ ...args, rootValue }));
   } catch (error) {
-    yield textOf(thrown(error));
+    yield jsonOf(thrown(error));
   }
 }
 
-/** Lists are for the subscription's own argument, which was read when it was opened; no field of an event takes one. */
 function withoutLists(variables: Readonly<Record<string, unknown>>): Record<string, unknown> {
   return Object.fromEntries(
     Object.entries(variables).map(([name, value]) => [name, Array.isArray(value) ? [] : value]),

@@ -1,7 +1,7 @@
 import type { ExecutionArgs, ExecutionResult, GraphQLErrorExtensions } from 'graphql';
 import { GraphQLError } from 'graphql';
-import { isAsyncIterable, type Plugin } from 'graphql-yoga';
-import { AppError, ERROR_CODES } from '../errors.ts';
+import type { Plugin } from 'graphql-yoga';
+import { AppError, ERROR_CODES, shortened } from '../errors.ts';
 import type { Log } from '../log.ts';
 import { InputIssues } from '../models/input-issues.ts';
 import { findVariableIssues } from './variable-issues.ts';
@@ -18,10 +18,15 @@ export function createMaskError(log: Log) {
     const argument = isGraphQL ? /^Argument "(\w+)"/.exec(error.message)?.[1] : undefined;
     if (isGraphQL && argument !== undefined) {
       // What GraphQL finds out only when it executes: a variable that may be null where the argument may not.
-      const issues = [{ path: [argument], message: error.message }];
-      return new GraphQLError(error.message, { ...place, extensions: { code: 'INVALID_INPUT', issues } });
+      const said = shortened(error.message);
+      const issues = [{ path: [argument], message: said }];
+      return new GraphQLError(said, { ...place, extensions: { code: 'INVALID_INPUT', issues } });
     }
-    if (isGraphQL && isCallers(error)) return error;
+    if (isGraphQL && isCallers(error)) {
+      // It may quote a name of megabytes.
+      error.message = shortened(error.message);
+      return error;
+    }
     // Outside of an operation only the request itself is parsed: `variables` in an address that are no JSON.
     if (!isGraphQL && original instanceof SyntaxError) {
       return new GraphQLError('expected JSON', { extensions: { code: 'BAD_USER_INPUT', http: { status: 400 } } });
@@ -37,23 +42,22 @@ function isCallers({ originalError, path, extensions }: GraphQLError): boolean {
   return path === undefined || extensions['code'] !== undefined;
 }
 
-/** Errors that GraphQL raises when it coerces variables take the form that ours have. */
-export function withVariableIssues(args: ExecutionArgs, result: ExecutionResult): ExecutionResult {
-  if (result.data != null || !result.errors) return result;
-  // Only what happens before execution has no path.
-  if (result.errors.some(({ path }) => path !== undefined)) return result;
+/** Why the variables of an operation cannot be coerced, in the form that our own errors have; `undefined` where they can. */
+export function variableFault(args: ExecutionArgs): GraphQLError | undefined {
   const issues = new InputIssues();
   findVariableIssues(args, issues);
-  return issues.found ? { errors: [toGraphQLError(issues)] } : result;
+  return issues.found ? toGraphQLError(issues) : undefined;
 }
 
+/** Has Yoga refuse them before GraphQL tries. */
 export function useVariableIssues(): Plugin {
-  const rewrite = (args: ExecutionArgs, result: unknown, setResult: (result: ExecutionResult) => void) => {
-    if (!isAsyncIterable(result) && isResult(result)) setResult(withVariableIssues(args, result));
+  const refuse = (args: ExecutionArgs, stop: (result: ExecutionResult & { errors: GraphQLError[] }) => void) => {
+    const fault = variableFault(args);
+    if (fault) stop({ errors: [fault] });
   };
   return {
-    onExecute: ({ args }) => ({ onExecuteDone: ({ result, setResult }) => rewrite(args, result, setResult) }),
-    onSubscribe: ({ args }) => ({ onSubscribeResult: ({ result, setResult }) => rewrite(args, result, setResult) }),
+    onExecute: ({ args, setResultAndStopExecution }) => refuse(args, setResultAndStopExecution),
+    onSubscribe: ({ args, setResultAndStopExecution }) => refuse(args, setResultAndStopExecution),
   };
 }
 

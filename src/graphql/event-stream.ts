@@ -1,5 +1,6 @@
-import { once } from 'node:events';
 import type { ServerResponse } from 'node:http';
+import type { AnswerJson } from './answer-text.ts';
+import { drained, writePieces } from './answer-writing.ts';
 
 /** Less than the idle time of usual proxies, and as often as Yoga does. */
 const PING_MS = 12_000;
@@ -15,7 +16,7 @@ const GATHERED_MAX = 64 * 1024;
  * the event loop goes out in one write, and a client that reads slowly has the next result wait. Written by hand, because a
  * stream of Yoga's takes nearly three times the memory (40 kB).
  */
-export async function sendEvents(response: ServerResponse, texts: AsyncIterable<string>): Promise<void> {
+export async function sendEvents(response: ServerResponse, texts: AsyncIterable<AnswerJson>): Promise<void> {
   response.setHeader('content-type', 'text/event-stream');
   response.setHeader('connection', 'keep-alive');
   response.setHeader('cache-control', 'no-cache');
@@ -28,28 +29,29 @@ export async function sendEvents(response: ServerResponse, texts: AsyncIterable<
     gathered = '';
   };
   let soon: NodeJS.Immediate | undefined = setImmediate(flush);
+  let isWithinEvent = false;
   const pings = setInterval(() => {
-    if (!response.writableNeedDrain) response.write(PING);
+    if (!response.writableNeedDrain && !isWithinEvent) response.write(PING);
   }, PING_MS);
   try {
     for await (const text of texts) {
-      gathered += `event: next\ndata: ${text}\n\n`;
+      if (typeof text === 'string') gathered += `event: next\ndata: ${text}\n\n`;
+      else {
+        gathered += 'event: next\ndata: ';
+        flush();
+        isWithinEvent = true;
+        await writePieces(response, text);
+        isWithinEvent = false;
+        gathered = '\n\n';
+      }
       soon ??= setImmediate(flush);
       if (gathered.length < GATHERED_MAX) continue;
       flush();
-      if (response.writableNeedDrain) await drained(response);
+      await drained(response);
     }
     response.end(`${gathered}event: complete\ndata:\n\n`);
   } finally {
     clearImmediate(soon);
     clearInterval(pings);
   }
-}
-
-async function drained(response: ServerResponse): Promise<void> {
-  if (response.destroyed) return;
-  const over = new AbortController();
-  const { signal } = over;
-  await Promise.race([once(response, 'drain', { signal }), once(response, 'close', { signal })]).catch(() => undefined);
-  over.abort();
 }

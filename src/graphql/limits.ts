@@ -1,20 +1,18 @@
 import {
   type ASTVisitor,
   type DocumentNode,
-  type FragmentDefinitionNode,
   GraphQLError,
   type GraphQLSchema,
   Kind,
   NoSchemaIntrospectionCustomRule,
   type ParseOptions,
   parse,
-  type SelectionSetNode,
   specifiedRules,
   type ValidationContext,
-  type ValidationRule,
   validate,
 } from 'graphql';
 import type { Plugin } from 'graphql-yoga';
+import { foldSelections, type SelectionMeasure } from './selection-fold.ts';
 
 /** Tokens of a query document. Variables, where the data belongs, do not count. */
 const TOKENS_MAX = 2_000;
@@ -24,6 +22,14 @@ const DOCUMENT_LENGTH_MAX = 32_768;
 const DEPTH_MAX = 20;
 const ALIASES_MAX = 30;
 const DIRECTIVES_MAX = 50;
+/** Selections of one name next to each other: GraphQL compares each with each, and what is below them too. */
+const REPEATS_MAX = 20;
+/** Lists that are selected of the schema, fragments spread out; a client's introspection query takes 10. */
+const SCHEMA_LISTS_MAX = 20;
+/** Faults of a document that are named; one more says that there are others. */
+const ERRORS_MAX = 20;
+/** With more faults nothing is suggested: each suggestion compares a name with all names of a type, letter by letter. */
+const SUGGESTED_MAX = 3;
 
 /**
  * Bounds what one operation may ask, before anything is executed: tokens while parsing, the rest while validating
@@ -32,30 +38,34 @@ const DIRECTIVES_MAX = 50;
 export interface Limits {
   /** Throws a `GraphQLError` where a document is none, or too long. */
   parse(source: string, options?: ParseOptions): DocumentNode;
-  validate(schema: GraphQLSchema, document: DocumentNode, rules?: readonly ValidationRule[]): readonly GraphQLError[];
+  validate(schema: GraphQLSchema, document: DocumentNode): readonly GraphQLError[];
 }
 
 export function createLimits({ introspection }: { introspection: boolean }): Limits {
-  const own = [depthLimit, aliasLimit, directiveLimit, ...(introspection ? [] : [NoSchemaIntrospectionCustomRule])];
+  const own = [depthLimit, aliasLimit, directiveLimit, repeatLimit, schemaListLimit];
+  const specified = [...specifiedRules, ...(introspection ? [] : [NoSchemaIntrospectionCustomRule])];
+  const maxErrors = ERRORS_MAX;
   return {
     parse(source, options) {
       checkLength(source);
       return parse(source, { ...options, maxTokens: TOKENS_MAX });
     },
-    // "Did you mean …?" would tell the schema to whoever guesses.
-    validate: (schema, document, rules = specifiedRules) =>
-      validate(schema, document, [...rules, ...own], { hideSuggestions: !introspection }),
+    validate(schema, document) {
+      // First, since what they refuse may take GraphQL's own rules long.
+      const beyond = validate(schema, document, own, { maxErrors });
+      if (beyond.length > 0) return beyond;
+      const faults = validate(schema, document, specified, { maxErrors, hideSuggestions: true });
+      // "Did you mean …?" would tell the schema to whoever guesses.
+      if (!introspection || faults.length === 0 || faults.length > SUGGESTED_MAX) return faults;
+      return validate(schema, document, specified, { maxErrors });
+    },
   };
 }
 
 /** Has Yoga keep to them. */
 export function useLimits(limits: Limits): Plugin {
   return {
-    onParse: ({ params, setParseFn }) => {
-      // Here as well: Yoga keeps, by their whole text, the documents that could not be parsed.
-      checkLength(String(params.source));
-      setParseFn((source: string) => limits.parse(source, params.options));
-    },
+    onParse: ({ params, setParseFn }) => setParseFn((source: string) => limits.parse(source, params.options)),
     onValidate: ({ setValidationFn }) => setValidationFn(limits.validate),
   };
 }
@@ -88,41 +98,66 @@ function directiveLimit(context: ValidationContext): ASTVisitor {
   };
 }
 
-function depthLimit(context: ValidationContext): ASTVisitor {
+function repeatLimit(context: ValidationContext): ASTVisitor {
   return {
-    Document: (document) => {
-      if (depthOf(document) > DEPTH_MAX) refuse(context, 'levels', DEPTH_MAX);
+    SelectionSet: ({ selections }) => {
+      const times = new Map<string, number>();
+      for (const selection of selections) {
+        if (selection.kind === Kind.INLINE_FRAGMENT) continue;
+        const name =
+          selection.kind === Kind.FIELD ? (selection.alias ?? selection.name).value : `...${selection.name.value}`;
+        const count = (times.get(name) ?? 0) + 1;
+        times.set(name, count);
+        if (count === REPEATS_MAX + 1) refuse(context, `selections of ${name} in one place`, REPEATS_MAX);
+      }
     },
   };
 }
 
-/** The deepest selection of a document, fragments spread out; each fragment is measured once. */
-function depthOf(document: DocumentNode): number {
-  const fragments = new Map<string, FragmentDefinitionNode>();
-  for (const definition of document.definitions) {
-    if (definition.kind === Kind.FRAGMENT_DEFINITION) fragments.set(definition.name.value, definition);
-  }
-  const measured = new Map<string, number>();
-  const measure = ({ selections }: SelectionSetNode): number =>
-    Math.max(
-      ...selections.map((selection) => {
-        if (selection.kind === Kind.FRAGMENT_SPREAD) return measureFragment(selection.name.value);
-        const inner = selection.selectionSet ? measure(selection.selectionSet) : 0;
-        return selection.kind === Kind.FIELD ? inner + 1 : inner;
-      }),
-    );
-  const measureFragment = (name: string): number => {
-    const known = measured.get(name);
-    if (known !== undefined) return known;
-    // A fragment that spreads itself is refused by a rule of GraphQL's own; here it must only come to an end.
-    measured.set(name, 0);
-    const fragment = fragments.get(name);
-    const depth = fragment ? measure(fragment.selectionSet) : 0;
-    measured.set(name, depth);
-    return depth;
+const DEPTH: SelectionMeasure = {
+  field: (_field, below) => below + 1,
+  join: (values) => Math.max(0, ...values),
+};
+
+function depthLimit(context: ValidationContext): ASTVisitor {
+  return {
+    Document: (document) => {
+      if (Math.max(0, ...foldSelections(document, DEPTH)) > DEPTH_MAX) refuse(context, 'levels', DEPTH_MAX);
+    },
   };
-  return Math.max(
-    0,
-    ...document.definitions.map((one) => ('selectionSet' in one && one.selectionSet ? measure(one.selectionSet) : 0)),
-  );
+}
+
+/** Fields of the schema's own types that are lists. */
+const SCHEMA_LISTS = [
+  'types',
+  'directives',
+  'fields',
+  'args',
+  'inputFields',
+  'interfaces',
+  'possibleTypes',
+  'enumValues',
+];
+
+/** How many of them are selected. Other fields may have the same names, and are counted too where a document asks for the schema. */
+const SCHEMA_LISTS_SELECTED: SelectionMeasure = {
+  field: ({ name }, below) => below + (SCHEMA_LISTS.includes(name.value) ? 1 : 0),
+  join: (values) => values.reduce((sum, value) => sum + value, 0),
+};
+
+/** The answer to an introspection of lists in lists, many times over, is long whatever the depth. */
+function schemaListLimit(context: ValidationContext): ASTVisitor {
+  let isSchemaAsked = false;
+  return {
+    Field: ({ name }) => {
+      isSchemaAsked ||= name.value === '__schema' || name.value === '__type';
+    },
+    Document: {
+      leave: (document) => {
+        if (!isSchemaAsked) return;
+        const most = Math.max(0, ...foldSelections(document, SCHEMA_LISTS_SELECTED));
+        if (most > SCHEMA_LISTS_MAX) refuse(context, 'lists of the schema', SCHEMA_LISTS_MAX);
+      },
+    },
+  };
 }

@@ -1,9 +1,15 @@
 import type { InputRef, InputTypeParam, ListRef, ObjectRef, OutputRef } from '@pothos/core';
+import type { GraphQLResolveInfo } from 'graphql';
 import { GraphQLNames, graphqlNames } from '../models/graphql-name.ts';
+import { isRecord } from '../models/input-issues.ts';
+import type { TypedPrediction } from '../models/prediction.ts';
 import type { ServedModel } from '../models/served-model.ts';
 import { LABEL, type TypedDoor, type TypedField, typedDoorOf } from '../models/typed-door.ts';
 import type { ElementKind, Tensor } from '../tensor.ts';
+import type { AnswerText } from './answer-text.ts';
 import type { Builder } from './builder.ts';
+import { countOf } from './list-text.ts';
+import { fieldsBelow } from './selection-fold.ts';
 import type { TensorTypes } from './tensor-types.ts';
 
 type Types = Builder extends PothosSchemaTypes.SchemaBuilder<infer T> ? T : never;
@@ -11,10 +17,11 @@ type Values = Record<string, unknown>;
 /** Any type at all: what it resolves to is known from the signature, at run time, and not to the compiler. */
 type AnyOutput = OutputRef<unknown> | ListRef<Types, unknown> | (typeof SCALARS)[ElementKind];
 
-/** What stands behind the `Prediction` union: the type it shows as, and the values of that type's fields. */
+/** What stands behind the `Prediction` union: the type it shows as, and what that type's fields are read from. */
 export interface PredictionValue {
   typename: string;
-  values: Values;
+  /** `undefined` for what shows as tensors. */
+  typed: TypedPrediction | undefined;
   outputs: readonly Tensor[];
 }
 
@@ -135,7 +142,7 @@ function addPrediction(
   const [sole] = door.outputs;
   const description = `What model "${model.name}" predicts.`;
   if (door.flatOutput && sole) {
-    return ref.implement({ description, fields: (t) => elementFields(t, sole, ({ values }) => values) });
+    return ref.implement({ description, fields: (t) => elementFields(t, sole, flatValues) });
   }
   const rows = door.outputs.map((field) => ({
     field,
@@ -147,11 +154,44 @@ function addPrediction(
       const typeOf = ({ field, element }: (typeof rows)[number]) => {
         let type: AnyOutput = field.shape === null ? tensors.tensor : (element ?? scalarOf(field));
         for (let depth = listDepth(field); depth > 0; depth--) type = t.listRef(type);
-        return t.field({ type, description: describe(field), resolve: ({ values }) => values[field.name] });
+        return t.field({
+          type,
+          description: describe(field),
+          resolve: ({ typed }, _args, { answer }, info) => outputOf(typed, field.name, answer, info),
+        });
       };
       return Object.fromEntries(rows.map((row) => [row.field.name, typeOf(row)]));
     },
   });
+}
+
+/** A sole output's elements, which are the prediction's own fields. */
+function flatValues({ typed }: PredictionValue): Values {
+  const [sole] = typed?.outputs ?? [];
+  const value = sole && typed?.value(sole);
+  return isRecord(value) ? value : {};
+}
+
+function outputOf(
+  typed: TypedPrediction | undefined,
+  name: string,
+  answer: AnswerText,
+  info: GraphQLResolveInfo,
+): unknown {
+  const output = typed?.output(name);
+  if (!typed || !output) return undefined;
+  const { field, tensor, shape } = output;
+  if (field.shape === null || shape.length === 0) return typed.value(output);
+  if (field.elements) {
+    const rows = countOf(tensor) / field.elements.length;
+    answer.countValues(rows * Math.max(fieldsBelow(info), field.elements.length), info);
+  } else {
+    // Numbers that are called a label are written as texts.
+    const labels = field.labels ?? (field.kind === 'string' && tensor.datatype !== 'STRING' ? [] : undefined);
+    const list = answer.list(tensor, shape, info, labels);
+    if (list) return list;
+  }
+  return typed.value(output);
 }
 
 function addElements(builder: Builder, name: string, field: TypedField) {

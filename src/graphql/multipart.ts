@@ -2,6 +2,7 @@ import { GraphQLError } from 'graphql';
 import type { GraphQLParams } from 'graphql-yoga';
 import { UploadedFile } from '../media/media.ts';
 import { isRecord, type Path } from '../models/input-issues.ts';
+import { countJson } from './json-memory.ts';
 
 /** The content type of a request with files. */
 export const MULTIPART = /^multipart\/form-data\s*;/i;
@@ -26,18 +27,23 @@ interface LimitedForm {
  * Reads a request as the GraphQL multipart request specification writes it: `operations`, `map`, and the files. Throws an error with status
  * 400 for one that is not so. The body's size is bounded before.
  */
-export async function readMultipart(request: Request, bodyLimitBytes: number): Promise<MultipartOperation> {
+export async function readMultipart(
+  request: Request,
+  bodyLimitBytes: number,
+  take: (bytes: number) => void,
+): Promise<MultipartOperation> {
   const formDataLimits = { fieldSize: bodyLimitBytes, fields: 2, files: FILES_MAX };
   const form = await (request as Request & LimitedForm).formData({ formDataLimits }).catch((error: unknown) => {
     throw error instanceof GraphQLError
       ? error
       : refusal(`expected multipart/form-data of operations, map and at most ${FILES_MAX} files`);
   });
-  const params = jsonField(form, 'operations');
-  const map = jsonField(form, 'map');
+  const params = jsonField(form, 'operations', take);
+  const map = jsonField(form, 'map', take);
   const files = [...form].filter(([name]) => name !== 'operations' && name !== 'map');
   for (const [name] of files) {
-    if (!Object.hasOwn(map, name)) throw refusal(`map: expected the paths of the file ${JSON.stringify(name)}`);
+    if (!Object.hasOwn(map, name))
+      throw refusal(`map: expected the paths of the file ${JSON.stringify(name.slice(0, 100))}`);
   }
   const places: Path[] = [];
   for (const [name, paths] of Object.entries(map)) {
@@ -53,9 +59,10 @@ export async function readMultipart(request: Request, bodyLimitBytes: number): P
   return { params, places };
 }
 
-function jsonField(form: FormData, name: string): Record<string, unknown> {
+function jsonField(form: FormData, name: string, take: (bytes: number) => void): Record<string, unknown> {
   const text = form.get(name);
   try {
+    if (typeof text === 'string') countJson(Buffer.from(text), take);
     const value: unknown = typeof text === 'string' ? JSON.parse(text) : undefined;
     if (isRecord(value)) return value;
   } catch (error) {

@@ -1,12 +1,13 @@
 import { AppError, InputError } from '../errors.ts';
 import type { AllowanceAt } from '../models/file-inputs.ts';
 import { defaultVersions, faultsOf, findModel, unservedModel, unservedModels } from '../models/registry.ts';
-import type { Hold } from '../predictions/results.ts';
+import { type Hold, outputBytes } from '../predictions/results.ts';
 import type { Task } from '../task.ts';
 import type { Builder, GraphQLContext } from './builder.ts';
 import type { ModelTypes } from './model-types.ts';
 import type { addPredictionInput } from './prediction-input.ts';
 import { type PredictionInput, readPredictionInputs } from './prediction-input.ts';
+import { fieldsBelow } from './selection-fold.ts';
 import { addSubmitOptions, readSubmitOptions, type SubmitTerms } from './submit-options.ts';
 import type { TaskTypes } from './task-types.ts';
 
@@ -49,7 +50,8 @@ function addQueries(builder: Builder, { tasks }: Refs): void {
         description:
           'Several, in the order asked, null where result(id) would be null. At most 1,000, and at most 64 MiB of outputs in all.',
         args: { ids: t.arg.idList({ required: true }) },
-        resolve: async (_root, { ids }, context) => {
+        resolve: async (_root, { ids }, context, info) => {
+          context.answer.countValues(ids.length * fieldsBelow(info), info);
           const found = await context.predictions.get(
             atMost(ids, 'ids', context),
             context.owner,
@@ -62,7 +64,11 @@ function addQueries(builder: Builder, { tasks }: Refs): void {
         type: [model],
         description:
           'The default version of every model that is known, and every model that cannot be served, with its fault.',
-        resolve: (_root, _args, { registry }) => [...defaultVersions(registry.list()), ...unservedModels(registry)],
+        resolve: (_root, _args, { registry, answer }, info) => {
+          const models = [...defaultVersions(registry.list()), ...unservedModels(registry)];
+          answer.countValues(models.length * fieldsBelow(info), info);
+          return models;
+        },
       }),
       model: t.field({
         type: model,
@@ -134,8 +140,10 @@ function addMutations(builder: Builder, { tasks: { task }, predictionInput, mode
 
 function addSubscriptions(builder: Builder, { tasks: { task } }: Refs): void {
   // What cannot be told any more stands in the stream as an error of its own; the stream itself goes on.
-  const resolve = (value: Task | AppError) => {
+  const resolve = (value: Task | AppError, _args: unknown, { load }: GraphQLContext) => {
     if (value instanceof AppError) throw value;
+    // A client that does not read leaves its result here.
+    load.holdEvent(outputBytes(value));
     return value;
   };
   builder.subscriptionType({
@@ -174,8 +182,9 @@ function holdFor(argument: string, { load }: GraphQLContext): Hold {
 }
 
 /** What reading the files of this request may take; the file's path is what is refused. */
-function allowanceOf({ load }: GraphQLContext): AllowanceAt {
+function allowanceOf({ load, owner }: GraphQLContext): AllowanceAt {
   return (path) => ({
+    owner,
     hold: (bytes) => load.holdTensor(bytes, path),
     unpack: (bytes) => load.unpack(bytes, path),
   });

@@ -1,5 +1,6 @@
 import { IncomingMessage } from 'node:http';
 import { isRecord } from '../models/input-issues.ts';
+import { countJson } from './json-memory.ts';
 
 /** What a plain request's answer is sent as, by the `Accept` that it came with; any other is Yoga's to weigh. */
 const ANSWERED_AS = new Map<string | undefined, AnswerType>([
@@ -75,8 +76,9 @@ export function readBody(request: IncomingMessage): Promise<Buffer | undefined> 
   });
 }
 
-/** The operation in a body; `undefined` where anything about it is unusual. */
-export function paramsOf(body: Buffer): OperationParams | undefined {
+/** The operation in a body; `undefined` where anything about it is unusual. Throws where it takes too much. */
+export function paramsOf(body: Buffer, take: (bytes: number) => void): OperationParams | undefined {
+  countJson(body, take);
   const params = parseJson(body);
   if (!isRecord(params)) return undefined;
   const { query, operationName, variables, ...others } = params;

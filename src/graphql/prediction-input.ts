@@ -1,4 +1,4 @@
-import { InputError } from '../errors.ts';
+import { InputError, shortened } from '../errors.ts';
 import { sizesFault } from '../models/equal-sizes.ts';
 import { type AllowanceAt, readFileInputs } from '../models/file-inputs.ts';
 import { InputIssues, type Path } from '../models/input-issues.ts';
@@ -12,6 +12,9 @@ import type { Tensor } from '../tensor.ts';
 import type { Builder } from './builder.ts';
 import type { ModelTypes } from './model-types.ts';
 import type { TensorTypes } from './tensor-types.ts';
+
+/** Characters of a name that an error repeats; none that is known is longer. */
+const NAME_LENGTH_MAX = 255;
 
 /** `PredictionInput` as GraphQL has coerced it: exactly one key, a model's field or `tensors`. */
 export type PredictionInput = Record<string, unknown> & { tensors?: { model: string; inputs: TensorInput[] } | null };
@@ -54,7 +57,10 @@ export async function readPredictionInputs(
 ): Promise<PredictionRequest[]> {
   const issues = new InputIssues();
   const requests: PredictionRequest[] = [];
-  for (const [i, input] of inputs.entries()) requests.push(await read(input, paths[i] ?? []));
+  for (const [i, input] of inputs.entries()) {
+    if (issues.full) break;
+    requests.push(await read(input, paths[i] ?? []));
+  }
   issues.refuse();
   return requests;
 
@@ -90,13 +96,15 @@ export async function readPredictionInputs(
 
 function requireModel(
   registry: ModelRegistry,
-  name: string,
-  version: string | null | undefined,
+  asked: string,
+  askedVersion: string | null | undefined,
   path: Path,
 ): ServedModel {
   const served = registry.list();
-  const model = findModel(served, name, version);
+  const model = findModel(served, asked, askedVersion);
   if (model) return model;
+  const name = shortened(asked, NAME_LENGTH_MAX);
+  const version = askedVersion && shortened(askedVersion, NAME_LENGTH_MAX);
   const why = faultsOf(registry, name, version)
     .map(({ message }) => ` (${message})`)
     .join('');

@@ -3,17 +3,20 @@ import { createYoga } from 'graphql-yoga';
 import type { Log } from '../log.ts';
 import type { ModelRegistry } from '../models/registry.ts';
 import type { Predictions } from '../predictions/predictions.ts';
+import { AnswerText } from './answer-text.ts';
 import type { GraphQLContext } from './builder.ts';
+import { useCountedJson } from './counted-json.ts';
+import { useDeclaredVariables } from './declared-variables.ts';
 import { createDirectAnswers } from './direct-answers.ts';
 import { createMaskError, useErrorCodes, useVariableIssues } from './errors.ts';
 import { graphiqlOptions, renderPage } from './graphiql.ts';
 import { createKnownOperations } from './known-operations.ts';
-import { LargeTexts, useLargeTexts } from './large-texts.ts';
 import { createLimits, useLimits } from './limits.ts';
 import { NAMED_MAX } from './operations.ts';
 import { plainRequest } from './plain-request.ts';
 import { type Api, buildApi } from './schema.ts';
 import { useUploads } from './uploads.ts';
+import { useAnswerText } from './yoga-answers.ts';
 
 export const GRAPHQL_PATH = '/graphql';
 
@@ -60,7 +63,7 @@ export function createGraphQLServer({ predictions, registry, settings, log }: Op
   const { corsOrigins, introspection, bodyLimitBytes } = settings;
   const limits = createLimits({ introspection });
   const maskError = createMaskError(log);
-  const context = () => ({ predictions, registry, budget: { left: NAMED_MAX }, largeTexts: new LargeTexts() });
+  const context = () => ({ predictions, registry, budget: { left: NAMED_MAX }, answer: new AnswerText() });
   const yoga = createYoga<RequestContext, Omit<GraphQLContext, keyof RequestContext>>({
     schema: () => api.schema,
     context,
@@ -76,7 +79,17 @@ export function createGraphQLServer({ predictions, registry, settings, log }: Op
     // What a client did wrong is answered to the client; what we did wrong is logged where it is masked.
     logging: false,
     maskedErrors: { maskError, isDev: false },
-    plugins: [useUploads({ bodyLimitBytes }), useLimits(limits), useVariableIssues(), useErrorCodes(), useLargeTexts()],
+    // It would keep a thousand documents, of up to a megabyte each.
+    parserAndValidationCache: false,
+    plugins: [
+      useCountedJson(),
+      useUploads({ bodyLimitBytes }),
+      useLimits(limits),
+      useVariableIssues(),
+      useDeclaredVariables(),
+      useErrorCodes(),
+      useAnswerText(),
+    ],
   });
 
   const direct = createDirectAnswers<RequestContext>({

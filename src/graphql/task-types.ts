@@ -1,13 +1,16 @@
+import type { GraphQLResolveInfo } from 'graphql';
 import { AppError } from '../errors.ts';
-import { predictsAlike, typedPrediction } from '../models/prediction.ts';
+import { predictsAlike, TypedPrediction } from '../models/prediction.ts';
 import { faultsOf, findModel } from '../models/registry.ts';
 import { fingerprintOf, type ServedModel } from '../models/served-model.ts';
 import { sharedBatchOf, unbatchedOf } from '../models/sharing.ts';
 import { typedDoorOf } from '../models/typed-door.ts';
 import { TASK_STATES, type Task, type TaskError } from '../task.ts';
-import type { Tensor } from '../tensor.ts';
+import type { Tensor, TensorSpec } from '../tensor.ts';
+import type { AnswerText } from './answer-text.ts';
 import type { Builder, GraphQLContext } from './builder.ts';
 import type { ModelTypes, PredictionValue } from './model-types.ts';
+import { fieldsBelow } from './selection-fold.ts';
 import type { TensorTypes } from './tensor-types.ts';
 
 /** `Model`, `Task`, and the union of what tasks predict. */
@@ -22,7 +25,9 @@ export function addTaskTypes(builder: Builder, models: readonly ModelTypes[], te
   const error = builder.objectRef<TaskError>('TaskError').implement({
     description: 'Why a task FAILED.',
     fields: (t) => ({
-      code: t.exposeString('code', { description: 'INPUTS_LOST, INVALID_OUTPUT, MODEL_ERROR, TIMEOUT, WORKER_LOST.' }),
+      code: t.exposeString('code', {
+        description: 'INPUTS_LOST, INVALID_OUTPUT, MODEL_ERROR, STORE_FULL, TIMEOUT, WORKER_LOST.',
+      }),
       message: t.exposeString('message'),
     }),
   });
@@ -80,12 +85,25 @@ function addModel(builder: Builder, tensors: TensorTypes) {
       version: t.exposeString('version'),
       versions: t.stringList({
         description: 'All versions of this model that are known, the newest first.',
-        resolve: ({ name }, _args, { registry }) =>
-          registry.list().flatMap((other) => (other.name === name ? [other.version] : [])),
+        resolve: ({ name }, _args, { registry, answer }, info) => {
+          const served = registry.list();
+          answer.countValues(served.length, info);
+          return served.flatMap((other) => (other.name === name ? [other.version] : []));
+        },
       }),
-      description: t.exposeString('description', { nullable: true }),
-      inputs: t.field({ type: [tensors.spec], resolve: ({ signature }) => signature.inputs }),
-      outputs: t.field({ type: [tensors.spec], resolve: ({ signature }) => signature.outputs }),
+      description: t.string({
+        nullable: true,
+        resolve: ({ description }, _args, { answer }, info) =>
+          description === undefined ? null : answer.countText(description, info),
+      }),
+      inputs: t.field({
+        type: [tensors.spec],
+        resolve: ({ signature }, _args, { answer }, info) => counted(signature.inputs, answer, info),
+      }),
+      outputs: t.field({
+        type: [tensors.spec],
+        resolve: ({ signature }, _args, { answer }, info) => counted(signature.outputs, answer, info),
+      }),
       digest: t.exposeString('digest', { description: 'SHA-256 of the model file.' }),
       maxBatch: t.int({
         description: 'The most tasks that share a run. 1: tasks never share one.',
@@ -103,10 +121,20 @@ function addModel(builder: Builder, tensors: TensorTypes) {
       fault: t.string({
         nullable: true,
         description: 'What is wrong with the newest files, which are therefore not served; null if nothing is.',
-        resolve: ({ name, version }, _args, { registry }) => faultsOf(registry, name, version)[0]?.message ?? null,
+        resolve: ({ name, version }, _args, { registry, answer }, info) => {
+          const [fault] = faultsOf(registry, name, version);
+          return fault ? answer.countText(fault.message, info) : null;
+        },
       }),
     }),
   });
+}
+
+/** What GraphQL is to say of each of them, lengths of shapes included. */
+function counted(specs: readonly TensorSpec[], answer: AnswerText, info: GraphQLResolveInfo): TensorSpec[] {
+  const dimensions = specs.reduce((sum, { shape }) => sum + (shape?.length ?? 0), 0);
+  answer.countValues(specs.length * fieldsBelow(info) + dimensions, info);
+  return [...specs];
 }
 
 function addPredictionUnion(builder: Builder, models: readonly ModelTypes[], tensors: TensorTypes) {
@@ -147,9 +175,10 @@ function predictionOf(
 function typedBy(served: ServedModel | undefined, types: ModelTypes, outputs: readonly Tensor[]): PredictionValue {
   const door = served && typedDoorOf(served);
   if (!door || !predictsAlike(door, types.door)) return untyped(outputs);
-  return { typename: types.typename, values: typedPrediction(door, served.signature.batched, outputs), outputs };
+  const typed = new TypedPrediction(door, served.signature.batched, outputs);
+  return { typename: types.typename, typed, outputs };
 }
 
 function untyped(outputs: readonly Tensor[]): PredictionValue {
-  return { typename: 'TensorsPrediction', values: {}, outputs };
+  return { typename: 'TensorsPrediction', typed: undefined, outputs };
 }

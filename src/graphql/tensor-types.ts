@@ -1,6 +1,9 @@
-import { DATATYPES, STORAGE, type Tensor, type TensorSpec } from '../tensor.ts';
+import type { GraphQLResolveInfo } from 'graphql';
+import { DATATYPES, type ElementKind, STORAGE, type Tensor, type TensorSpec } from '../tensor.ts';
 import { elementsOf } from '../tensor-values.ts';
+import type { AnswerText } from './answer-text.ts';
 import type { Builder } from './builder.ts';
+import { countOf, isFiniteTensor } from './list-text.ts';
 
 /** The generic door, after the Open Inference Protocol: every datatype, every shape. */
 export function addTensorTypes(builder: Builder) {
@@ -31,35 +34,37 @@ export function addTensorTypes(builder: Builder) {
       floats: t.floatList({
         nullable: true,
         description: 'FP16, FP32, FP64; null if any element is not finite: use base64.',
-        resolve: (value) => {
-          const floats = numbersOf(value, 'float');
-          return floats?.every(Number.isFinite) ? floats : null;
-        },
+        resolve: (value, _args, { answer }, info) =>
+          isKind(value, 'float') && isFiniteTensor(value) ? (listed(value, answer, info) ?? numbersOf(value)) : null,
       }),
       ints: t.intList({
         nullable: true,
         description: 'INT8, INT16, INT32, UINT8, UINT16.',
-        resolve: (value) => numbersOf(value, 'int'),
+        resolve: (value, _args, { answer }, info) =>
+          isKind(value, 'int') ? (listed(value, answer, info) ?? numbersOf(value)) : null,
       }),
       longs: t.stringList({
         nullable: true,
         description: 'UINT32, INT64, UINT64, as decimal strings.',
-        resolve: (value) => (STORAGE[value.datatype].kind === 'long' ? elementsOf(value).map(String) : null),
+        resolve: (value, _args, { answer }, info) =>
+          isKind(value, 'long') ? (listed(value, answer, info) ?? elementsOf(value).map(String)) : null,
       }),
       booleans: t.booleanList({
         nullable: true,
         description: 'BOOL.',
-        resolve: (value) => (value.datatype === 'BOOL' ? elementsOf(value).map(Boolean) : null),
+        resolve: (value, _args, { answer }, info) =>
+          isKind(value, 'boolean') ? (listed(value, answer, info) ?? elementsOf(value).map(Boolean)) : null,
       }),
       strings: t.stringList({
         nullable: true,
         description: 'STRING.',
-        resolve: (value) => (Array.isArray(value.data) ? value.data : null),
+        resolve: (value, _args, { answer }, info) =>
+          Array.isArray(value.data) ? (listed(value, answer, info) ?? value.data) : null,
       }),
       base64: t.string({
         nullable: true,
         description: 'The bytes, little endian, row-major; null for STRING.',
-        resolve: ({ data }, _args, { largeTexts }) => (Array.isArray(data) ? null : largeTexts.base64(data)),
+        resolve: ({ data }, _args, { answer }, info) => (Array.isArray(data) ? null : answer.base64(data, info)),
       }),
     }),
   });
@@ -97,6 +102,15 @@ export function addTensorTypes(builder: Builder) {
 
 export type TensorTypes = ReturnType<typeof addTensorTypes>;
 
-function numbersOf(tensor: Tensor, kind: 'float' | 'int'): number[] | null {
-  return STORAGE[tensor.datatype].kind === kind ? elementsOf(tensor).map(Number) : null;
+function isKind({ datatype }: Tensor, kind: ElementKind): boolean {
+  return STORAGE[datatype].kind === kind;
+}
+
+function numbersOf(tensor: Tensor): number[] {
+  return elementsOf(tensor).map(Number);
+}
+
+/** All elements in one list, whatever the shape. */
+function listed(tensor: Tensor, answer: AnswerText, info: GraphQLResolveInfo): [] | undefined {
+  return answer.list(tensor, [countOf(tensor)], info);
 }

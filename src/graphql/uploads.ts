@@ -10,12 +10,15 @@ import {
 } from 'graphql';
 import type { Plugin } from 'graphql-yoga';
 import { InputIssues, type Path } from '../models/input-issues.ts';
+import type { GraphQLContext } from './builder.ts';
 import { toGraphQLError } from './errors.ts';
 import { MULTIPART, readMultipart } from './multipart.ts';
 import { argumentPath } from './variable-issues.ts';
 
+type Given = Pick<GraphQLContext, 'load'>;
+
 /** Files beside an operation: they are put into its variables, and may stand there only where an Image is asked for. */
-export function useUploads({ bodyLimitBytes }: { bodyLimitBytes: number }): Plugin {
+export function useUploads({ bodyLimitBytes }: { bodyLimitBytes: number }): Plugin<object, Given> {
   const placesOf = new WeakMap<object, readonly Path[]>();
   const check = (args: ExecutionArgs, refuse: (result: { errors: ReturnType<typeof toGraphQLError>[] }) => void) => {
     const places = placesOf.get(args.variableValues ?? {}) ?? [];
@@ -24,10 +27,10 @@ export function useUploads({ bodyLimitBytes }: { bodyLimitBytes: number }): Plug
     if (issues.found) refuse({ errors: [toGraphQLError(issues)] });
   };
   return {
-    onRequestParse: ({ request, setRequestParser }) => {
+    onRequestParse: ({ request, setRequestParser, serverContext }) => {
       if (request.method !== 'POST' || !MULTIPART.test(request.headers.get('content-type') ?? '')) return;
       setRequestParser(async (limited) => {
-        const { params, places } = await readMultipart(limited, bodyLimitBytes);
+        const { params, places } = await readMultipart(limited, bodyLimitBytes, serverContext.load.take);
         if (params.variables) placesOf.set(params.variables, places);
         return params;
       });

@@ -1,6 +1,7 @@
 import {
   type ASTNode,
   type DocumentNode,
+  type GraphQLInputField,
   type GraphQLInputObjectType,
   type GraphQLInputType,
   type GraphQLSchema,
@@ -16,9 +17,11 @@ import {
   visit,
 } from 'graphql';
 import { messageOf } from '../errors.ts';
-import { type InputIssues, isRecord, kindOf, type Path } from '../models/input-issues.ts';
+import { UploadedFile } from '../media/media.ts';
+import { InputIssues, isRecord, kindOf, type Path } from '../models/input-issues.ts';
 
-const MESSAGE_LENGTH_MAX = 160;
+/** GraphQL quotes a text that it refuses. */
+const QUOTED_LENGTH_MAX = 160;
 
 interface Operation {
   schema: GraphQLSchema;
@@ -28,8 +31,8 @@ interface Operation {
 }
 
 /**
- * Why variables could not be coerced, as paths from the argument's name down: GraphQL itself says it in prose, from the
- * variable's name, and stops short of the field that is missing. Reads the operation only once it has failed.
+ * Why variables cannot be coerced, as paths from the argument's name down. Read before GraphQL coerces them: that says it in prose, stops short of the field that is
+ * missing, and for each of its errors writes out the whole value, which takes seconds where an object has a hundred thousand keys.
  */
 export function findVariableIssues(
   { schema, document, operationName, variableValues }: Operation,
@@ -42,7 +45,10 @@ export function findVariableIssues(
     const name = definition.variable.name.value;
     const value = variableValues?.[name];
     if (value === undefined && definition.defaultValue) continue;
-    walk(type, value, argumentPath(document, definition), issues);
+    const found = new InputIssues();
+    checkOf(type)(value, [], found);
+    // Only where there is a fault is it worth knowing where the variable stands.
+    if (found.found) found.moveTo(issues, argumentPath(document, definition));
   }
 }
 
@@ -74,52 +80,117 @@ function isNode(ancestor: ASTNode | readonly ASTNode[] | undefined): ancestor is
   return ancestor !== undefined && 'kind' in ancestor;
 }
 
-function walk(type: GraphQLInputType, value: unknown, path: Path, issues: InputIssues): void {
-  if (value === undefined || value === null) {
-    if (isNonNullType(type)) issues.add(path, `expected ${type.ofType}, got ${kindOf(value)}`);
-  } else if (isNonNullType(type)) {
-    walk(type.ofType, value, path, issues);
-  } else if (isListType(type)) {
+/** Checks one value. The path is a stack, copied only where there is a fault to name. */
+type Check = (value: unknown, path: Path, issues: InputIssues) => void;
+
+/** Every request asks for the checks of the same types, which are gone with their schema. */
+const checks = new WeakMap<GraphQLInputType, Check>();
+
+function checkOf(type: GraphQLInputType): Check {
+  if (isNonNullType(type)) return nonNullCheck(type.ofType);
+  if (isListType(type)) return listCheck(checkOf(type.ofType));
+  const known = checks.get(type);
+  if (known) return known;
+  const check = isInputObjectType(type) ? objectCheck(type) : leafCheck(type);
+  checks.set(type, check);
+  return check;
+}
+
+function nonNullCheck(type: GraphQLInputType): Check {
+  const check = checkOf(type);
+  return (value, path, issues) => {
+    if (value == null) issues.add(path, `expected ${type}, got ${kindOf(value)}`);
+    else check(value, path, issues);
+  };
+}
+
+function listCheck(check: Check): Check {
+  return (value, path, issues) => {
     // GraphQL takes a single value for a list of one.
-    if (!Array.isArray(value)) walk(type.ofType, value, path, issues);
-    else for (const [i, item] of value.entries()) walk(type.ofType, item, [...path, i], issues);
-  } else if (isInputObjectType(type)) {
-    walkObject(type, value, path, issues);
-  } else {
-    const fault = leafFault(type, value);
-    if (fault !== undefined) issues.add(path, fault);
-  }
+    if (!Array.isArray(value)) {
+      check(value, path, issues);
+      return;
+    }
+    for (let i = 0; i < value.length && !issues.full; i += 1) {
+      path.push(i);
+      check(value[i], path, issues);
+      path.pop();
+    }
+  };
 }
 
-function walkObject(type: GraphQLInputObjectType, value: unknown, path: Path, issues: InputIssues): void {
-  if (!isRecord(value)) {
-    issues.add(path, `expected an object, ${type.name}, got ${kindOf(value)}`);
-    return;
-  }
-  const fields = type.getFields();
-  const names = Object.keys(fields).join(', ');
-  const given = Object.keys(value).filter((key) => value[key] !== undefined);
-  for (const key of given) {
-    if (!Object.hasOwn(fields, key)) issues.add([...path, key], `unknown field; expected one of ${names}`);
-  }
-  if (type.isOneOf && given.length !== 1) issues.add(path, `expected exactly one of ${names}, got ${given.length}`);
-  for (const [key, field] of Object.entries(fields)) {
-    if (value[key] !== undefined || isRequiredInputField(field)) walk(field.type, value[key], [...path, key], issues);
-    if (type.isOneOf && value[key] === null)
-      issues.add([...path, key], `expected ${getNamedType(field.type)}, got null`);
-  }
+function objectCheck(type: GraphQLInputObjectType): Check {
+  const fields = new Map(Object.entries(type.getFields()));
+  const names = [...fields.keys()].join(', ');
+  let fieldChecks: FieldCheck[] | undefined;
+  return (value, path, issues) => {
+    if (value == null) return;
+    if (!isRecord(value)) {
+      issues.add(path, `expected an object, ${type.name}, got ${kindOf(value)}`);
+      return;
+    }
+    let given = 0;
+    for (const key in value) {
+      if (value[key] === undefined) continue;
+      given += 1;
+      if (fields.has(key)) continue;
+      issues.add([...path, key], `unknown field; expected one of ${names}`);
+      if (issues.full) return;
+    }
+    if (type.isOneOf && given !== 1) issues.add(path, `expected exactly one of ${names}, got ${given}`);
+    // Not before they are asked for: a type may contain itself.
+    fieldChecks ??= fieldChecksOf(fields);
+    for (const { key, isRequired, check, type: expected } of fieldChecks) {
+      if (issues.full) return;
+      const inner = value[key];
+      if (inner === undefined && !isRequired) continue;
+      path.push(key);
+      check(inner, path, issues);
+      if (type.isOneOf && inner === null) issues.add(path, `expected ${expected}, got null`);
+      path.pop();
+    }
+  };
 }
 
-function leafFault(type: { parseValue(value: unknown): unknown }, value: unknown): string | undefined {
-  try {
-    type.parseValue(value);
-    return undefined;
-  } catch (error) {
-    return shortened(messageOf(error));
-  }
+interface FieldCheck {
+  key: string;
+  isRequired: boolean;
+  check: Check;
+  type: string;
 }
 
-/** GraphQL quotes what it was given, which may be megabytes. */
-function shortened(message: string): string {
-  return message.length <= MESSAGE_LENGTH_MAX ? message : `${message.slice(0, MESSAGE_LENGTH_MAX)}…`;
+function fieldChecksOf(fields: ReadonlyMap<string, GraphQLInputField>): FieldCheck[] {
+  return [...fields].map(([key, field]) => ({
+    key,
+    isRequired: isRequiredInputField(field),
+    check: checkOf(field.type),
+    type: String(getNamedType(field.type)),
+  }));
+}
+
+interface Leaf {
+  name: string;
+  parseValue(value: unknown): unknown;
+}
+
+/** Types that take a text of any length; what refuses another one would write it out. */
+const TEXTS = new Set(['String', 'ID', 'Image', 'Long', 'DateTime']);
+
+function leafCheck(type: Leaf): Check {
+  const isText = TEXTS.has(type.name);
+  return (value, path, issues) => {
+    if (value == null) return;
+    const isObject = typeof value === 'object' && !(value instanceof UploadedFile);
+    const isLong = typeof value === 'string' && value.length > QUOTED_LENGTH_MAX && !isText;
+    if (isObject || isLong) {
+      const got = isLong ? `a string of ${value.length} characters` : kindOf(value);
+      issues.add(path, `expected ${type.name}, got ${got}`);
+      return;
+    }
+    try {
+      type.parseValue(value);
+    } catch (error) {
+      issues.add(path, messageOf(error));
+    }
+  };
 }

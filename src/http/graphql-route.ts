@@ -5,8 +5,9 @@ import { MULTIPART } from '../graphql/multipart.ts';
 import { isJson } from '../graphql/plain-request.ts';
 import { GRAPHQL_PATH, type GraphQLServer } from '../graphql/server.ts';
 import type { ModelRegistry } from '../models/registry.ts';
-import { type Route, refuse } from './http-server.ts';
+import { hostnameOf, type Route, refuse } from './http-server.ts';
 import type { Load } from './load.ts';
+import type { OnRefusedKey } from './refused-keys.ts';
 
 /** Each has a browser ask first where a page of another origin sets it; the third is what Apollo's clients send. */
 const PREFLIGHT_HEADERS = ['authorization', 'graphql-require-preflight', 'apollo-require-preflight'];
@@ -21,8 +22,9 @@ export function graphqlRoute(options: {
   registry: ModelRegistry;
   load: Load;
   closing: AbortSignal;
+  onRefusedKey: OnRefusedKey;
 }): Route {
-  const { graphql, config, registry, load: limits, closing } = options;
+  const { graphql, config, registry, load: limits, closing, onRefusedKey } = options;
   const { apiKeys, graphiql, allowUnauthenticated, corsOrigins } = config;
   return (request, response, path) => {
     if (path !== GRAPHQL_PATH) return false;
@@ -34,7 +36,10 @@ export function graphqlRoute(options: {
     const owner = ownerOf(request, apiKeys, graphiql);
     const hostname = hostnameOf(request);
     if (hostname === undefined) return deny(400, 'BAD_USER_INPUT', 'expected a host name as Host');
-    if (owner === undefined) return denyKey(response, deny);
+    if (owner === undefined) {
+      onRefusedKey(request);
+      return denyKey(response, deny);
+    }
     if (!apiKeys.required && !allowUnauthenticated && !isLoopback(hostname)) return denyName(deny);
     if (request.method === 'POST' && !isJson(request) && !isUpload(request)) {
       const files = 'or, with files, multipart/form-data and a header GraphQL-Require-Preflight';
@@ -78,11 +83,6 @@ function ownerOf(request: IncomingMessage, apiKeys: ApiKeys, graphiql: boolean):
   const isPage = graphiql && asksForPage && !request.url?.includes('?');
   if (!apiKeys.required || request.method === 'OPTIONS' || isPage) return ANONYMOUS;
   return apiKeys.ownerOf(request.headers.authorization);
-}
-
-/** `undefined` for what is no host at all, and no address can be made with. */
-function hostnameOf({ headers }: IncomingMessage): string | undefined {
-  return URL.parse(`http://${headers.host}`)?.hostname.replace(/^\[|\]$/g, '');
 }
 
 /** Files come as a form does. A header that no form can set tells them apart: a page of elsewhere would have to ask first. */

@@ -8,6 +8,8 @@ export type Route = (request: IncomingMessage, response: ServerResponse, path: s
 export interface HttpServer {
   /** Where it listens: `http://127.0.0.1:4000`. */
   url: string;
+  /** Cuts those answers that are not complete whose requests are meant: streams end without `complete`, so that clients come back. */
+  cut(isMeant: (request: IncomingMessage) => boolean): void;
   close(): Promise<void>;
 }
 
@@ -37,7 +39,13 @@ export async function openHttpServer(options: {
   });
   server.listen(port, host);
   await once(server, 'listening');
-  return { url: urlOf(server, host), close: () => close(server, open) };
+  return {
+    url: urlOf(server, host),
+    cut(isMeant) {
+      for (const response of open) if (isMeant(response.req)) response.destroy();
+    },
+    close: () => close(server, open),
+  };
 }
 
 /**
@@ -62,6 +70,11 @@ function urlOf(server: Server, host: string): string {
   const address = server.address();
   const port = typeof address === 'object' && address ? address.port : 0;
   return `http://${host.includes(':') ? `[${host}]` : host}:${port}`;
+}
+
+/** The host that a request asks for, without its port; `undefined` for what is no host at all, and no address can be made with. */
+export function hostnameOf({ headers }: IncomingMessage): string | undefined {
+  return URL.parse(`http://${headers.host}`)?.hostname.replace(/^\[|\]$/g, '');
 }
 
 export function sendJson(response: ServerResponse, status: number, body: unknown): void {

@@ -30,6 +30,13 @@ export interface Load {
 
 /** What one request holds. */
 export interface RequestLoad {
+  /** Counts memory of this request in. Throws RATE_LIMITED if this process holds too much. */
+  take(bytes: number): void;
+  /**
+   * Counts in what an event of a stream holds until it is written, in place of what the one before it held. Throws RATE_LIMITED if this process holds
+   * too much.
+   */
+  holdEvent(bytes: number): void;
   /**
    * Counts a task's results in that are to stand in the answer. Throws INVALID_INPUT with this path if they are more than one answer
    * may hold, RATE_LIMITED if they are more than this process may.
@@ -69,14 +76,28 @@ export function createLoad({ bodyLimitBytes, openMax = OPEN_MAX, heldBytesMax = 
       let answerBytes = 0;
       let tensorBytes = 0;
       let unpackedBytes = 0;
+      let parsedBytes = 0;
+      let eventBytes = 0;
       open += 1;
       heldBytes += bodyBytes;
       response.once('close', () => {
         open -= 1;
         // Until now: the inputs are arguments of an operation that may wait for its tasks.
-        heldBytes -= bodyBytes + answerBytes + tensorBytes;
+        heldBytes -= bodyBytes + answerBytes + tensorBytes + parsedBytes + eventBytes;
       });
       return {
+        take(bytes) {
+          if (response.closed) return;
+          take(bytes);
+          parsedBytes += bytes;
+        },
+        holdEvent(bytes) {
+          if (response.closed) return;
+          heldBytes -= eventBytes;
+          eventBytes = 0;
+          take(bytes);
+          eventBytes = bytes;
+        },
         hold(bytes, path) {
           // Whoever was to be answered has gone, and so has what was held for them.
           if (response.closed) return;

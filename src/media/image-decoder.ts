@@ -1,5 +1,6 @@
 import sharp, { type Metadata } from 'sharp';
 import { messageOf } from '../errors.ts';
+import { decodableFile } from './image-file.ts';
 import type { Pixels } from './image-pixels.ts';
 import { type MediaAllowance, MediaFault } from './media.ts';
 
@@ -13,6 +14,10 @@ export interface PictureSize {
 
 /** More than the cameras of telephones take; a few kilobytes may claim to be far more. */
 const PIXELS_MAX = 50_000_000;
+/** Of rows and of columns: panoramas of telephones have 16,384. A row costs time, however short it is. */
+const SIDE_MAX = 16_384;
+/** Twice what the slowest picture takes that these bounds let in, on a slow machine. */
+const DECODE_S_MAX = 10;
 /** Unpacked: 48 million pixels of four bytes. Formats that are not read row by row take as much memory. */
 const UNPACKED_BYTES_MAX = 192 * 1024 * 1024;
 const FORMATS = ['jpeg', 'png', 'webp', 'gif'];
@@ -26,14 +31,16 @@ sharp.unblock({
 sharp.cache(false);
 
 /** The picture upright, in sRGB, without transparency, scaled. Rejects with a `MediaFault`. Runs in threads, off the event loop. */
-export async function decodeImage(file: Uint8Array, size: PictureSize, allowance: MediaAllowance): Promise<Pixels> {
-  if (file.length === 0) throw new MediaFault(`${EXPECTED}, got an empty file`);
+export async function decodeImage(given: Uint8Array, size: PictureSize, allowance: MediaAllowance): Promise<Pixels> {
+  if (given.length === 0) throw new MediaFault(`${EXPECTED}, got an empty file`);
+  const file = decodableFile(given);
   const { width, height, fit, background } = size;
   const image = sharp(file, { failOn: 'error', limitInputPixels: PIXELS_MAX, sequentialRead: true });
   allowance.unpack(unpackedBytes(await image.metadata().catch(refuse)));
   const { data, info } = await image
     .autoOrient()
     .flatten({ background })
+    .timeout({ seconds: DECODE_S_MAX })
     .resize({ width, height, fit, background })
     .toColourspace('srgb')
     .raw({ depth: 'uchar' })
@@ -45,6 +52,9 @@ export async function decodeImage(file: Uint8Array, size: PictureSize, allowance
 function unpackedBytes({ format, width, height, pages = 1, channels, depth }: Metadata): number {
   if (!FORMATS.includes(format)) throw new MediaFault(`${EXPECTED}, got ${format}`);
   if (pages > 1) throw new MediaFault(`${EXPECTED} that does not move, got ${pages} frames`);
+  if (width > SIDE_MAX || height > SIDE_MAX) {
+    throw new MediaFault(`expected at most ${SIDE_MAX} pixels a side, got ${width} × ${height}`);
+  }
   const bytes = width * height * channels * (depth === 'uchar' ? 1 : 2);
   if (width * height > PIXELS_MAX || bytes > UNPACKED_BYTES_MAX) {
     const got = `${width} × ${height} pixels, ${bytes} bytes`;
@@ -57,6 +67,7 @@ function unpackedBytes({ format, width, height, pages = 1, channels, depth }: Me
 function refuse(error: unknown): never {
   const message = messageOf(error).replace(/^Input (buffer|file) (has|contains) /i, '');
   if (/pixel limit/.test(message)) throw new MediaFault(`expected at most ${PIXELS_MAX} pixels`);
+  if (/^timeout/.test(message)) throw new MediaFault(`expected a picture that is decoded within ${DECODE_S_MAX} s`);
   if (/unsupported image format/.test(message)) throw new MediaFault(EXPECTED);
   throw new MediaFault(`${EXPECTED} that can be read: ${message.replace(/\s*\n\s*/g, '; ')}`);
 }

@@ -1,10 +1,10 @@
+import { createTurns } from '../ledger/turns.ts';
 import { bytesOf, elementCount, STORAGE, viewAs } from '../tensor.ts';
 import type { ImageOptions } from './image-options.ts';
 import { greyAt, greyPlane, type Pixels } from './image-pixels.ts';
 import { type ImagePlan, imagePlan } from './image-plan.ts';
 import { findInk, INK_SIDE } from './ink.ts';
 import { MediaFault, type MediaReader, type MediaTarget, type OptionsFault } from './media.ts';
-import { createTurns } from './turns.ts';
 
 /**
  * Pictures of all requests that are unpacked at once. They take threads that file names and addresses are looked up in too, and up to
@@ -24,7 +24,7 @@ export function imageReader(options: ImageOptions, target: MediaTarget): MediaRe
     shape: plan.shape,
     bytes,
     read: (file, allowance) =>
-      turns.take(async () => {
+      turns.take(allowance.owner, async () => {
         allowance.hold(bytes);
         // Only a process that is sent a picture loads the library.
         const { decodeImage } = await import('./image-decoder.ts');

@@ -14,6 +14,8 @@ export interface MediaReader {
 
 /** What reading a file may take of the process. Both throw where it would be too much. */
 export interface MediaAllowance {
+  /** Who pays for it: files of several owners are read in turns. */
+  owner: string;
   /** Counts the bytes that a file becomes when it is unpacked, before it is. */
   unpack(bytes: number): void;
   /** Counts a tensor in, which is held until the request is answered. */

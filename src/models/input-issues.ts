@@ -5,21 +5,24 @@ export type Path = (string | number)[];
 /** Enough to mend an input by; a million wrong numbers are not answered with a million sentences. */
 const ISSUES_MAX = 20;
 
-/** Gathers the faults of one request, so that a client hears of all of them at once. */
+/** Gathers the faults of one request, so that a client hears of all of them at once, as far as they are not too many. */
 export class InputIssues {
   readonly #issues: Issue[] = [];
+  #full = false;
 
-  add(path: Path, message: string): void {
-    if (this.#issues.length < ISSUES_MAX) this.#issues.push({ path, message });
+  /** Copies the path. */
+  add(path: readonly (string | number)[], message: string): void {
+    if (this.#issues.length < ISSUES_MAX) this.#issues.push({ path: [...path], message });
+    else this.#full = true;
   }
 
   get found(): boolean {
     return this.#issues.length > 0;
   }
 
-  /** Whether more would not be kept: the rest of a long input need not be read. */
+  /** Whether there are more faults than are named: the rest of a long input need not be read. */
   get full(): boolean {
-    return this.#issues.length >= ISSUES_MAX;
+    return this.#full;
   }
 
   /** Throws INVALID_INPUT with what was found, if anything was. */
@@ -27,8 +30,14 @@ export class InputIssues {
     if (this.found) throw this.toError();
   }
 
+  /** Adds what was found to others, below a path of theirs. */
+  moveTo(others: InputIssues, below: Path): void {
+    for (const { path, message } of this.#issues) others.add([...below, ...path], message);
+    others.#full ||= this.#full;
+  }
+
   toError(): InputError {
-    return new InputError('INVALID_INPUT', this.#issues);
+    return new InputError('INVALID_INPUT', this.#issues, { hasMore: this.#full });
   }
 }
 

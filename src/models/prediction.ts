@@ -4,16 +4,36 @@ import type { TypedDoor, TypedField } from './typed-door.ts';
 
 type Value = unknown;
 
-/** The outputs of one task as the typed door says them: `{ label: 'setosa', probabilities: { setosa: 0.98, … } }`. */
-export function typedPrediction(door: TypedDoor, batched: boolean, outputs: readonly Tensor[]): Record<string, Value> {
-  const values = door.outputs.map((field): [string, Value] => {
-    const tensor = outputs.find(({ name }) => name === field.spec.name);
-    // A worker stores a result only after it has checked that every output of the signature is there.
-    return [field.name, tensor && readField(field, batched, tensor)];
-  });
-  const [sole] = values;
-  if (door.flatOutput && sole && typeof sole[1] === 'object') return { ...sole[1] };
-  return Object.fromEntries(values);
+/** One output of a task as the typed door says it. */
+export interface TypedOutput {
+  field: TypedField;
+  tensor: Tensor;
+  /** Without the batch. */
+  shape: readonly number[];
+}
+
+/** The outputs of one task as the typed door says them: `{ label: 'setosa', probabilities: { setosa: 0.98, … } }`. Each is read when it is asked for. */
+export class TypedPrediction {
+  readonly outputs: readonly TypedOutput[];
+  readonly #values = new Map<TypedOutput, Value>();
+
+  constructor(door: TypedDoor, batched: boolean, outputs: readonly Tensor[]) {
+    this.outputs = door.outputs.flatMap((field) => {
+      const tensor = outputs.find(({ name }) => name === field.spec.name);
+      // A worker stores a result only after it has checked that every output of the signature is there.
+      return tensor ? [{ field, tensor, shape: batched ? tensor.shape.slice(1) : tensor.shape }] : [];
+    });
+  }
+
+  output(name: string): TypedOutput | undefined {
+    return this.outputs.find(({ field }) => field.name === name);
+  }
+
+  /** As lists in lists, the innermost as an object where its elements have names. */
+  value(output: TypedOutput): Value {
+    if (!this.#values.has(output)) this.#values.set(output, readOutput(output));
+    return this.#values.get(output);
+  }
 }
 
 /** Whether predictions of both doors look the same to a client: names, kinds and ranks. */
@@ -34,9 +54,8 @@ function saidBy(door: TypedDoor): string {
   return says;
 }
 
-function readField(field: TypedField, batched: boolean, tensor: Tensor): Value {
+function readOutput({ field, tensor, shape }: TypedOutput): Value {
   if (field.shape === null) return tensor;
-  const shape = batched ? tensor.shape.slice(1) : tensor.shape;
   const elements = field.labels ? labelled(tensor, field.labels) : elementsOf(tensor);
   const leaves = field.kind === 'string' ? elements.map(String) : elements;
   return nest(leaves, shape, field.elements);

@@ -1,3 +1,4 @@
+import { shortened } from '../errors.ts';
 import {
   type Datatype,
   describeShape,
@@ -10,6 +11,9 @@ import {
 import { type Element, elementReader, pack } from '../tensor-values.ts';
 import type { InputIssues, Path } from './input-issues.ts';
 import type { Signature } from './served-model.ts';
+
+/** Characters of a name that an error repeats. */
+const NAME_LENGTH_MAX = 255;
 
 /** `TensorInput` as GraphQL has coerced it. */
 export interface TensorInput {
@@ -49,7 +53,8 @@ export function readTensorsInput(
   const given = new Map<string, number>();
   for (const [i, { name }] of inputs.entries()) {
     if (!known.has(name)) {
-      issues.add([...path, i, 'name'], `the model has no input "${name}"; expected one of ${[...known].join(', ')}`);
+      const expected = `expected one of ${[...known].join(', ')}`;
+      issues.add([...path, i, 'name'], `the model has no input "${shortened(name, NAME_LENGTH_MAX)}"; ${expected}`);
     } else if (given.has(name)) issues.add([...path, i, 'name'], `"${name}" is given twice`);
     else given.set(name, i);
     // Each name is looked at, but not when there are a million wrong ones.
@@ -100,8 +105,9 @@ function readData(
   const elements: Element[] = [];
   for (const [i, value] of values.entries()) {
     const element = reader.read(value);
-    if (element === undefined) issues.add([...path, list, i], `expected ${reader.expected}`);
-    else elements.push(element);
+    if (element !== undefined) elements.push(element);
+    else if (issues.full) break;
+    else issues.add([...path, list, i], `expected ${reader.expected}`);
   }
   return issues.found ? [] : pack(datatype, elements);
 }

@@ -30,6 +30,9 @@ export function readTypedInput(
   });
 }
 
+/** Names that are found sooner by looking at each. */
+const FEW = 16;
+
 /** An object with exactly these keys; what else it has is a fault each. What it lacks is left to the reader of each value. */
 function readObject(value: unknown, known: string[], path: Path, issues: InputIssues): Record<string, unknown> {
   if (!isRecord(value)) {
@@ -37,8 +40,11 @@ function readObject(value: unknown, known: string[], path: Path, issues: InputIs
     // The one sentence above says it all: no further fault for each missing key.
     return {};
   }
-  for (const key of Object.keys(value)) {
-    if (!known.includes(key)) issues.add([...path, key], `unknown field; expected one of ${known.join(', ')}`);
+  const names = known.length > FEW ? new Set(known) : undefined;
+  for (const key in value) {
+    if (names ? names.has(key) : known.includes(key)) continue;
+    issues.add([...path, key], `unknown field; expected one of ${known.join(', ')}`);
+    if (issues.full) break;
   }
   return value;
 }
@@ -102,13 +108,16 @@ class FieldReader {
       this.#fault(`a list of ${length}${wanted == null ? ' like the rows before it' : ''}`, value);
     } else {
       this.#shape[depth] = value.length;
-      for (const [i, item] of value.entries()) this.#within(i, () => this.#readDimension(item, depth + 1));
+      for (const [i, item] of value.entries()) {
+        if (this.#issues.full) return;
+        this.#within(i, () => this.#readDimension(item, depth + 1));
+      }
     }
   }
 
   #readNamed(value: unknown, names: string[], depth: number): void {
     this.#shape[depth] = names.length;
-    const record = readObject(value, names, [...this.#path], this.#issues);
+    const record = readObject(value, names, this.#path, this.#issues);
     if (!isRecord(value)) return;
     for (const name of names) this.#within(name, () => this.#readElement(record[name]));
   }
@@ -126,6 +135,6 @@ class FieldReader {
   }
 
   #fault(expected: string, value: unknown): void {
-    this.#issues.add([...this.#path], `expected ${expected}, got ${kindOf(value)}`);
+    this.#issues.add(this.#path, `expected ${expected}, got ${kindOf(value)}`);
   }
 }

@@ -3,6 +3,7 @@ import type { Broker } from '../broker/broker.ts';
 import { LANES, predictionQueue } from '../broker/topology.ts';
 import { QueueFull } from '../errors.ts';
 import type { ServedModel } from '../models/served-model.ts';
+import { createDrainRate, type DrainRate } from './drain-rate.ts';
 
 /** How often a model's queues are looked at, and only while predictions are submitted for it. */
 const READING_EVERY_MS = 250;
@@ -16,10 +17,13 @@ const READING_WAIT_MS = 500;
 /** When to come back: where nothing is known of how fast the queue drains, and the least and the most that is said. */
 const RETRY_UNKNOWN_MS = 5_000;
 const RETRY_MIN_MS = 1_000;
-const RETRY_MAX_MS = 60_000;
+const RETRY_MAX_MS = 60 * 60_000;
 
-/** Who comes back should find room: by then this much of the limit is free again. */
+/** A client that comes back should find room beside others who do: by then this much of the limit is free again … */
 const ROOM = 0.1;
+
+/** … unless that takes longer than this: then it is enough that there is room for what was refused. */
+const ROOM_MS_MAX = 60_000;
 
 /** Refuses what a model's queue has no room for, before anything of it is queued. */
 export interface Admission {
@@ -38,8 +42,7 @@ interface Level {
   confirmed: number;
   /** What waited at the last reading, and how many had been confirmed when it began. */
   last?: { waiting: number; confirmed: number; at: number } | undefined;
-  /** Tasks a millisecond that have left the queue. */
-  drainRate?: number | undefined;
+  drainRate: DrainRate;
   reading?: Promise<void> | undefined;
   readAt: number;
 }
@@ -50,7 +53,7 @@ export function createAdmission(broker: Pick<Broker, 'depth'>): Admission {
   function levelOf(model: string): Level {
     const known = levels.get(model);
     if (known) return known;
-    const level = { admitted: 0, confirmed: 0, readAt: Number.NEGATIVE_INFINITY };
+    const level = { admitted: 0, confirmed: 0, drainRate: createDrainRate(), readAt: Number.NEGATIVE_INFINITY };
     levels.set(model, level);
     return level;
   }
@@ -63,7 +66,7 @@ export function createAdmission(broker: Pick<Broker, 'depth'>): Admission {
     );
     if (!depths) return;
     const next = { waiting: depths.reduce((sum, depth) => sum + depth, 0), confirmed, at: performance.now() };
-    level.drainRate = drainRateOf(level, next);
+    level.drainRate.read({ ...next, entered: confirmed });
     level.last = next;
   }
 
@@ -114,7 +117,8 @@ function check({ name, maxWaiting: limit }: ServedModel, count: number, level: L
   if (waiting + count <= limit) return;
   const asked = count === 1 ? 'one more' : `${count} more`;
   const message = `the queue of model "${name}" has no room for ${asked}: ${waiting} wait, and ${limit} may`;
-  throw new QueueFull(message, { waiting, limit, retryAfterMs: retryAfterMs(waiting, limit, level.drainRate) });
+  const retryAfterMs = retryAfter({ waiting, limit, count, drainRate: level.drainRate.at(performance.now()) });
+  throw new QueueFull(message, { waiting, limit, retryAfterMs });
 }
 
 /** What waited at the last reading, and all that it may not have seen: counted twice for a moment rather than not at all. */
@@ -128,16 +132,11 @@ function lastOf({ last }: Level): Level['last'] {
   return last && performance.now() - last.at <= READING_OLD_MS ? last : undefined;
 }
 
-/** Half of it what was seen last: a single reading says little where tasks leave in batches. */
-function drainRateOf({ last, drainRate }: Level, next: NonNullable<Level['last']>): number | undefined {
-  if (!last || next.at <= last.at) return drainRate;
-  const left = last.waiting + next.confirmed - last.confirmed - next.waiting;
-  const rate = Math.max(0, left) / (next.at - last.at);
-  return drainRate === undefined ? rate : (drainRate + rate) / 2;
-}
-
-function retryAfterMs(waiting: number, limit: number, drainRate = 0): number {
-  if (drainRate === 0) return RETRY_UNKNOWN_MS;
-  const inMs = (waiting - (1 - ROOM) * limit) / drainRate;
-  return Math.round(Math.min(Math.max(inMs, RETRY_MIN_MS), RETRY_MAX_MS));
+function retryAfter(of: { waiting: number; limit: number; count: number; drainRate: number | undefined }): number {
+  const { waiting, limit, count, drainRate = 0 } = of;
+  if (drainRate <= 0) return RETRY_UNKNOWN_MS;
+  // More than may ever wait finds no room, however long it waits.
+  const neededMs = Math.min(waiting, waiting + count - limit) / drainRate;
+  const roomMs = Math.min((waiting - (1 - ROOM) * limit) / drainRate, ROOM_MS_MAX);
+  return Math.round(Math.min(Math.max(neededMs, roomMs, RETRY_MIN_MS), RETRY_MAX_MS));
 }

@@ -16,6 +16,7 @@ export const MISSING_MAX = 30;
  */
 export class Completions extends TaskStream<Task | AppError> {
   readonly #store: TaskStore;
+  readonly #owner: string;
   /** Not delivered yet, and how often no record was found. */
   readonly #open: Map<string, number>;
   /** Of those, the ones whose record is to be read, because they are or may be terminal. */
@@ -29,9 +30,10 @@ export class Completions extends TaskStream<Task | AppError> {
   /** What was known of each when the stream was opened, and never changes. */
   readonly #submissions = new Map<string, Submission>();
 
-  private constructor(store: TaskStore, ids: readonly string[]) {
+  private constructor(store: TaskStore, ids: readonly string[], owner: string) {
     super();
     this.#store = store;
+    this.#owner = owner;
     this.#open = new Map(ids.map((id) => [id, 0]));
     for (const id of ids) {
       this.watch(store, id, (event) => {
@@ -44,10 +46,10 @@ export class Completions extends TaskStream<Task | AppError> {
   /** Rejects with RATE_LIMITED, or with UNKNOWN_TASK, naming them, if `result` would not find some of the tasks for this owner. */
   static async open(store: TaskStore, ids: readonly string[], owner: string): Promise<Completions> {
     TaskStream.makeRoom(store, ids.length);
-    const stream = new Completions(store, ids);
+    const stream = new Completions(store, ids, owner);
     try {
-      if (ids.length === 1) await stream.#openOne(ids[0] ?? '', owner);
-      else await stream.#openAll(ids, owner);
+      if (ids.length === 1) await stream.#openOne(ids[0] ?? '');
+      else await stream.#openAll(ids);
       return stream;
     } catch (error) {
       await stream.return();
@@ -55,9 +57,9 @@ export class Completions extends TaskStream<Task | AppError> {
     }
   }
 
-  async #openAll(ids: readonly string[], owner: string): Promise<void> {
-    const heads = await this.#store.heads(ids);
-    const unknown = ids.filter((_, i) => heads[i]?.owner !== owner);
+  async #openAll(ids: readonly string[]): Promise<void> {
+    const heads = await this.#store.heads(ids, this.#owner);
+    const unknown = ids.filter((_, i) => !heads[i]);
     if (unknown.length > 0) throw unknownTask(unknown);
     const share = createSharing();
     for (const head of heads) {
@@ -68,9 +70,9 @@ export class Completions extends TaskStream<Task | AppError> {
   }
 
   /** One alone is read with its result, which is often there by then. */
-  async #openOne(id: string, owner: string): Promise<void> {
-    const [task] = await this.#store.get([id]);
-    if (task?.owner !== owner) throw unknownTask([id]);
+  async #openOne(id: string): Promise<void> {
+    const [task] = await this.#store.get([id], this.#owner);
+    if (!task) throw unknownTask([id]);
     this.#submissions.set(id, task);
     if (isTerminal(task.state)) this.#push(task);
   }
@@ -111,7 +113,7 @@ export class Completions extends TaskStream<Task | AppError> {
   async #readDue(): Promise<void> {
     const ids = [...this.#due].slice(0, READ_MAX);
     for (const id of ids) this.#due.delete(id);
-    const tasks = await this.#store.get(ids).catch(ifUnavailable(undefined));
+    const tasks = await this.#store.get(ids, this.#owner).catch(ifUnavailable(undefined));
     if (!tasks) return;
     // Large results are fewer at a time.
     for (const id of ids.slice(tasks.length)) if (this.#open.has(id)) this.#due.add(id);
@@ -152,6 +154,10 @@ function createSharing(): (submission: Submission) => Submission {
   };
 }
 
+/** Characters of an id that an error shows: a UUID's. What was sent as an id may be megabytes. */
+const SHOWN_LENGTH_MAX = 36;
+
 export function unknownTask(ids: readonly string[]): AppError {
-  return new AppError('UNKNOWN_TASK', `no such task: ${ids.join(', ')}`);
+  const shown = ids.map((id) => (id.length > SHOWN_LENGTH_MAX ? `${id.slice(0, SHOWN_LENGTH_MAX)}…` : id));
+  return new AppError('UNKNOWN_TASK', `no such task: ${shown.join(', ')}`);
 }

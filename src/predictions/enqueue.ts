@@ -1,12 +1,13 @@
 import type { Broker } from '../broker/broker.ts';
 import { encodeMessage, type PredictionMessage } from '../broker/message.ts';
 import { EXCHANGE, type Lane, predictionQueue } from '../broker/topology.ts';
-import { InputError } from '../errors.ts';
+import { InputError, StoreFull } from '../errors.ts';
 import type { Log } from '../log.ts';
 import type { ServedModel } from '../models/served-model.ts';
 import { type Sharings, sharedBatchOf } from '../models/sharing.ts';
 import type { Deadlines } from '../store/deadlines.ts';
 import type { Payloads } from '../store/payloads.ts';
+import { allocatedBytes, RECORD_BYTES, type StoreRoom } from '../store/room.ts';
 import type { TaskStore } from '../store/store.ts';
 import type { Submission } from '../task.ts';
 import type { Tracing } from '../telemetry/tracing.ts';
@@ -37,20 +38,21 @@ export interface Enqueue {
   copy(prepared: Prepared): Promise<void>;
 }
 
-/** The way into the queue: admission, then the record, then the deadline, then large inputs, then the message, confirmed. */
+/** The way into the queue: admission by queue and by store, then the record, then the deadline, then large inputs, then the message, confirmed. */
 export function createEnqueue(services: {
   broker: Broker;
   store: TaskStore;
   deadlines: Deadlines;
   payloads: Payloads;
   registry: Pick<Sharings, 'sharing'>;
+  room: StoreRoom;
   admission: Admission;
   tracing: Tracing;
   log: Log;
   /** Milliseconds that a task is kept from its terminal state on. */
   resultTtlMs: number;
 }): Enqueue {
-  const { broker, store, deadlines, payloads, registry, admission, tracing, log, resultTtlMs } = services;
+  const { broker, store, deadlines, payloads, registry, room, admission, tracing, log, resultTtlMs } = services;
   const mayGoTogether = resultTtlMs >= TOGETHER_TTL_MS_MIN;
 
   return {
@@ -59,7 +61,10 @@ export function createEnqueue(services: {
         const submissions = prepared.map(({ submission }) => submission);
         // The record first: an unknown id and a queued one must be different answers.
         await store.create(submissions);
-        await remember(submissions);
+        await remember(submissions).catch(async (error: unknown) => {
+          if (error instanceof StoreFull) await withdraw(submissions);
+          throw error;
+        });
         const published = await Promise.allSettled(
           prepared.map((one) => {
             // Large inputs count when they are fetched, and a worker may not have room for several.
@@ -93,10 +98,13 @@ export function createEnqueue(services: {
   async function admitted(prepared: readonly Prepared[], queue: () => Promise<void>): Promise<void> {
     const settle = await admission.admit(prepared.map(({ model }) => model));
     let confirmed = false;
+    let release: (() => void) | undefined;
     try {
+      release = await room.take(prepared[0]?.submission.owner ?? '', storedBytes(prepared));
       await queue();
       confirmed = true;
     } finally {
+      release?.();
       settle(confirmed);
     }
   }
@@ -108,16 +116,19 @@ export function createEnqueue(services: {
   }
 
   /** Large inputs go before the message: whoever has that looks for them. `undefined` if the task has ended meanwhile. */
-  async function place({ inputs, payload, submission }: Prepared): Promise<PredictionMessage['inputs'] | undefined> {
+  async function place(
+    { inputs, payload }: Prepared,
+    first: Submission,
+  ): Promise<PredictionMessage['inputs'] | undefined> {
     if (!payload) return inputs;
-    const bytes = await payloads.put(submission.id, payload);
+    const bytes = await payloads.put(first, payload);
     return bytes === undefined ? undefined : { bytes };
   }
 
   /** Publishes a message that says `first`: the submission that counts, where there are several of a task. Those go by themselves. */
   async function publish(prepared: Prepared, first: Submission, maxBatch = 1): Promise<void> {
     const { model, lane, submission } = prepared;
-    const inputs = await place(prepared);
+    const inputs = await place(prepared, first);
     if (!inputs) return;
     const body = encodeMessage({ submission: first, inputs });
     const { id, traceparent: parent } = submission;
@@ -139,6 +150,11 @@ export function createEnqueue(services: {
     // Such a task may still run. Nobody has its id, so all it costs is the run.
     if (failed > 0) log.warn({ failed }, 'refused submissions could not be withdrawn');
   }
+}
+
+/** What the submissions of one caller take of the store. */
+function storedBytes(prepared: readonly Prepared[]): number {
+  return prepared.reduce((sum, { payload }) => sum + RECORD_BYTES + allocatedBytes(payload?.byteLength ?? 0), 0);
 }
 
 /** It is not known that the first submission of the key was queued, and to queue this one would have either of them count. */

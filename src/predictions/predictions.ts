@@ -4,6 +4,7 @@ import type { Log } from '../log.ts';
 import type { Sharings } from '../models/sharing.ts';
 import type { Deadlines } from '../store/deadlines.ts';
 import type { Payloads } from '../store/payloads.ts';
+import type { StoreRoom } from '../store/room.ts';
 import type { TaskStore } from '../store/store.ts';
 import { isTerminal, type Task } from '../task.ts';
 import type { Metrics } from '../telemetry/metrics.ts';
@@ -13,6 +14,7 @@ import { createAdmission } from './admission.ts';
 import { Completions, unknownTask } from './completions.ts';
 import { createEnqueue } from './enqueue.ts';
 import { type Hold, readTasks } from './results.ts';
+import { isTaskId } from './submission-id.ts';
 import { createSubmit, type Submit } from './submit.ts';
 import { subscribe } from './subscription.ts';
 import { Updates } from './updates.ts';
@@ -40,13 +42,14 @@ export function createPredictions(services: {
   deadlines: Deadlines;
   payloads: Payloads;
   registry: Pick<Sharings, 'sharing'>;
+  room: StoreRoom;
   metrics: Metrics;
   tracing: Tracing;
   log: Log;
   /** Milliseconds that a task is kept from its terminal state on. */
   resultTtlMs: number;
   /** Larger inputs go by the store. @default MESSAGE_INPUT_BYTES_MAX */
-  messageInputBytesMax?: number;
+  messageInputBytesMax?: number | undefined;
 }): Predictions {
   const { broker, store, metrics, tracing, messageInputBytesMax } = services;
   const enqueue = createEnqueue({ ...services, admission: createAdmission(broker) });
@@ -77,8 +80,8 @@ export function createPredictions(services: {
     get: (ids, owner, hold) => readTasks(store, ids, owner, hold),
 
     async cancel(id, owner, hold) {
-      const [head] = await store.heads([id]);
-      if (head?.owner !== owner) throw unknownTask([id]);
+      const [head] = isTaskId(id) ? await store.heads([id], owner) : [];
+      if (!head) throw unknownTask([id]);
       const at = Date.now();
       const cancelled = await store.transition(id, { to: 'CANCELLED', at });
       const [task] = await readTasks(store, [id], owner, hold);
@@ -88,7 +91,23 @@ export function createPredictions(services: {
       return task;
     },
 
-    completions: async (ids, owner, gone) => subscribed(await Completions.open(store, [...new Set(ids)], owner), gone),
-    updates: async (id, owner, gone) => subscribed(await Updates.open(store, id, owner), gone),
+    async completions(ids, owner, gone) {
+      const distinct = [...new Set(ids)];
+      await refuseOtherIds(store, distinct, owner);
+      return subscribed(await Completions.open(store, distinct, owner), gone);
+    },
+    async updates(id, owner, gone) {
+      await refuseOtherIds(store, [id], owner);
+      return subscribed(await Updates.open(store, id, owner), gone);
+    },
   };
+}
+
+/** Throws UNKNOWN_TASK, naming all unknown ones, where some of the ids can be no task's. */
+async function refuseOtherIds(store: TaskStore, ids: readonly string[], owner: string): Promise<void> {
+  const possible = ids.filter(isTaskId);
+  if (possible.length === ids.length) return;
+  const heads = await store.heads(possible, owner);
+  const known = new Set(heads.flatMap((head) => head?.id ?? []));
+  throw unknownTask(ids.filter((id) => !known.has(id)));
 }

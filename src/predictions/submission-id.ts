@@ -20,6 +20,14 @@ export function keyedTaskId(owner: string, idempotencyKey: string): string {
   return bytes.toString('hex').replace(/^(.{8})(.{4})(.{4})(.{4})(.{12})$/, '$1-$2-$3-$4-$5');
 }
 
+const TASK_ID_LENGTH = 36;
+const TASK_ID = /^[\da-f]{8}-[\da-f]{4}-[\da-f]{4}-[\da-f]{4}-[\da-f]{12}$/;
+
+/** Whether a text can be the id of a task: a UUID in lower case. Any other text is refused before the store is asked, however long it is. */
+export function isTaskId(text: string): boolean {
+  return text.length === TASK_ID_LENGTH && TASK_ID.test(text);
+}
+
 /** The same for the same input, and for no other. */
 export function contentOf(inputs: readonly Tensor[]): string {
   return createHash('sha256').update(encodeFrame(null, inputs)).digest('base64url');

@@ -50,7 +50,7 @@ export interface SubmitContext {
 
 /**
  * Queues all or none; resolves once the broker has confirmed every one (and, with `waitMs`, once they are terminal).
- * Rejects with INVALID_INPUT if inputs are larger than a task may have, with QUEUE_FULL, or with `BrokerUnavailable` or
+ * Rejects with INVALID_INPUT if inputs are larger than a task may have, with QUEUE_FULL, with STORE_FULL, or with `BrokerUnavailable` or
  * `StoreUnavailable`; nobody has an id then, and what was queued is withdrawn.
  */
 export type Submit = (requests: readonly PredictionRequest[], context: SubmitContext) => Promise<Task[]>;

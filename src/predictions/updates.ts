@@ -13,6 +13,7 @@ export class Updates extends TaskStream<Task | AppError> {
   readonly #store: TaskStore;
   readonly #events: (TaskEvent | 'reread')[] = [];
   readonly #id: string;
+  readonly #owner: string;
   #last: Task | undefined;
   #first: Task | undefined;
   /** Readings that found no record. */
@@ -20,10 +21,11 @@ export class Updates extends TaskStream<Task | AppError> {
   #hasEnded = false;
   #isGone = false;
 
-  private constructor(store: TaskStore, id: string) {
+  private constructor(store: TaskStore, id: string, owner: string) {
     super();
     this.#store = store;
     this.#id = id;
+    this.#owner = owner;
     this.watch(store, id, (event) => {
       // To read it once more says nothing new: a client that does not read its stream leaves no more here than the task has changes.
       if (event !== 'reread' || this.#events.at(-1) !== 'reread') this.#events.push(event);
@@ -33,10 +35,10 @@ export class Updates extends TaskStream<Task | AppError> {
   /** Rejects with RATE_LIMITED, or with UNKNOWN_TASK if `result` would not find the task for this owner. */
   static async open(store: TaskStore, id: string, owner: string): Promise<Updates> {
     TaskStream.makeRoom(store, 1);
-    const stream = new Updates(store, id);
+    const stream = new Updates(store, id, owner);
     try {
-      const [task] = await store.get([id]);
-      if (task?.owner !== owner) throw unknownTask([id]);
+      const [task] = await store.get([id], owner);
+      if (!task) throw unknownTask([id]);
       stream.#first = task;
       return stream;
     } catch (error) {
@@ -74,7 +76,7 @@ export class Updates extends TaskStream<Task | AppError> {
     const ended = event !== 'reread' && last && endedBy(event, last);
     if (ended) return ended;
     // A store that is away says `reread` when it is back.
-    const read = await this.#store.get([this.#id]).catch(ifUnavailable(undefined));
+    const read = await this.#store.get([this.#id], this.#owner).catch(ifUnavailable(undefined));
     const task = read?.[0];
     this.#hasEnded ||= event !== 'reread' && isTerminal(event.state);
     if (read && !task) this.#missing += 1;

@@ -1,48 +1,39 @@
 import { isTerminal } from '../task.ts';
 import type { TaskRecord } from './record.ts';
-
-/** What a record takes beside its outputs, roughly: so that many small results have a bound as well. */
-const RECORD_BYTES = 1024;
+import { allocatedBytes, RECORD_BYTES } from './room.ts';
+import type { Tally } from './tally.ts';
 
 interface Kept {
   record: TaskRecord;
   expiresAt: number;
 }
 
-/** Records in memory, each with its time to live, and a bound on the bytes of those that have ended. */
+/** Records in memory, each with its time to live, counted by their owners. */
 export interface MemoryRecords {
   find(id: string): TaskRecord | undefined;
   put(id: string, record: TaskRecord, ttlMs: number): void;
-  /** Lets go of what has expired, and of the oldest results beyond the bound. */
+  /** Lets go of the owner's oldest result; `false` where there is none. */
+  evict(owner: string): boolean;
+  /** Lets go of what has expired. */
   sweep(): void;
 }
 
-export function createMemoryRecords(resultBytesMax: number): MemoryRecords {
+export function createMemoryRecords(tally: Tally): MemoryRecords {
   // Each map holds records of one time to live, in the order they were written, so that the first is the first to go.
   const unfinished = new Map<string, Kept>();
   const finished = new Map<string, Kept>();
-  let finishedBytes = 0;
+  const finishedOf = new Map<string, Set<string>>();
 
   function remove(id: string): void {
-    const ended = finished.get(id);
-    if (ended) finishedBytes -= sizeOf(ended.record);
-    finished.delete(id);
+    const record = (unfinished.get(id) ?? finished.get(id))?.record;
+    if (!record) return;
     unfinished.delete(id);
-  }
-
-  function sweep(): void {
-    const now = Date.now();
-    for (const kept of [unfinished, finished]) {
-      for (const [id, { expiresAt }] of kept) {
-        if (expiresAt > now) break;
-        remove(id);
-      }
-    }
-    for (const id of finished.keys()) {
-      // The newest stays whatever its size: its client is only now being told.
-      if (finishedBytes <= resultBytesMax || finished.size === 1) break;
-      remove(id);
-    }
+    finished.delete(id);
+    const owner = ownerOf(record);
+    tally.add(owner, -sizeOf(record));
+    const own = finishedOf.get(owner);
+    own?.delete(id);
+    if (own?.size === 0) finishedOf.delete(owner);
   }
 
   return {
@@ -52,16 +43,37 @@ export function createMemoryRecords(resultBytesMax: number): MemoryRecords {
     },
     put(id, record, ttlMs) {
       remove(id);
+      const owner = ownerOf(record);
+      tally.add(owner, sizeOf(record));
       // A tombstone lives as long as an unfinished task.
-      const ended = isTerminal(record.state) && record.state !== 'WITHDRAWN';
-      (ended ? finished : unfinished).set(id, { record, expiresAt: Date.now() + ttlMs });
-      if (ended) finishedBytes += sizeOf(record);
-      sweep();
+      const hasEnded = isTerminal(record.state) && record.state !== 'WITHDRAWN';
+      (hasEnded ? finished : unfinished).set(id, { record, expiresAt: Date.now() + ttlMs });
+      if (hasEnded) finishedOf.set(owner, (finishedOf.get(owner) ?? new Set()).add(id));
     },
-    sweep,
+    evict(owner) {
+      for (const oldest of finishedOf.get(owner) ?? []) {
+        remove(oldest);
+        return true;
+      }
+      return false;
+    },
+    sweep() {
+      const now = Date.now();
+      for (const kept of [unfinished, finished]) {
+        for (const [id, { expiresAt }] of kept) {
+          if (expiresAt > now) break;
+          remove(id);
+        }
+      }
+    },
   };
 }
 
+/** A tombstone of a record that was lost is nobody's. */
+function ownerOf({ submission }: TaskRecord): string {
+  return submission?.owner ?? '';
+}
+
 function sizeOf({ end }: TaskRecord): number {
-  return RECORD_BYTES + (end?.length ?? 0);
+  return RECORD_BYTES + allocatedBytes(end?.length ?? 0);
 }

@@ -1,9 +1,10 @@
-import { StoreUnavailable } from '../errors.ts';
+import { StoreFull, StoreUnavailable } from '../errors.ts';
 import type { Log } from '../log.ts';
 import { isTerminal, type TaskEvent } from '../task.ts';
 import { createListeners } from './listeners.ts';
-import { MemoryPayloads, PAYLOAD_BYTES_MAX } from './memory-payloads.ts';
+import { createMemoryPayloads } from './memory-payloads.ts';
 import { createMemoryRecords } from './memory-records.ts';
+import { createMemoryRoom } from './memory-room.ts';
 import type { Payloads } from './payloads.ts';
 import {
   allows,
@@ -17,27 +18,29 @@ import {
   type TaskRecord,
   taskOf,
 } from './record.ts';
+import { allocatedBytes, SMALL_END_BYTES, type StoreRoom } from './room.ts';
 import { READ_BYTES_MAX, type TaskStore } from './store.ts';
+import { Tally } from './tally.ts';
 
-/** The most that finished tasks may take; beyond it the oldest of them go before their time. */
-export const RESULT_BYTES_MAX = 512 * 2 ** 20;
+/** The most that records, large inputs and results may take. An owner's oldest results go when its share of that is used up. */
+const STORE_BYTES_MAX = 1024 * 1024 * 1024;
 
 const SWEEP_MS = 60_000;
 
 export interface MemoryStoreOptions {
   /** Milliseconds that a task is kept from its terminal state on. */
   resultTtlMs: number;
-  /** @default RESULT_BYTES_MAX */
-  resultBytesMax?: number;
-  /** @default PAYLOAD_BYTES_MAX */
-  payloadBytesMax?: number;
+  /** @default STORE_BYTES_MAX */
+  bytesMax?: number;
   log: Log;
 }
 
 /** Tasks in this process's memory, and the inputs of those that have large ones: nothing outlives it. */
-export function createMemoryStore(options: MemoryStoreOptions): TaskStore & { payloads: Payloads } {
-  const records = createMemoryRecords(options.resultBytesMax ?? RESULT_BYTES_MAX);
-  const kept = new MemoryPayloads(options.payloadBytesMax ?? PAYLOAD_BYTES_MAX);
+export function createMemoryStore(options: MemoryStoreOptions): TaskStore & { payloads: Payloads; room: StoreRoom } {
+  const tally = new Tally();
+  const records = createMemoryRecords(tally);
+  const kept = createMemoryPayloads(tally);
+  const room = createMemoryRoom(tally, options.bytesMax ?? STORE_BYTES_MAX, records.evict);
   const listeners = createListeners(options.log);
   const sweeper = setInterval(() => {
     records.sweep();
@@ -49,6 +52,7 @@ export function createMemoryStore(options: MemoryStoreOptions): TaskStore & { pa
     const before = find(id);
     if (!allows(before, effect)) return undefined;
     const record = applied(before, effect);
+    makeRoomFor(id, effect, record);
     records.put(id, record, effect.ttlMs);
     if (effect.ends) kept.remove(id);
     const event = eventOf(id, effect, record);
@@ -56,9 +60,26 @@ export function createMemoryStore(options: MemoryStoreOptions): TaskStore & { pa
     return record.attempts;
   }
 
+  /** For a result. The task's inputs go in the same step; its record was counted when it was accepted, and so were ends that are small. */
+  function makeRoomFor(id: string, { end, state }: Effect, { submission }: TaskRecord): void {
+    if (!end || !submission) return;
+    try {
+      const inputsBytes = kept.get(id)?.byteLength ?? 0;
+      room.make(submission.owner, Math.max(0, allocatedBytes(end.length) - allocatedBytes(inputsBytes)));
+    } catch (error) {
+      const isAlwaysStored = end.length <= SMALL_END_BYTES || state !== 'SUCCEEDED';
+      if (!(isAlwaysStored && error instanceof StoreFull)) throw error;
+    }
+  }
+
   function find(id: string): TaskRecord | undefined {
     if (closed) throw new StoreUnavailable('the store is closed');
     return records.find(id);
+  }
+
+  function findOf(id: string, owner: string | undefined): TaskRecord | undefined {
+    const record = find(id);
+    return owner === undefined || record?.submission?.owner === owner ? record : undefined;
   }
 
   function announce(event: TaskEvent): void {
@@ -67,9 +88,14 @@ export function createMemoryStore(options: MemoryStoreOptions): TaskStore & { pa
   }
 
   const payloads: Payloads = {
-    async put(id, payload) {
-      const record = find(id);
-      return record && isTerminal(record.state) ? undefined : kept.put(id, payload);
+    async put(of, payload) {
+      const record = find(of.id);
+      if (record && isTerminal(record.state)) return undefined;
+      const known = kept.get(of.id);
+      if (known) return known.byteLength;
+      room.make(of.owner, allocatedBytes(payload.byteLength));
+      kept.put(of, payload);
+      return payload.byteLength;
     },
     async get(id) {
       if (closed) throw new StoreUnavailable('the store is closed');
@@ -79,13 +105,14 @@ export function createMemoryStore(options: MemoryStoreOptions): TaskStore & { pa
 
   return {
     payloads,
+    room,
     isReady: () => !closed,
     async create(submissions) {
       for (const submission of submissions) apply(submission.id, creationOf(submission));
     },
-    async get(ids) {
+    async get(ids, owner) {
       checkIds(ids);
-      const records = ids.map(find);
+      const records = ids.map((id) => findOf(id, owner));
       let bytes = 0;
       const isTooMuch = (record: TaskRecord | undefined, i: number) => {
         bytes += record?.end?.length ?? 0;
@@ -94,9 +121,9 @@ export function createMemoryStore(options: MemoryStoreOptions): TaskStore & { pa
       const end = records.findIndex(isTooMuch);
       return records.slice(0, end < 0 ? undefined : end).map((record) => record && taskOf(record));
     },
-    async heads(ids) {
+    async heads(ids, owner) {
       checkIds(ids);
-      return ids.map(find).map((record) => record && headOf(record));
+      return ids.map((id) => findOf(id, owner)).map((record) => record && headOf(record));
     },
     transition: async (id, change) => apply(id, effectOf(change, options.resultTtlMs)),
     watch: listeners.watch,

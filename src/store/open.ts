@@ -1,6 +1,7 @@
 import type { Log } from '../log.ts';
 import type { ModelRegistry } from '../models/registry.ts';
 import type { Deadlines } from './deadlines.ts';
+import { type OpenLease, openMemoryLease } from './lease.ts';
 import { createMemoryStore } from './memory.ts';
 import { createMemoryDeadlines } from './memory-deadlines.ts';
 import { createMemoryRegistry } from './memory-registry.ts';
@@ -9,9 +10,12 @@ import { createRedisStore } from './redis.ts';
 import type { Hears } from './redis-channels.ts';
 import type { RedisConnectionName } from './redis-connection.ts';
 import { createRedisDeadlines } from './redis-deadlines.ts';
+import { createRedisLeases } from './redis-lease.ts';
 import { openRedisLink } from './redis-link.ts';
 import { createRedisPayloads } from './redis-payloads.ts';
 import { createRedisRegistry } from './redis-registry.ts';
+import { createRedisRoom } from './redis-room.ts';
+import type { StoreRoom } from './room.ts';
 import type { TaskStore } from './store.ts';
 
 export interface StoreConfig {
@@ -25,12 +29,14 @@ export interface StoreConfig {
   onReconnect?: ((connection: RedisConnectionName) => void) | undefined;
 }
 
-/** Where a process keeps its tasks, their deadlines and their large inputs, and looks up the models. */
+/** Where a process keeps its tasks, their deadlines and their large inputs, how much room there is, and where it looks up the models. */
 export interface OpenedStore {
   store: TaskStore;
   deadlines: Deadlines;
   payloads: Payloads;
+  room: StoreRoom;
   registry: ModelRegistry;
+  openLease: OpenLease;
   close(): Promise<void>;
 }
 
@@ -42,16 +48,20 @@ export async function openStore(
   if (storeUrl === 'memory:') {
     const store = createMemoryStore({ resultTtlMs, log });
     const registry = createMemoryRegistry({ log });
-    const { payloads } = store;
-    return { store, deadlines: createMemoryDeadlines(), payloads, registry, close: () => closeAll([registry, store]) };
+    const { payloads, room } = store;
+    const deadlines = createMemoryDeadlines();
+    const close = () => closeAll([registry, store]);
+    return { store, deadlines, payloads, room, registry, openLease: openMemoryLease, close };
   }
   checkRedisUrl(storeUrl);
   const link = openRedisLink({ url: storeUrl, log, onReconnect });
-  const store = createRedisStore({ link, resultTtlMs, hears, log });
+  const room = createRedisRoom({ commands: link.commands, log });
+  const store = createRedisStore({ link, room, resultTtlMs, hears, log });
   const registry = createRedisRegistry({ link, resultTtlMs, log });
   const deadlines = createRedisDeadlines(link.commands);
   const payloads = createRedisPayloads(link.large);
-  return { store, deadlines, payloads, registry, close: () => closeAll([registry, store, link]) };
+  const openLease = createRedisLeases(link.commands, log);
+  return { store, deadlines, payloads, room, registry, openLease, close: () => closeAll([registry, store, link]) };
 }
 
 /** Says what is wrong without saying the URL itself, which may hold a password. */

@@ -74,9 +74,11 @@ export interface Effect {
 /** Of an end that has no more bytes, watchers are told all. Every process hears of every task, and most of it is for another. */
 const TOLD_BYTES_MAX = 512;
 
+const CREATED_FROM = ['ABSENT'] as const;
+
 /** The first record of a task. Nobody is told: nobody can know its id yet. */
 export function creationOf(submission: Submission): Effect {
-  return { from: ['ABSENT'], state: 'QUEUED', submission, attemptsBefore: 0, ttlMs: UNFINISHED_TTL_MS };
+  return { from: CREATED_FROM, state: 'QUEUED', submission, attemptsBefore: 0, ttlMs: UNFINISHED_TTL_MS };
 }
 
 /** From where a task is claimed by a message that is no redelivery: whoever runs it has it still. */

@@ -1,5 +1,5 @@
 import { Redis } from 'ioredis';
-import { messageOf, StoreUnavailable } from '../errors.ts';
+import { messageOf, StoreFull, StoreUnavailable } from '../errors.ts';
 import type { Log } from '../log.ts';
 import { ANSWER_MS, isReplyError, startHeartbeat } from './redis-heartbeat.ts';
 
@@ -55,6 +55,7 @@ export function openRedisConnection(options: RedisConnectionOptions): RedisConne
   // An answer waits behind those before it.
   const answerMs = Math.max(ANSWER_MS, commandMs);
   const redis = new Redis(options.url, redisOptions(name, answerMs));
+  rejectUnwritable(redis);
   let connected: boolean | undefined;
   let lastError: unknown;
   let closed = false;
@@ -143,6 +144,22 @@ function redisOptions(name: RedisConnectionName, answerMs: number) {
   };
 }
 
+/**
+ * A command that cannot be written, such as one of more text than a string may hold, makes `sendCommand` throw after ioredis has started the command's
+ * timer. That timer would reject a promise that nobody has, which ends the process. So the command rejects at once.
+ */
+function rejectUnwritable(redis: Redis): void {
+  const send = redis.sendCommand.bind(redis);
+  redis.sendCommand = (command, stream) => {
+    try {
+      return send(command, stream);
+    } catch (error) {
+      command.reject(error instanceof Error ? error : new Error(messageOf(error)));
+      return command.promise;
+    }
+  };
+}
+
 /** Where commands wait for the connection: all of one outage share one timer, which runs from its beginning. */
 function createGate(causeOf: () => unknown) {
   let passage = Promise.withResolvers<void>();
@@ -187,8 +204,16 @@ function createDeadline(commandMs: number, onPassed: () => void) {
 export function faultOf(error: unknown): Error {
   if (error instanceof StoreUnavailable) return error;
   if (!isReplyError(error)) return new StoreUnavailable('the connection to Redis was lost', error);
-  const outage = OUTAGE.exec(error.message);
+  const outage = OUTAGE.exec(textOf(error));
+  // Without the error as its cause: it carries the inputs or the outputs that were refused.
+  if (outage?.[1] === 'OOM') return new StoreFull('the store has no memory left: Redis refuses to keep more (OOM)');
   if (outage) return new StoreUnavailable(`Redis refuses commands at present (${outage[1]})`, error);
   // Not the error itself: it carries the command's arguments, whole outputs among them, into every log.
   return new Error(`Redis: ${error.message}`);
+}
+
+/** Of a transaction that was refused, also what its commands were refused for. */
+function textOf(error: Error & { previousErrors?: unknown }): string {
+  const { message, previousErrors } = error;
+  return [message, ...(Array.isArray(previousErrors) ? previousErrors.map(messageOf) : [])].join(' -');
 }

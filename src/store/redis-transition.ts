@@ -1,8 +1,10 @@
 import type { Redis, Result } from 'ioredis';
-import type { RecordState } from '../task.ts';
+import type { RecordState, Submission } from '../task.ts';
 import type { Effect } from './record.ts';
 import { channelOf } from './redis-channels.ts';
 import { inputsKeyOf, keyOf } from './redis-keys.ts';
+import { bucketOf, COUNTING, ownerText, unfinishedBucketOf } from './redis-usage.ts';
+import { SMALL_END_BYTES } from './room.ts';
 
 /** A worker that holds such a task need not run it. (One that succeeded elsewhere is met by its next look at the record.) */
 const STOPS: readonly RecordState[] = ['CANCELLED', 'EXPIRED', 'FAILED'];
@@ -31,8 +33,8 @@ const TRANSITIONS = `
 local changes, stops, rules = {}, {}, {}
 for line in string.gmatch(ARGV[3], '[^\\n]+') do
   local rule, allowed = { from = {} }
-  allowed, rule.state, rule.ttl, rule.attemptsMax, rule.stamp, rule.ends, rule.recreates, rule.announced, rule.stops =
-    string.match(line, '^(.*)|(.*)|(.*)|(.*)|(.*)|(.*)|(.*)|(.*)|(.*)$')
+  allowed, rule.state, rule.ttl, rule.attemptsMax, rule.stamp, rule.ends, rule.recreates, rule.announced, rule.stops,
+    rule.unfinished, rule.finished, rule.owner = string.match(line, '^${'([^|]*)|'.repeat(11)}(.*)$')
   for state in string.gmatch(allowed, '%S+') do rule.from[state] = true end
   rule.attemptsMax = tonumber(rule.attemptsMax)
   rules[#rules + 1] = rule
@@ -41,6 +43,7 @@ end
 -- Redis 7.0 writes numbers by way of floats, which takes 2,000 instructions more for each.
 local function digits(number) return string.format('%d', number) end
 
+${COUNTING}
 -- What is told of an end is put together with all the rest, and only once.
 local function announce(events, event, told)
   local n = #events
@@ -78,9 +81,18 @@ local function transition(key, inputs, line, submission, told)
   if rule.stamp ~= '' then fields[n + 1], fields[n + 2], n = rule.stamp, stamp, n + 2 end
   if place ~= '' then fields[n + 1], fields[n + 2], n = 'end', ARGV[4 + place], n + 2 end
   if isNew and submission ~= '' then fields[n + 1], fields[n + 2] = 'submission', submission end
-  redis.call('HSET', key, unpack(fields))
-  redis.call('PEXPIRE', key, rule.ttl)
-  if rule.ends ~= '' then redis.call('UNLINK', inputs) elseif not isNew then redis.call('PEXPIRE', inputs, rule.ttl) end
+  local inputsBytes, endBytes = 0, place ~= '' and #ARGV[4 + place] or 0
+  if rule.ends ~= '' then inputsBytes = redis.call('STRLEN', inputs) end
+  -- Redis that is out of memory lets a script write only after a command that takes none: what goes on with an accepted task passes, what is new or large does not.
+  if isNew or endBytes > ${SMALL_END_BYTES} then
+    redis.call('HSET', key, unpack(fields))
+    redis.call('PEXPIRE', key, rule.ttl)
+  else
+    redis.call('PEXPIRE', key, rule.ttl)
+    redis.call('HSET', key, unpack(fields))
+  end
+  if inputsBytes > 0 then redis.call('UNLINK', inputs) elseif rule.ends == '' and not isNew then redis.call('PEXPIRE', inputs, rule.ttl) end
+  if isNew or rule.ends ~= '' then countChange(rule, key, isNew, inputsBytes, endBytes) end
   if rule.announced ~= '' then
     local event = '{"id":"' .. string.match(key, '{(.*)}') .. '","state":"' .. rule.state .. '","at":' .. at
       .. ',"attempts":' .. tries .. ',"revision":' .. revision
@@ -112,6 +124,7 @@ for i = 1, #KEYS, 2 do
   if not done and type(answer) == 'string' then answer = redis.error_reply(answer) end
   answers[#answers + 1] = answer
 end
+writeCounts()
 publish(ARGV[1], changes)
 publish(ARGV[2], stops)
 return answers
@@ -146,12 +159,19 @@ function call(redis: Redis, transitions: readonly Transition[], isBrought: (tran
   const rules = new Map<string, number>();
   const keys: string[] = [];
   const ends: Buffer[] = [];
+  const now = Date.now();
   let lines = '';
+  let index = 0;
+  let last: Effect | undefined;
   for (const transition of transitions) {
     const { id, effect } = transition;
-    const rule = ruleOf(effect);
-    const index = rules.get(rule) ?? rules.size + 1;
-    rules.set(rule, index);
+    // Most of a call are like the one before.
+    if (!last || !isRuledAlike(effect, last)) {
+      const rule = ruleOf(effect, now);
+      index = rules.get(rule) ?? rules.size + 1;
+      rules.set(rule, index);
+    }
+    last = effect;
     keys.push(keyOf(id), inputsKeyOf(id));
     const submission = effect.submission && isBrought(transition) ? JSON.stringify(effect.submission) : '';
     if (effect.end) ends.push(effect.end);
@@ -163,20 +183,38 @@ function call(redis: Redis, transitions: readonly Transition[], isBrought: (tran
 }
 
 /** What many effects have in common. */
-function ruleOf({
-  from,
-  state,
-  ttlMs,
-  attemptsMax,
-  startedAt,
-  completedAt,
-  ends,
-  submission,
-  announce,
-}: Effect): string {
+function ruleOf(effect: Effect, now: number): string {
+  const { from, state, ttlMs, attemptsMax, startedAt, completedAt, ends, submission, announce } = effect;
   const stamp = startedAt !== undefined ? 'startedAt' : completedAt !== undefined ? 'completedAt' : '';
   const marks = `${mark(ends)}|${mark(submission)}|${mark(announce)}|${mark(STOPS.includes(state))}`;
-  return `${from.join(' ')}|${state}|${ttlMs}|${attemptsMax ?? ''}|${stamp}|${marks}`;
+  return `${from.join(' ')}|${state}|${ttlMs}|${attemptsMax ?? ''}|${stamp}|${marks}|${countedOf(effect, now)}`;
+}
+
+/** Where the task counts before and after, and whose it is, as far as the change says. */
+function countedOf({ submission, completedAt, ttlMs }: Effect, now: number): string {
+  const unfinished = submission ? unfinishedBucketOf(submission) : '';
+  const finished = completedAt === undefined ? '' : bucketOf(now, ttlMs);
+  return `${unfinished}|${finished}|${submission ? ownerText(submission.owner) : ''}`;
+}
+
+/** Whether `ruleOf` says the same of both. */
+function isRuledAlike(one: Effect, other: Effect): boolean {
+  return (
+    one.from === other.from &&
+    one.state === other.state &&
+    one.ttlMs === other.ttlMs &&
+    one.attemptsMax === other.attemptsMax &&
+    (one.startedAt === undefined) === (other.startedAt === undefined) &&
+    (one.completedAt === undefined) === (other.completedAt === undefined) &&
+    one.ends === other.ends &&
+    (one.announce === undefined) === (other.announce === undefined) &&
+    isCountedAlike(one.submission, other.submission)
+  );
+}
+
+function isCountedAlike(one: Submission | undefined, other: Submission | undefined): boolean {
+  if (!one || !other) return one === other;
+  return one.owner === other.owner && unfinishedBucketOf(one) === unfinishedBucketOf(other);
 }
 
 function mark(value: unknown): string {

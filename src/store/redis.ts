@@ -1,9 +1,11 @@
+import { setTimeout as sleep } from 'node:timers/promises';
 import { z } from 'zod';
+import { StoreFull } from '../errors.ts';
 import { gathering } from '../gathering.ts';
 import type { Log } from '../log.ts';
 import { isRecord } from '../models/input-issues.ts';
 import { submissionSchema } from '../submission.ts';
-import { TASK_STATES, type Task, type TaskEvent } from '../task.ts';
+import { type Submission, TASK_STATES, type Task, type TaskEvent } from '../task.ts';
 import { createListeners } from './listeners.ts';
 import {
   checkIds,
@@ -17,9 +19,11 @@ import {
 } from './record.ts';
 import { channelOf, type Hears } from './redis-channels.ts';
 import { faultOf, type RedisConnection } from './redis-connection.ts';
+import { inputsKeyOf } from './redis-keys.ts';
 import type { RedisLink } from './redis-link.ts';
-import { defineReads, type Row, readHeads, readTask, readTasks } from './redis-reads.ts';
+import { type Asked, defineReads, endBytesOf, type Row, readHeads, readTask, readTasks } from './redis-reads.ts';
 import { applyTransitions, defineTransitions, type Transition } from './redis-transition.ts';
+import { allocatedBytes, SMALL_END_BYTES, type StoreRoom } from './room.ts';
 import { READ_BYTES_MAX, type TaskHead, type TaskStore } from './store.ts';
 
 /** A result that is larger goes by the connection for large values: small commands do not wait behind it. */
@@ -28,8 +32,13 @@ const LARGE_BYTES = 256 * 1024;
 /** Tasks of one call: Redis does nothing else for as long, a millisecond or two. */
 const TASKS_MAX = 100;
 
+/** How often, and after what pauses, what is met by a Redis without memory is tried again: a second and a half altogether. */
+const SHORT_TRIES = 10;
+const SHORT_PAUSE_MS = 150;
+
 export interface RedisStoreOptions {
   link: RedisLink;
+  room: StoreRoom;
   /** Milliseconds that a task is kept from its terminal state on. */
   resultTtlMs: number;
   /** What watchers are told of. @default 'changes' */
@@ -38,7 +47,7 @@ export interface RedisStoreOptions {
 }
 
 /** Tasks in Redis: one hash each, one script that writes them and tells of it. The link stays the caller's. */
-export function createRedisStore({ link, resultTtlMs, hears = 'changes', log }: RedisStoreOptions): TaskStore {
+export function createRedisStore({ link, room, resultTtlMs, hears = 'changes', log }: RedisStoreOptions): TaskStore {
   const { commands, large, events } = link;
   const listeners = createListeners(log);
   for (const { redis } of [commands, large]) defineTransitions(redis);
@@ -57,53 +66,119 @@ export function createRedisStore({ link, resultTtlMs, hears = 'changes', log }: 
     const answers = await connection.run((redis) => applyTransitions(redis, transitions));
     return answers.map((answer) => (answer instanceof Error ? faultOf(answer) : (answer ?? undefined)));
   };
-  const applySmall = gathering<Transition, number | undefined>({
-    ask: (transitions) => applyOn(commands, transitions),
-    max: TASKS_MAX,
-  });
-  const applyLarge = gathering<Transition, number | undefined>({
-    ask: (transitions) => applyOn(large, transitions),
-    max: 1,
-  });
-  const apply = (id: string, effect: Effect) =>
-    ((effect.end?.length ?? 0) > LARGE_BYTES ? applyLarge : applySmall)({ id, effect });
+  const gatherOn = (connection: RedisConnection, max: number) =>
+    gathering<Transition, number | undefined>({ ask: (transitions) => applyOn(connection, transitions), max });
+  const applySmall = gatherOn(commands, TASKS_MAX);
+  // Apart from those that pass when Redis is out of memory: what one call may write is decided by its first change.
+  const applyMedium = gatherOn(commands, TASKS_MAX);
+  const applyLarge = gatherOn(large, 1);
+  const apply = (id: string, effect: Effect) => {
+    const bytes = effect.end?.length ?? 0;
+    return (bytes <= SMALL_END_BYTES ? applySmall : bytes <= LARGE_BYTES ? applyMedium : applyLarge)({ id, effect });
+  };
 
-  const headOfTask = gathering<string, TaskHead | undefined>({
-    ask: async (ids) => (await commands.run((redis) => readHeads(redis, ids))).map(headIn),
+  /** Stores a result that takes more than the record of its task was counted for. */
+  async function applyInRoom(owner: string, id: string, effect: Effect): Promise<number | undefined> {
+    const bytes = allocatedBytes(effect.end?.length ?? 0);
+    const release = await room.take(owner, bytes).catch(async (error: unknown) => {
+      // The end of the task makes room itself: its inputs go in the same step.
+      const inputsBytes = await commands.run((redis) => redis.strlen(inputsKeyOf(id)));
+      if (inputsBytes === 0) throw error;
+      return room.take(owner, Math.max(0, bytes - allocatedBytes(inputsBytes)));
+    });
+    try {
+      const again = () => apply(id, effect);
+      return await again().catch((error: unknown) => whereMemoryIsShort(again, error));
+    } finally {
+      release();
+    }
+  }
+
+  /** Creations of which some met a Redis without memory: those are tried again, and if they have no room then, nothing is left of the others. */
+  async function createInTime(
+    submissions: readonly Submission[],
+    creations: readonly Promise<number | undefined>[],
+    create: (submission: Submission) => Promise<number | undefined>,
+  ): Promise<void> {
+    const settled = await Promise.allSettled(
+      creations.map((creation, i) => {
+        const submission = submissions[i];
+        const again = () => (submission ? create(submission) : creation);
+        return creation.catch((error: unknown) => whereMemoryIsShort(again, error));
+      }),
+    );
+    const refused = settled.find(({ status }) => status === 'rejected');
+    if (refused?.status !== 'rejected') return;
+    const isNew = (_: Submission, i: number) => settled[i]?.status === 'fulfilled' && settled[i].value !== undefined;
+    const effect = effectOf({ to: 'WITHDRAWN', at: Date.now() }, resultTtlMs);
+    await Promise.allSettled(submissions.filter(isNew).map(({ id }) => apply(id, effect)));
+    throw refused.reason;
+  }
+
+  const headOfTask = gathering<Asked, TaskHead | undefined>({
+    ask: async (asked) => (await commands.run((redis) => readHeads(redis, asked))).map(headIn),
     max: TASKS_MAX,
   });
 
   return {
     isReady: () => commands.isReady() && events.isReady(),
     async create(submissions) {
-      await Promise.all(submissions.map((submission) => apply(submission.id, creationOf(submission))));
+      const create = (each: Submission) => apply(each.id, creationOf(each));
+      const creations = submissions.map(create);
+      try {
+        await Promise.all(creations);
+      } catch (error) {
+        if (!(error instanceof StoreFull)) throw error;
+        await createInTime(submissions, creations, create);
+      }
     },
-    async get(ids) {
+    async get(ids, owner) {
       checkIds(ids);
       const tasks: (Task | undefined)[] = [];
       for (let bytes = 0; tasks.length < ids.length; ) {
         const rest = ids.slice(tasks.length);
         const [first = ''] = rest;
-        const small = await commands.run((redis) => readTasks(redis, rest, LARGE_BYTES));
+        const small = await commands.run((redis) => readTasks(redis, rest, owner, LARGE_BYTES));
         if (!small && tasks.length > 0) break;
         const rows = small ?? [await large.run((redis) => readTask(redis, first))];
         tasks.push(...rows.map(taskIn));
-        bytes += rows.reduce((sum, row) => sum + (row.at(-1)?.length ?? 0), 0);
+        bytes += endBytesOf(rows);
         if (bytes > READ_BYTES_MAX) break;
       }
       return tasks;
     },
-    async heads(ids) {
+    async heads(ids, owner) {
       checkIds(ids);
-      return Promise.all(ids.map(headOfTask));
+      return Promise.all(ids.map((id) => headOfTask({ id, owner })));
     },
-    transition: (id, change) => apply(id, effectOf(change, resultTtlMs)),
+    transition(id, change) {
+      const effect = effectOf(change, resultTtlMs);
+      const isLarge = change.to === 'SUCCEEDED' && (effect.end?.length ?? 0) > SMALL_END_BYTES;
+      return isLarge ? applyInRoom(change.submission.owner, id, effect) : apply(id, effect);
+    },
     watch: listeners.watch,
     watching: listeners.count,
     async close() {
       listeners.close();
     },
   };
+}
+
+/**
+ * For what the books have room for: connections' buffers may take all that Redis has for a moment, and are gone within a second or so. What has not found
+ * room by then is refused.
+ */
+async function whereMemoryIsShort<T>(again: () => Promise<T>, first: unknown): Promise<T> {
+  let error = first;
+  for (let tries = 0; error instanceof StoreFull && tries < SHORT_TRIES; tries++) {
+    await sleep(SHORT_PAUSE_MS);
+    try {
+      return await again();
+    } catch (next) {
+      error = next;
+    }
+  }
+  throw error;
 }
 
 function taskIn(row: Row): Task | undefined {

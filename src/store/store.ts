@@ -13,18 +13,20 @@ export const READ_BYTES_MAX = 8 * 1024 * 1024;
 export interface TaskStore {
   /** Whether a command sent now would be carried out, and what it announces heard. */
   isReady(): boolean;
-  /** Writes records in state QUEUED. Announces nothing: nobody can know the ids yet. Leaves a record that exists as it is. */
+  /** Writes records in state QUEUED. Announces nothing: nobody can know the ids yet. Leaves a record that exists as it is. Rejects with `StoreFull` where there is no room; then none of them is queued. */
   create(submissions: readonly Submission[]): Promise<void>;
   /**
    * The tasks, in the order asked, from the first on; `undefined` for one that is unknown, expired or withdrawn. Fewer than were
-   * asked, but at least one, where results altogether are larger than `READ_BYTES_MAX`. At most 1,000 ids.
+   * asked, but at least one, where results altogether are larger than `READ_BYTES_MAX`. At most 1,000 ids. With an `owner`, a task of anybody else's is
+   * unknown, and found to be so before its result is read: that takes as long as for an id that there never was.
    */
-  get(ids: readonly string[]): Promise<(Task | undefined)[]>;
+  get(ids: readonly string[], owner?: string): Promise<(Task | undefined)[]>;
   /** Like `get`, without results: cheap however large the outputs are. */
-  heads(ids: readonly string[]): Promise<(TaskHead | undefined)[]>;
+  heads(ids: readonly string[], owner?: string): Promise<(TaskHead | undefined)[]>;
   /**
    * Applies a change if the table in `task.ts` allows it: writes, sets the time to live and announces, as one atomic step.
-   * Resolves with the number of attempts after it, or `undefined` if the present state refuses.
+   * Resolves with the number of attempts after it, or `undefined` if the present state refuses. Rejects with `StoreFull` where there is no room for
+   * a result; the task stays as it was, and an end without a result has room.
    */
   transition(id: string, change: Change): Promise<number | undefined>;
   /** Calls `listener` for every change that is announced from now on, and that the store was opened to hear of; returns the function that ends it. Synchronous, cannot fail. */

@@ -1,3 +1,4 @@
+import { randomUUID } from 'node:crypto';
 import { request } from 'node:http';
 import { serverAudits } from 'graphql-http';
 import { describe, expect, test } from 'vitest';
@@ -175,7 +176,7 @@ describe('what is ours stays ours', () => {
     const { client, registry, store } = await start();
     await registry.announce([IRIS]);
     Object.assign(store, { get: () => Promise.reject(new Error('secret detail')) });
-    const { errors } = await client.ask('{ result(id: "x") { id } }');
+    const { errors } = await client.ask(`{ result(id: "${randomUUID()}") { id } }`);
     expect(errors).toMatchObject([{ message: 'Unexpected error.', extensions: { code: 'INTERNAL_SERVER_ERROR' } }]);
     expect(JSON.stringify(errors)).not.toMatch(/secret/);
   });

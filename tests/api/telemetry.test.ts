@@ -50,6 +50,20 @@ describeService('metrics', {}, (service) => {
 
 const servers = useServers('RabbitMQ and Redis');
 
+test('what is true of the deployment is told by one of several APIs, and by another when that one closes', async () => {
+  const services = [await startService({ servers }), await startService({ servers, withWorker: false })];
+  const tells = (prefix: string) => async () => {
+    const texts = await Promise.all(services.map(({ metrics }) => metrics.exposition()));
+    return texts.map((text) => text.includes(`\n${prefix}{model="iris"`));
+  };
+  for (const name of ['foretell_queue_messages', 'foretell_model_faults']) {
+    await expect.poll(tells(name)).toEqual(expect.arrayContaining([true, false]));
+  }
+  const [first = false] = await tells('foretell_queue_messages')();
+  await services[first ? 0 : 1]?.close();
+  await expect.poll(async () => (await tells('foretell_queue_messages')())[first ? 1 : 0]).toBe(true);
+});
+
 test('a trace leads from the client through the mutation and the message to the pushed event', async () => {
   const collector = await openOtlpCollector();
   const service = await startService({ servers, otlpEndpoint: collector.url, serviceName: 'foretell-test' });

@@ -1,12 +1,16 @@
+import { randomUUID } from 'node:crypto';
 import { readFileSync } from 'node:fs';
-import { expect, onTestFinished, test } from 'vitest';
+import { writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { describe, expect, onTestFinished, test } from 'vitest';
 import { ConfigError } from '../../src/config.ts';
 import { createLog } from '../../src/log.ts';
 import { createInferencePool } from '../../workers/inference/inference-pool.ts';
 import { openModelRepository } from '../../workers/repository/model-repository.ts';
 import { FLOWER } from '../support/models.ts';
 import { modelsDir } from '../support/models-dir.ts';
-import { betrayed, identity, MAGIC } from '../support/onnx-models.ts';
+import { betrayed, identity, MAGIC, slow } from '../support/onnx-models.ts';
 import { predictTyped } from '../support/predictions.ts';
 import { type Service, startService, useServers } from '../support/service.ts';
 import { createTestLog } from '../support/test-log.ts';
@@ -101,3 +105,57 @@ test('a name that is not there is one warning, and no worker starts with none th
     await pool.close();
   }
 });
+
+describe('limits that shrink while a worker runs hold at once', () => {
+  /** What it may hold of a model that begins one task in five seconds: one of each lane, and the four of one message. */
+  const HELD_MAX = 6;
+  const LIMITS = '{ "maxStartsPerSecond": 0.2, "maxWaiting": 3 }';
+  const start = async () => {
+    const name = `slow${randomUUID().replaceAll('-', '')}`;
+    const folder = await modelsDir({ [name]: { onnx: slow() } });
+    const service = await startService({ servers, modelsDir: folder, workerSlots: 1, graceMs: 2_000 });
+    const query = `mutation ($input: PredictionInput!, $options: SubmitOptions) {
+      submitPrediction(input: $input, options: $options) { id } }`;
+    /** How many are accepted of so many at once. */
+    const submit = async (count: number, rounds = '1', waitMs = 0) => {
+      const one = () => service.client.ask<unknown>(query, { input: { [name]: { rounds } }, options: { waitMs } });
+      return (await Promise.all(Array.from({ length: count }, one))).filter(({ errors }) => !errors).length;
+    };
+    const limit = async () => {
+      await writeFile(join(folder, name, 'model.json'), LIMITS);
+      await expect.poll(() => service.registry.list().find((model) => model.name === name)?.maxWaiting).toBe(3);
+    };
+    return { service, submit, limit };
+  };
+
+  test('what a worker holds beyond them goes back and waits, so there is no room for more', async () => {
+    const { service, submit, limit } = await start();
+    // One that runs for hours, and some that the worker takes meanwhile.
+    expect(await submit(1, '20000000000')).toBe(1);
+    await expect.poll(() => inHand(service)).toBe(1);
+    expect(await submit(40)).toBe(40);
+    await expect.poll(() => inHand(service)).toBe(41);
+    await limit();
+    await expect.poll(() => inHand(service)).toBeLessThanOrEqual(HELD_MAX + 1);
+    expect(await submit(50)).toBeLessThanOrEqual(3 + HELD_MAX);
+  });
+
+  test('an idle worker takes no more than they allow', async () => {
+    const { submit, limit } = await start();
+    expect(await submit(1, '1', 30_000)).toBe(1);
+    await limit();
+    let accepted = 0;
+    for (let i = 0; i < 15; i++) {
+      accepted += await submit(1);
+      // Who is refused is refused by a figure that is no older than this.
+      await sleep(300);
+    }
+    expect(accepted).toBeGreaterThanOrEqual(3);
+    expect(accepted).toBeLessThanOrEqual(3 + 1 + HELD_MAX);
+  });
+});
+
+async function inHand({ metrics }: Service): Promise<number> {
+  const line = (await metrics.exposition()).split('\n').find((each) => each.startsWith('foretell_held_deliveries '));
+  return Number(line?.split(' ')[1]);
+}

@@ -1,6 +1,6 @@
 import { randomBytes, randomUUID } from 'node:crypto';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { StoreUnavailable } from '../../src/errors.ts';
+import { StoreFull } from '../../src/errors.ts';
 import { createMemoryStore } from '../../src/store/memory.ts';
 import { type OpenedStore, openStore } from '../../src/store/open.ts';
 import type { Change, Submission } from '../../src/task.ts';
@@ -37,32 +37,34 @@ function payloadsContract(name: string, open: () => Promise<Opened>): void {
 
     test('what was put is got, as often as one asks, to the last byte', async () => {
       const { store, payloads } = opened;
-      const { id } = await created(store);
+      const submission = await created(store);
+      const { id } = submission;
       const payload = randomBytes(32 * 2 ** 20);
-      expect(await payloads.put(id, payload)).toBe(payload.length);
+      expect(await payloads.put(submission, payload)).toBe(payload.length);
       for (const _ of [1, 2]) expect(payload.equals((await payloads.get(id)) ?? Buffer.alloc(0))).toBe(true);
       expect(await payloads.get(randomUUID())).toBeUndefined();
     });
 
     test('of several submissions of one task, the first one counts', async () => {
       const { store, payloads } = opened;
-      const { id } = await created(store);
-      expect(await payloads.put(id, Buffer.from('first'))).toBe(5);
-      expect(await payloads.put(id, Buffer.from('another'))).toBe(5);
+      const submission = await created(store);
+      const { id } = submission;
+      expect(await payloads.put(submission, Buffer.from('first'))).toBe(5);
+      expect(await payloads.put(submission, Buffer.from('another'))).toBe(5);
       expect(Buffer.from((await payloads.get(id)) ?? []).toString()).toBe('first');
     });
 
     test('they may be there before the record, which a store may have lost', async () => {
       const { payloads } = opened;
-      const { id } = newSubmission();
-      expect(await payloads.put(id, Buffer.from('early'))).toBe(5);
+      const submission = newSubmission();
+      expect(await payloads.put(submission, Buffer.from('early'))).toBe(5);
     });
 
     test('a task that is claimed, and waits for its next attempt, keeps its inputs', async () => {
       const { store, payloads } = opened;
       const submission = await created(store);
       const { id } = submission;
-      await payloads.put(id, Buffer.from('kept'));
+      await payloads.put(submission, Buffer.from('kept'));
       await store.transition(id, running(submission));
       await store.transition(id, { to: 'QUEUED', at: 25, submission, attemptsBefore: 1 });
       expect(Buffer.from((await payloads.get(id)) ?? []).toString()).toBe('kept');
@@ -72,22 +74,22 @@ function payloadsContract(name: string, open: () => Promise<Opened>): void {
       const { store, payloads } = opened;
       const submission = await created(store);
       const { id } = submission;
-      await payloads.put(id, Buffer.from('before'));
+      await payloads.put(submission, Buffer.from('before'));
       expect(await store.transition(id, ending(submission))).toBe(0);
       expect(await payloads.get(id)).toBeUndefined();
-      expect(await payloads.put(id, Buffer.from('too late'))).toBeUndefined();
+      expect(await payloads.put(submission, Buffer.from('too late'))).toBeUndefined();
       expect(await payloads.get(id)).toBeUndefined();
     });
   });
 }
 
 test('the memory store takes no more inputs than it has room for, until some task has ended', async () => {
-  const store = createMemoryStore({ resultTtlMs: HOUR_MS, payloadBytesMax: 100, log: createTestLog() });
+  const store = createMemoryStore({ resultTtlMs: HOUR_MS, bytesMax: 100_000, log: createTestLog() });
   const [first, second] = [await created(store), await created(store)];
-  expect(await store.payloads.put(first.id, Buffer.alloc(60))).toBe(60);
-  await expect(store.payloads.put(second.id, Buffer.alloc(60))).rejects.toThrow(StoreUnavailable);
+  expect(await store.payloads.put(first, Buffer.alloc(60_000))).toBe(60_000);
+  await expect(store.payloads.put(second, Buffer.alloc(60_000))).rejects.toThrow(StoreFull);
   await store.transition(first.id, { to: 'CANCELLED', at: 30 });
-  expect(await store.payloads.put(second.id, Buffer.alloc(60))).toBe(60);
+  expect(await store.payloads.put(second, Buffer.alloc(60_000))).toBe(60_000);
   await store.close();
 });
 
@@ -102,7 +104,7 @@ describe('in Redis', () => {
     const { store, payloads, close } = await openStore({ storeUrl: redis.url, resultTtlMs: HOUR_MS }, createTestLog());
     const submission = await created(store);
     const key = `foretell:{${submission.id}}:inputs`;
-    await payloads.put(submission.id, Buffer.from('x'));
+    await payloads.put(submission, Buffer.from('x'));
     const ttl = async () => Number(await redis.cli('PTTL', key));
     expect(await ttl()).toBeGreaterThan(6.9 * 24 * HOUR_MS);
     await redis.cli('PEXPIRE', key, '60000');

@@ -5,6 +5,7 @@ import { expect, onTestFinished, test } from 'vitest';
 import { StoreUnavailable } from '../../src/errors.ts';
 import { createRedisStore } from '../../src/store/redis.ts';
 import { openRedisLink } from '../../src/store/redis-link.ts';
+import { createRedisRoom } from '../../src/store/redis-room.ts';
 import type { TaskStore } from '../../src/store/store.ts';
 import { freePort } from '../support/free-port.ts';
 import { startProxy } from '../support/proxy.ts';
@@ -15,7 +16,8 @@ import { announcementsArrived, HOUR_MS, newSubmission, running } from './store-s
 /** A store whose connections are looked at often. */
 function openWatchful(url: string, log: TestLog): TaskStore {
   const link = openRedisLink({ url, log, heartbeatMs: 200 });
-  const store = createRedisStore({ link, resultTtlMs: HOUR_MS, log });
+  const room = createRedisRoom({ commands: link.commands, log });
+  const store = createRedisStore({ link, room, resultTtlMs: HOUR_MS, log });
   onTestFinished(() => link.close());
   onTestFinished(() => store.close());
   return store;

@@ -4,6 +4,7 @@ import type { TaskStore } from '../../src/store/store.ts';
 import type { Change } from '../../src/task.ts';
 import { bytesOf, DATATYPES, STORAGE, type Tensor } from '../../src/tensor.ts';
 import { claimTests, expiryTests } from './store-claims.ts';
+import { ownerTests } from './store-owners.ts';
 import { storeProperties } from './store-properties.ts';
 import { created, failed, HOUR_MS, newSubmission, type OpenStore, running, succeeded } from './store-samples.ts';
 import { lifetimeTests, watchTests } from './store-watching.ts';
@@ -19,6 +20,7 @@ export function storeContract(name: string, open: OpenStore): void {
     const use = () => store;
 
     recordTests(use);
+    ownerTests(use);
     transitionTests(use);
     claimTests(use);
     expiryTests(use);

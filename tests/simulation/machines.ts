@@ -59,13 +59,14 @@ export class Machines {
 
   startApi(): void {
     const { log, messageInputBytesMax } = this.#options;
-    const { machine, broker, store, deadlines, payloads } = this.#connect('api');
+    const { machine, broker, store, deadlines, payloads, room } = this.#connect('api');
     const services = {
       broker,
       store,
       deadlines,
       payloads,
       registry: { sharing: () => undefined },
+      room,
       messageInputBytesMax,
       resultTtlMs: RESULT_TTL_MS,
       metrics: NO_METRICS,
@@ -116,8 +117,8 @@ export class Machines {
     const { broker, store: server, plant } = this.#options;
     this.#started += 1;
     const machine = new Machine(`${kind} ${this.#started}`);
-    const { store, deadlines, payloads } = server.connect(machine);
+    const { store, deadlines, payloads, room } = server.connect(machine);
     const plain = { broker: broker.connect(machine), store };
-    return { machine, deadlines, payloads, ...plain, ...plant.seams?.({ ...plain, server }) };
+    return { machine, deadlines, payloads, room, ...plain, ...plant.seams?.({ ...plain, server }) };
   }
 }

@@ -14,13 +14,14 @@ import {
   type TaskRecord,
   taskOf,
 } from '../../src/store/record.ts';
+import type { StoreRoom } from '../../src/store/room.ts';
 import type { TaskStore } from '../../src/store/store.ts';
 import { type Change, isTerminal, type TaskEvent } from '../../src/task.ts';
 import { createCaller, type Line, latencyMs, type Machine, type Setting } from './machine.ts';
 
 /** One server for all machines: each sees it through a `TaskStore` of its own, as with Redis. */
 export interface SimulatedStore {
-  connect(machine: Machine): { store: TaskStore; deadlines: Deadlines; payloads: Payloads };
+  connect(machine: Machine): { store: TaskStore; deadlines: Deadlines; payloads: Payloads; room: StoreRoom };
   record(id: string): TaskRecord | undefined;
   /** Tasks whose inputs are kept. */
   payloadsKept(): string[];
@@ -96,8 +97,19 @@ export function createSimulatedStore(setting: Setting, options: StoreOptions): S
         subscribers.delete(machine);
         listeners.close();
       });
-      const read = <T>(name: string, ids: readonly string[], view: (record: TaskRecord) => T | undefined) =>
-        call(machine, name, () => ids.map((id) => records.get(id)).map((record) => record && view(record)));
+      const read = <T>(
+        name: string,
+        ids: readonly string[],
+        owner: string | undefined,
+        view: (record: TaskRecord) => T | undefined,
+      ) =>
+        call(machine, name, () =>
+          ids.map((id) => {
+            const record = records.get(id);
+            const isTheirs = owner === undefined || record?.submission?.owner === owner;
+            return record && isTheirs ? view(record) : undefined;
+          }),
+        );
       const store: TaskStore = {
         isReady: () => time.now >= line.awayUntil,
         create: async (submissions) => {
@@ -106,15 +118,15 @@ export function createSimulatedStore(setting: Setting, options: StoreOptions): S
           );
           await Promise.all(creations);
         },
-        get: (ids) => read('get', ids, taskOf),
-        heads: (ids) => read('heads', ids, headOf),
+        get: (ids, owner) => read('get', ids, owner, taskOf),
+        heads: (ids, owner) => read('heads', ids, owner, headOf),
         transition: (id, change) =>
           call(machine, `${change.to} ${id}`, () => apply(machine, id, change, effectOf(change, RESULT_TTL_MS))),
         watch: listeners.watch,
         watching: listeners.count,
         close: async () => listeners.close(),
       };
-      return { store, deadlines: connectDeadlines(machine), payloads: connectPayloads(machine) };
+      return { store, deadlines: connectDeadlines(machine), payloads: connectPayloads(machine), room: BOUNDLESS };
     },
     record: (id) => records.get(id),
     payloadsKept: () => [...payloads.keys()],
@@ -141,7 +153,7 @@ export function createSimulatedStore(setting: Setting, options: StoreOptions): S
 
   function connectPayloads(machine: Machine): Payloads {
     return {
-      put: (id, payload) =>
+      put: ({ id }, payload) =>
         call(machine, `put ${id}`, () => {
           const record = records.get(id);
           if (record && isTerminal(record.state)) return undefined;
@@ -174,3 +186,9 @@ export function createSimulatedStore(setting: Setting, options: StoreOptions): S
 
 /** Longer than any world lasts: that results go some day is not what is looked at here. */
 export const RESULT_TTL_MS = 24 * 3_600_000;
+
+/** What a world keeps is small: a store that is full is met elsewhere. */
+const BOUNDLESS: StoreRoom = {
+  take: async () => () => undefined,
+  level: () => ({ bytes: 0, limit: undefined, isFull: false }),
+};

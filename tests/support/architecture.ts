@@ -15,7 +15,7 @@ const DOORS: Record<string, RegExp> = {
   '@pothos/core': /^src\/graphql\//,
   sharp: /^src\/media\/image-decoder\.ts$/,
   pino: /^src\/log\.ts$/,
-  'prom-client': /^src\/telemetry\/metrics\.ts$/,
+  'prom-client': /^src\/telemetry\/(metrics|observed|process-registry)\.ts$/,
   ...Object.fromEntries(
     ['api', 'exporter-trace-otlp-http', 'resources', 'sdk-trace'].map((name) => [
       `@opentelemetry/${name}`,
@@ -32,15 +32,16 @@ const DOORS: Record<string, RegExp> = {
 const FLOORS: readonly (readonly RegExp[])[] = [
   [/^src\/(tensor|errors|task|gathering)\.ts$/],
   [/^src\/(submission|tensor-values|tensor-frame)\.ts$/],
+  [/^src\/ledger\//],
   [/^src\/media\//],
   [/^src\/models\//],
-  [/^src\/(log|lifecycle|api-keys|settings|package|config)\.ts$/],
+  [/^src\/(log|rare-log|lifecycle|api-keys|weak-key|key-file|settings|package|config)\.ts$/],
   [/^src\/telemetry\//],
   [/^src\/broker\//, /^src\/store\//],
   [/^src\/predictions\//],
   [/^src\/graphql\//],
   [/^src\/http\//],
-  [/^src\/(services|api)\.ts$/],
+  [/^src\/(services|deployment|api)\.ts$/],
   [/^workers\/inference\//],
   [/^workers\/repository\//],
   [/^workers\/batching\//],
@@ -122,7 +123,7 @@ export function tooLong(sources: Sources): string[] {
 /** Words and habits the house style rules out. */
 export function banned(sources: Sources): string[] {
   const rules: [RegExp, string, RegExp?][] = [
-    [/\bprocess\.env\b/, 'reads the environment', /^(src\/config|bin\/foretell)\.ts$/],
+    [/\bprocess\.env\b/, 'reads the environment', /^(src\/config|bin\/main)\.ts$/],
     [/\bjobs?\b/i, 'says "job"'],
     [/\b(TODO|FIXME)\b/, 'has something left to do'],
     [/@ts-(ignore|expect-error|nocheck)|biome-ignore/, 'silences a check'],

@@ -3,7 +3,7 @@ import { afterAll, beforeAll, onTestFailed, vi } from 'vitest';
 import { Client } from './client.ts';
 import type { ModelFixture } from './model-files.ts';
 import { modelsDir } from './models-dir.ts';
-import { type RunningProcess, type Settings, startProcess } from './processes.ts';
+import { type Place, type RunningProcess, type Settings, startProcess } from './processes.ts';
 import { type Rabbitmq, startRabbitmq } from './rabbitmq.ts';
 import { type RedisServer, startRedis } from './redis.ts';
 import { KNOWN_MODELS } from './samples.ts';
@@ -41,6 +41,8 @@ export interface FleetOptions {
   models?: Record<string, ModelFixture>;
   /** Of every process. @default one inference process for each worker */
   settings?: Settings;
+  /** Where and how the APIs are run. */
+  apiPlace?: Place;
 }
 
 /** Some APIs and workers, each a process of its own. */
@@ -70,7 +72,7 @@ export async function startFleet(servers: PrivateServers, options: FleetOptions 
   const apis: RunningProcess[] = [];
   const workers: RunningProcess[] = [];
   const start = async (command: 'api' | 'worker') => {
-    const started = await startProcess(command, settings);
+    const started = await startProcess(command, settings, command === 'api' ? options.apiPlace : {});
     (command === 'api' ? apis : workers).push(started);
     await started.ready();
     return started;

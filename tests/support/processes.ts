@@ -27,6 +27,11 @@ export interface Place {
   input?: string;
 }
 
+/** What is in the repository, with so many file descriptors at most. */
+export function withDescriptors(most: number): Place {
+  return { foretell: ['sh', '-c', `ulimit -n ${most}; exec "$@"`, 'sh', process.execPath, ENTRY] };
+}
+
 const PROBE_PAUSE_MS = 25;
 
 /** A process of Foretell's own, as an operator starts it. */

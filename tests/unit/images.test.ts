@@ -9,7 +9,7 @@ import { type MediaAllowance, UploadedFile } from '../../src/media/media.ts';
 import type { Datatype, TensorSpec } from '../../src/tensor.ts';
 import { viewAs } from '../../src/tensor.ts';
 
-const EVERYTHING: MediaAllowance = { unpack: () => undefined, hold: () => undefined };
+const EVERYTHING: MediaAllowance = { owner: 'a', unpack: () => undefined, hold: () => undefined };
 
 async function read(
   file: Uint8Array,

@@ -1,11 +1,9 @@
 import { execFile } from 'node:child_process';
 import { promisify } from 'node:util';
-import { expect, onTestFinished, test } from 'vitest';
+import { expect, test } from 'vitest';
 import { BrokerUnavailable } from '../../src/errors.ts';
-import { openHttpServer } from '../../src/http/http-server.ts';
-import { metricsRoute } from '../../src/http/metrics-route.ts';
-import { createMetrics, type Metrics, type Observed } from '../../src/telemetry/metrics.ts';
-import { createTestLog } from '../support/test-log.ts';
+import { createMetrics, type Metrics } from '../../src/telemetry/metrics.ts';
+import type { Observed } from '../../src/telemetry/observed.ts';
 
 /** The text format, read strictly: each line, each name with its type before it, each series once. */
 function parse(text: string): Map<string, number> {
@@ -92,10 +90,6 @@ test('what is observed is read at each scrape, and what nobody gave is left out'
     inferenceRestarts: () => 2,
     sessions: () => ({ loaded: 3, bytes: 4_096, loads: 9, evictions: 6 }),
     tasksInHand: () => tasks,
-    sharing: () => [
-      { model: 'iris', checks: 11, ended: 1 },
-      { model: 'spam', checks: 0, ended: 0 },
-    ],
     queueDepths: async () => [{ model: 'iris', lane: 'high', messages: 7 }],
   });
   const first = await scrape(metrics);
@@ -107,9 +101,6 @@ test('what is observed is read at each scrape, and what nobody gave is left out'
   expect(first.get('foretell_session_evictions_total')).toBe(6);
   expect(first.get('foretell_tasks_in_hand{model="iris",state="RUNNING"}')).toBe(4);
   expect(first.get('foretell_queue_messages{model="iris",lane="high"}')).toBe(7);
-  expect(first.get('foretell_sharing_checks_total{model="iris"}')).toBe(11);
-  expect(first.get('foretell_sharing_ended_total{model="iris"}')).toBe(1);
-  expect(first.get('foretell_sharing_ended_total{model="spam"}')).toBe(0);
   expect([...first.keys()].filter((name) => name.startsWith('foretell_held'))).toEqual([]);
 
   subscriptions = 0;
@@ -181,25 +172,37 @@ test('two of them in a process share nothing but what Node says of it', async ()
   expect(series.get('process_resident_memory_bytes')).toBeGreaterThan(1_000_000);
 });
 
-test('they are served at /metrics, in the content type that Prometheus expects', async () => {
+test('the series of a model that is known exist before its first event, a hundred models at most', async () => {
   const metrics = createMetrics();
-  const log = createTestLog();
-  const server = await openHttpServer({ host: '127.0.0.1', port: 0, routes: [metricsRoute(metrics, log)] });
-  onTestFinished(() => server.close());
-  metrics.accepted({ model: 'größe' });
-  const response = await fetch(`${server.url}/metrics`);
-  expect(response.status).toBe(200);
-  expect(response.headers.get('content-type')).toBe('text/plain; version=0.0.4; charset=utf-8');
-  expect(parse(await response.text()).get('foretell_submissions_total{model="größe"}')).toBe(1);
-  expect((await fetch(`${server.url}/metrics/x`)).status).toBe(404);
-
-  metrics.observe({
-    openSubscriptions: () => {
-      throw new Error('a bug');
-    },
-  });
-  expect((await fetch(`${server.url}/metrics`)).status).toBe(500);
-  expect(log.lines('error').map(({ message }) => message)).toEqual(['metrics not read']);
+  const first = await scrape(metrics);
+  expect(first.get('foretell_dead_letters_total{model=""}')).toBe(0);
+  expect(first.get('foretell_submissions_refused_total{model="",code="UNKNOWN_MODEL"}')).toBe(0);
+  metrics.know(['iris'], 'submits');
+  metrics.know(['iris'], 'runs');
+  const known = await scrape(metrics);
+  for (const series of [
+    'foretell_submissions_total{model="iris"}',
+    'foretell_submissions_refused_total{model="iris",code="QUEUE_FULL"}',
+    'foretell_tasks_ended_total{model="iris",state="EXPIRED"}',
+    'foretell_tasks_ended_total{model="iris",state="FAILED"}',
+    'foretell_dead_letters_total{model="iris"}',
+    'foretell_retries_total{model="iris"}',
+    'foretell_sharing_checks_total{model="iris"}',
+    'foretell_sharing_ended_total{model="iris"}',
+    'foretell_run_seconds_count{model="iris"}',
+    'foretell_task_seconds_bucket{le="1",model="iris",state="SUCCEEDED"}',
+  ]) {
+    expect(known.get(series), series).toBe(0);
+  }
+  metrics.ran({ model: 'iris', runMs: 3, batchSize: 5 });
+  metrics.sharingChecked({ model: 'iris' });
+  metrics.sharingEnded({ model: 'iris' });
+  metrics.know(['iris', ...Array.from({ length: 200 }, (_, i) => `model${i}`)], 'runs');
+  const all = await scrape(metrics);
+  expect(all.get('foretell_run_seconds_count{model="iris"}')).toBe(1);
+  expect(all.get('foretell_sharing_checks_total{model="iris"}')).toBe(1);
+  expect(all.get('foretell_sharing_ended_total{model="iris"}')).toBe(1);
+  expect([...all.keys()].filter((name) => name.startsWith('foretell_retries_total'))).toHaveLength(99);
 });
 
 test('they keep no process alive', async () => {

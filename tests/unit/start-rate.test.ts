@@ -87,12 +87,40 @@ describe('a rate', () => {
     expect(batcher.take(1_010)?.items).toEqual([items[2], items[3]]);
   });
 
-  test('is one for all versions of a model, and another when the manifest says another', () => {
+  test('is one for all versions of a model, and the latest limit counts for all of them', () => {
     const rates = createStartRates();
     expect(rates('a', 2)).toBe(rates('a', 2));
     expect(rates('a', 2)).not.toBe(rates('b', 2));
-    expect(rates('a', 3)?.most).toBe(3);
+    const before = rates('a', 2);
+    expect(rates('a', 3)).toBe(before);
+    expect(before?.most).toBe(3);
     expect(rates('a', undefined)).toBeUndefined();
+  });
+
+  test('that becomes smaller counts what began a moment ago, also where it waits already', () => {
+    const limits = { ...LIMITS, maxBatch: 1, concurrency: 1_000 };
+    let perSecond = 5;
+    const rates = createStartRates();
+    const batcher = createBatcher<string, Item>(() => ({ ...limits, starts: rates('a', perSecond) }));
+    for (let i = 0; i < 10; i++) batcher.add(item('limited', { arrivedAt: i }));
+    for (let i = 0; i < 5; i++) expect(batcher.take(100)).toBeDefined();
+    perSecond = 2;
+    batcher.relimit();
+    expect(batcher.take(200)).toBeUndefined();
+    expect(batcher.dueAt()).toBe(1_100);
+    for (let i = 0; i < 2; i++) expect(batcher.take(1_100)).toBeDefined();
+    expect(batcher.take(1_100)).toBeUndefined();
+    expect(batcher.dueAt()).toBe(2_100);
+  });
+
+  test('beside it, the concurrency of a model that was replaced and of its replacement is one', () => {
+    const limits = { ...LIMITS, maxBatch: 1, concurrency: 2, concurrentWith: 'model/1' };
+    const batcher = createBatcher<string, Item>(() => limits);
+    for (const model of ['old', 'old', 'new']) batcher.add(item(model, { arrivedAt: 0 }));
+    expect([batcher.take(0), batcher.take(0)].map((taken) => taken?.model)).toEqual(['old', 'old']);
+    expect(batcher.take(0)).toBeUndefined();
+    batcher.ended('old');
+    expect(batcher.take(0)?.model).toBe('new');
   });
 });
 

@@ -4,6 +4,7 @@ import { NO_METRICS } from '../../src/telemetry/no-metrics.ts';
 import type { Tensor } from '../../src/tensor.ts';
 import { elementsOf } from '../../src/tensor-values.ts';
 import type { ModelSource } from '../../workers/repository/model-repository.ts';
+import type { WorkerObserver } from '../../workers/tasks/worker-observer.ts';
 import { betrayed, dropping, identity, MAGIC } from '../support/onnx-models.ts';
 import { tensor } from '../support/tensors.ts';
 import { startTestWorker } from '../support/worker.ts';
@@ -22,7 +23,18 @@ const gathering = { maxDelayMs: 100 };
 
 describe('tasks that shared a run which mixed them', () => {
   test.each(['FP32', 'INT64'] as const)('get what they get alone, and share none afterwards: %s', async (datatype) => {
-    const one = await startTestWorker({ models: { betrayed: { onnx: betrayed(datatype), manifest: gathering } } });
+    const counted = { checks: 0, ended: 0 };
+    const observer: WorkerObserver = {
+      ...NO_METRICS,
+      sharingChecked: () => {
+        counted.checks += 1;
+      },
+      sharingEnded: () => {
+        counted.ended += 1;
+      },
+    };
+    const models = { betrayed: { onnx: betrayed(datatype), manifest: gathering } };
+    const one = await startTestWorker({ models, observer });
     const of = (...values: number[]) => values.map((value) => [tensor('x', datatype, [value])]);
     const well = await together(one, 'betrayed', of(1, 2, 3));
     expect([well.map(valuesOf), sizesOf(well)]).toEqual([
@@ -30,7 +42,7 @@ describe('tasks that shared a run which mixed them', () => {
       [3, 3, 3],
     ]);
     expect(one.log.lines('warn')).toEqual([]);
-    expect(one.worker.observed.sharing()).toEqual([{ model: 'betrayed', checks: 1, ended: 0 }]);
+    expect(counted).toEqual({ checks: 1, ended: 0 });
     const mixed = await together(one, 'betrayed', of(4, MAGIC, 5, 6));
     expect([mixed.map(valuesOf), sizesOf(mixed)]).toEqual([
       [[4], [MAGIC], [5], [6]],
@@ -41,7 +53,7 @@ describe('tasks that shared a run which mixed them', () => {
     const ends = one.log.lines('warn').filter(({ message }) => message === ENDED);
     const reason = expect.stringContaining(`${datatype} output "y"`);
     expect(ends).toMatchObject([{ fields: { model: 'betrayed', version: '1', reason } }]);
-    expect(one.worker.observed.sharing()).toEqual([{ model: 'betrayed', checks: 2, ended: 1 }]);
+    expect(counted).toEqual({ checks: 2, ended: 1 });
   });
 
   test('share none afterwards where nobody could tell whose rows are whose', async () => {

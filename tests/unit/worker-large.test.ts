@@ -16,7 +16,7 @@ async function publish({ submissionOf, store, broker }: TestWorker, bytes: numbe
   const submission = submissionOf('squares');
   const { id } = submission;
   await store.create([submission]);
-  if (payload) await store.payloads.put(id, payload);
+  if (payload) await store.payloads.put(submission, payload);
   const body = encodeMessage({ submission, inputs: { bytes } });
   await broker.publish(predictionQueue('squares', 'normal'), { id, body, attemptsBefore: 0 });
   return id;
@@ -95,7 +95,7 @@ test('a copy that comes while the inputs are fetched shares the run', async () =
   });
   const submission = it.submissionOf('squares');
   await it.store.create([submission]);
-  await it.store.payloads.put(submission.id, THREE);
+  await it.store.payloads.put(submission, THREE);
   const body = encodeMessage({ submission, inputs: { bytes: THREE.length } });
   const message = { id: submission.id, body, attemptsBefore: 0 };
   for (const _ of [1, 2]) await it.broker.publish(predictionQueue('squares', 'normal'), message);

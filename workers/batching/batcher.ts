@@ -21,6 +21,8 @@ export interface BatchLimits {
   concurrency: number;
   /** How many of its tasks may begin in a second; several models may share one. @default no limit */
   starts?: StartRate | undefined;
+  /** Models of one name here share their concurrency: one that was replaced, and its replacement. @default the model's alone */
+  concurrentWith?: string | undefined;
 }
 
 export interface TakenBatch<M, T> {
@@ -49,6 +51,8 @@ export interface Batcher<M, T extends BatchItem<M>> {
   take(now: number): TakenBatch<M, T> | undefined;
   /** A batch of this model no longer runs. */
   ended(model: M): void;
+  /** The limits of models are not what they were: asks for them again. */
+  relimit(): void;
   /** When the next of the batches that `take` holds back falls due; `undefined` if it holds none that could run. */
   dueAt(): number | undefined;
   waiting(): number;
@@ -65,7 +69,6 @@ interface Entry<T> {
 /** The tasks of one model: of each lane, the oldest first. */
 interface Line<T> {
   limits: BatchLimits;
-  running: number;
   entries: Record<Lane, Entry<T>[]>;
 }
 
@@ -75,20 +78,28 @@ interface Line<T> {
  */
 export function createBatcher<M, T extends BatchItem<M>>(limitsOf: (model: M) => BatchLimits): Batcher<M, T> {
   const lines = new Map<M, Line<T>>();
+  /** Batches that run, of each model or of those that share their concurrency. */
+  const running = new Map<M | string, number>();
   /** Runs in a row that began with a high task while a normal one could have begun. */
   let passedOver = 0;
 
   const lineOf = (model: M): Line<T> => {
-    const line = lines.get(model) ?? { limits: limitsOf(model), running: 0, entries: { high: [], normal: [] } };
+    const line = lines.get(model) ?? { limits: limitsOf(model), entries: { high: [], normal: [] } };
     lines.set(model, line);
     return line;
   };
-  const mayRun = ({ running, limits }: Line<T>) => running < limits.concurrency;
+  const runningOf = (model: M, { limits }: Line<T>) => running.get(limits.concurrentWith ?? model) ?? 0;
+  const countRunning = (model: M, line: Line<T>, change: number) => {
+    const count = runningOf(model, line) + change;
+    if (count > 0) running.set(line.limits.concurrentWith ?? model, count);
+    else running.delete(line.limits.concurrentWith ?? model);
+  };
+  const mayRun = ([model, line]: [M, Line<T>]) => runningOf(model, line) < line.limits.concurrency;
 
   function oldest(lane: Lane, now: number): { line: Line<T>; batch: Batch<T> } | undefined {
     let found: { line: Line<T>; batch: Batch<T> } | undefined;
-    for (const line of lines.values()) {
-      const batch = mayRun(line) ? dueBatch(line, lane, now) : undefined;
+    for (const [model, line] of lines) {
+      const batch = mayRun([model, line]) ? dueBatch(line, lane, now) : undefined;
       if (batch && (!found || batch[0].item.arrivedAt < found.batch[0].item.arrivedAt)) found = { line, batch };
     }
     return found;
@@ -127,23 +138,35 @@ export function createBatcher<M, T extends BatchItem<M>>(limitsOf: (model: M) =>
         high: high.filter((entry) => !taken.has(entry)),
         normal: normal.filter((entry) => !taken.has(entry)),
       };
-      line.running += 1;
+      const { model } = batch[0].item;
+      countRunning(model, line, 1);
       const notBegun = line.limits.starts?.take(batch.length, now) ?? (() => undefined);
-      return { model: batch[0].item.model, items: batch.map(({ item }) => item), notBegun };
+      return { model, items: batch.map(({ item }) => item), notBegun };
     },
     ended(model) {
       const line = lineOf(model);
-      line.running -= 1;
+      countRunning(model, line, -1);
       // A model that was replaced does not come again.
-      if (line.running === 0 && line.entries.high.length + line.entries.normal.length === 0) lines.delete(model);
+      if (line.entries.high.length + line.entries.normal.length === 0) lines.delete(model);
+    },
+    relimit() {
+      for (const [model, line] of lines) line.limits = limitsOf(model);
     },
     dueAt() {
-      const due = [...lines.values()].filter(mayRun).flatMap(({ entries: { high, normal }, limits }) => {
-        const nextAt = limits.starts?.nextAt();
-        return [high[0], normal[0]].flatMap((first) =>
-          first ? (nextAt ?? first.item.arrivedAt + limits.maxDelayMs) : [],
-        );
-      });
+      const due = [...lines].filter(mayRun).flatMap(
+        ([
+          ,
+          {
+            entries: { high, normal },
+            limits,
+          },
+        ]) => {
+          const nextAt = limits.starts?.nextAt();
+          return [high[0], normal[0]].flatMap((first) =>
+            first ? (nextAt ?? first.item.arrivedAt + limits.maxDelayMs) : [],
+          );
+        },
+      );
       return due.length > 0 ? Math.min(...due) : undefined;
     },
     waiting: () =>

@@ -8,6 +8,8 @@ export interface StartRate {
   take(count: number, now: number): (notBegun: number) => void;
   /** When the next one may begin; `undefined` if, as of the latest look at what is available, one may. */
   nextAt(): number | undefined;
+  /** So many may begin in a second from now on; those that began a moment ago count. */
+  limitTo(perSecond: number): void;
 }
 
 interface Taken {
@@ -22,13 +24,21 @@ interface Taken {
  * whole number there is one token more, and all come back as much later.
  */
 export function createStartRate(perSecond: number): StartRate {
-  const most = Math.ceil(perSecond);
-  const backAfterMs = (most / perSecond) * 1_000;
-  // The oldest first; no more than there are tokens.
+  let most = 0;
+  let backAfterMs = 0;
+  const limitTo = (rate: number) => {
+    most = Math.ceil(rate);
+    backAfterMs = (most / rate) * 1_000;
+  };
+  limitTo(perSecond);
+  // No more than there are tokens, or were before there were fewer.
   let taken: Taken[] = [];
   const free = () => most - taken.reduce((sum, { count }) => sum + count, 0);
   return {
-    most,
+    get most() {
+      return most;
+    },
+    limitTo,
     available(now) {
       taken = taken.filter(({ count, until }) => count > 0 && until > now);
       return free();
@@ -40,21 +50,21 @@ export function createStartRate(perSecond: number): StartRate {
         entry.count -= notBegun;
       };
     },
-    nextAt: () => (free() > 0 ? undefined : taken[0]?.until),
+    nextAt: () => (free() > 0 ? undefined : Math.min(...taken.map(({ until }) => until))),
   };
 }
 
 export type StartRates = (name: string, perSecond: number | undefined) => StartRate | undefined;
 
-/** One rate for each name, so that the versions of a model share it, also while one is replaced by another. */
+/** One rate for each name, so that the versions of a model share it, also while one is replaced by another; the latest limit counts for all. */
 export function createStartRates(): StartRates {
-  const rates = new Map<string, { perSecond: number; rate: StartRate }>();
+  const rates = new Map<string, StartRate>();
   return (name, perSecond) => {
     if (perSecond === undefined) return undefined;
     const known = rates.get(name);
-    if (known?.perSecond === perSecond) return known.rate;
-    const rate = createStartRate(perSecond);
-    rates.set(name, { perSecond, rate });
+    known?.limitTo(perSecond);
+    const rate = known ?? createStartRate(perSecond);
+    rates.set(name, rate);
     return rate;
   };
 }

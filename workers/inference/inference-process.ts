@@ -9,6 +9,8 @@ import { runProbe } from './probe.ts';
 import { Sessions } from './sessions.ts';
 import { proveSharing } from './sharing-proof.ts';
 
+// A terminal's Ctrl-C reaches the whole process group; this one goes on until the worker has drained and lets go of it. SIGHUP ends nothing.
+for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, () => {});
 // What ONNX Runtime takes for itself is nobody's session's.
 await startOnnxRuntime();
 const sessions = new Sessions<OnnxSession>({
@@ -101,8 +103,6 @@ process.on('message', (request: InferenceRequest) => {
     .catch((error: unknown) => report({ type: 'failed', message: faultOf(error, request.model) }));
 });
 process.on('disconnect', () => process.exit());
-// A terminal's Ctrl-C reaches the whole process group; this one goes on until the worker has drained and lets go of it.
-for (const signal of ['SIGINT', 'SIGTERM'] as const) process.on(signal, () => {});
 // It has no part in what happens here, and does not keep the process alive.
 new Worker(new URL('orphan-watch.js', import.meta.url), { workerData: process.ppid }).unref();
 send({ type: 'ready' });

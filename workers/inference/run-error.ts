@@ -1,10 +1,13 @@
 import type { TaskError } from '../../src/task.ts';
 
+/** Why a run gives no result. That a result does not fit into the store is found only after the run. */
+type RunErrorCode = Exclude<TaskError['code'], 'STORE_FULL'>;
+
 /** A run that gave no result: what went wrong, as its task will say. */
 export class RunError extends Error {
-  readonly code: TaskError['code'];
+  readonly code: RunErrorCode;
 
-  constructor(code: TaskError['code'], message: string) {
+  constructor(code: RunErrorCode, message: string) {
     super(message);
     this.name = new.target.name;
     this.code = code;

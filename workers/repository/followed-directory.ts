@@ -1,8 +1,8 @@
 import { dirname } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { messageOf } from '../../src/errors.ts';
+import { createTurns } from '../../src/ledger/turns.ts';
 import type { Log } from '../../src/log.ts';
-import { createTurns } from '../../src/media/turns.ts';
 import { compareModels } from '../../src/models/registry.ts';
 import type { Sharings } from '../../src/models/sharing.ts';
 import type { ModelReference } from '../../src/task.ts';
@@ -152,7 +152,7 @@ export class FollowedDirectory {
   /** Several at once, and not all: each has files open. */
   #begin(files: VersionFiles): Promise<void> {
     const key = keyOf(files);
-    const taking = this.#turns.take(() => this.#take(files)).finally(() => this.#taking.delete(key));
+    const taking = this.#turns.take(files.name, () => this.#take(files)).finally(() => this.#taking.delete(key));
     this.#taking.set(key, taking);
     return taking;
   }

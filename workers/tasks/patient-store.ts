@@ -1,5 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import { StoreUnavailable } from '../../src/errors.ts';
+import { StoreFull, StoreUnavailable } from '../../src/errors.ts';
 import type { Log } from '../../src/log.ts';
 import type { TaskStore } from '../../src/store/store.ts';
 import { createAbortListeners } from './abort-listeners.ts';
@@ -47,8 +47,14 @@ export function createPatientStore(options: {
     signals: () => AbortSignal[],
   ): Promise<T> {
     if (!(error instanceof StoreUnavailable) || over.aborted) throw error;
-    if (!away) log.warn({ err: error }, 'store unavailable, holding tasks');
-    away = true;
+    // A store that is full may well take what others have to write.
+    if (error instanceof StoreFull) {
+      answered(undefined);
+      if (waiting === 0) log.warn({ err: error }, 'store full, holding tasks that do not fit');
+    } else {
+      if (!away) log.warn({ err: error }, 'store unavailable, holding tasks');
+      away = true;
+    }
     waiting += 1;
     try {
       return await retry(question, () => [...signals(), over]);
@@ -68,6 +74,8 @@ export function createPatientStore(options: {
         return answered(await unlessOver(question(store)));
       } catch (error) {
         if (!(error instanceof StoreUnavailable) || signals().some(({ aborted }) => aborted)) throw error;
+        // It answers: whoever waited for it to be back may go on.
+        if (error instanceof StoreFull) answered(undefined);
       }
     }
   }

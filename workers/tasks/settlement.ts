@@ -1,6 +1,7 @@
+import { StoreFull } from '../../src/errors.ts';
 import type { Log } from '../../src/log.ts';
 import type { TaskStore } from '../../src/store/store.ts';
-import type { Change, RunResult } from '../../src/task.ts';
+import type { Change, RunResult, TaskError } from '../../src/task.ts';
 import type { RunError } from '../inference/run-error.ts';
 import type { HeldTask } from './held-task.ts';
 import { type Outcome, outcomeOf, withSizes } from './outcome.ts';
@@ -86,13 +87,34 @@ export async function end(
 ): Promise<void> {
   const { submission, attempt, delivery } = task;
   const attemptsBefore = Math.max(attempt, delivery.attemptsBefore);
-  const written = await write(patient, task, { ...ending, attemptsBefore });
+  const change = { ...ending, attemptsBefore };
+  const { written, to, error } = await askFor(patient, task, (store) => storeEnd(store, change));
   const alreadyEnded = written === undefined;
-  log.debug({ taskId: submission.id, to: ending.to, attempt, alreadyEnded }, 'task settled');
+  log.debug({ taskId: submission.id, to, attempt, alreadyEnded }, 'task settled');
   if (alreadyEnded) return;
-  if (ending.to === 'FAILED')
-    log.warn({ taskId: submission.id, model: submission.model.name, ...ending.error }, 'task failed');
-  observer.ended({ model: submission.model.name, state: ending.to, totalMs: ending.at - submission.submittedAt });
+  if (error) log.warn({ taskId: submission.id, model: submission.model.name, ...error }, 'task failed');
+  observer.ended({ model: submission.model.name, state: to, totalMs: ending.at - submission.submittedAt });
+}
+
+/** One try of an end. A result that the store has no room for ends its task without one: the worker has other tasks to end. */
+async function storeEnd(store: TaskStore, ending: Ending): Promise<Stored> {
+  const { id } = ending.submission;
+  if (ending.to === 'FAILED') return { ...ending, written: await store.transition(id, ending) };
+  try {
+    return { to: ending.to, written: await store.transition(id, ending) };
+  } catch (error) {
+    if (!(error instanceof StoreFull)) throw error;
+    const { result: _, ...rest } = ending;
+    const full = { code: 'STORE_FULL', message: `the result was not stored: ${error.message}` } as const;
+    return storeEnd(store, { ...rest, to: 'FAILED', error: full });
+  }
+}
+
+/** How a task ended, and the store's answer to it. */
+interface Stored {
+  to: Ending['to'];
+  error?: TaskError;
+  written: number | undefined;
 }
 
 function write(patient: PatientStore, task: HeldTask, change: Change): Promise<number | undefined> {

@@ -1,0 +1,119 @@
+import { Counter, Gauge, type Registry } from 'prom-client';
+import type { ModelLabel } from './model-label.ts';
+import { oneReading } from './one-reading.ts';
+
+/**
+ * What is true at the moment of a scrape. A process gives what it knows; of the rest it says nothing. What is true of the whole deployment is told by
+ * one process at a time, which has the lease for it, so that a sum over all processes is right.
+ */
+export interface Observed {
+  /** Messages that wait in the broker. Left out of a scrape if the broker is away or does not answer within a second. */
+  queueDepths(): Promise<readonly { model: string; lane: 'normal' | 'high'; messages: number }[]>;
+  /** The tasks that a worker holds: QUEUED ones wait for their run, RUNNING ones are in it. */
+  tasksInHand(): readonly { model: string; state: 'QUEUED' | 'RUNNING'; tasks: number }[];
+  openSubscriptions(): number;
+  /** Listeners for changes of tasks: at least one for each task of an open subscription. */
+  taskListeners(): number;
+  heldDeliveries(): number;
+  heldBytes(): number;
+  /** How much cannot be served of each model, as workers found it in their directories. */
+  modelFaults(): readonly { model: string; faults: number }[];
+  /** What tasks take of the store, as it is counted, and the most that they may: infinite where nothing bounds it. One API tells. */
+  storeBytes(): number | undefined;
+  storeLimitBytes(): number | undefined;
+  /** Inference processes that had to be replaced so far. */
+  inferenceRestarts(): number;
+  /** The models that inference processes have loaded, each in as many of them as it ran in; loads and evictions so far. */
+  sessions(): { loaded: number; bytes: number; loads: number; evictions: number };
+}
+
+/** A scrape waits no longer for the broker: Prometheus gives up the whole of it after ten seconds. */
+const DEPTHS_MS = 1_000;
+
+/** Has this asked at each scrape of the registry. */
+export function observe(registry: Registry, observed: Partial<Observed>, labelOf: ModelLabel): void {
+  const registers = [registry];
+  const { queueDepths, tasksInHand, modelFaults, sessions } = observed;
+  const gauge = (name: string, help: string, read: (() => number | undefined) | undefined) => {
+    if (!read) return;
+    registry.removeSingleMetric(name);
+    new Gauge({
+      name,
+      help,
+      registers,
+      collect() {
+        const value = read();
+        if (value === undefined) this.remove();
+        else this.set(value);
+      },
+    });
+  };
+  const counter = (name: string, help: string, read: (() => number) | undefined) => {
+    if (!read) return;
+    registry.removeSingleMetric(name);
+    new Counter({
+      name,
+      help,
+      registers,
+      collect() {
+        this.reset();
+        this.inc(read());
+      },
+    });
+  };
+  gauge('foretell_open_subscriptions', 'Subscriptions that are open.', observed.openSubscriptions);
+  gauge('foretell_task_listeners', 'Listeners for changes of tasks.', observed.taskListeners);
+  gauge('foretell_held_deliveries', 'Deliveries that are not settled yet.', observed.heldDeliveries);
+  gauge('foretell_held_bytes', 'Bytes of the deliveries that are not settled yet.', observed.heldBytes);
+  gauge('foretell_store_bytes', 'Bytes that tasks take in the store, as counted.', observed.storeBytes);
+  gauge('foretell_store_limit_bytes', 'Bytes that tasks may take in the store.', observed.storeLimitBytes);
+  const restartsHelp = 'Inference processes that had to be replaced.';
+  counter('foretell_inference_restarts_total', restartsHelp, observed.inferenceRestarts);
+  gauge('foretell_sessions', 'Sessions of loaded models.', sessions && (() => sessions().loaded));
+  gauge('foretell_session_bytes', 'Bytes that loaded models hold.', sessions && (() => sessions().bytes));
+  counter('foretell_session_loads_total', 'Models that were loaded.', sessions && (() => sessions().loads));
+  const evictionsHelp = 'Sessions that made room for others.';
+  counter('foretell_session_evictions_total', evictionsHelp, sessions && (() => sessions().evictions));
+  if (tasksInHand) {
+    registry.removeSingleMetric('foretell_tasks_in_hand');
+    new Gauge({
+      name: 'foretell_tasks_in_hand',
+      help: 'Tasks that this worker holds: QUEUED ones wait for their run, RUNNING ones are in it.',
+      labelNames: ['model', 'state'],
+      registers,
+      collect() {
+        this.reset();
+        // Added up, because models beyond the bound share a series.
+        for (const { model, state, tasks } of tasksInHand()) this.inc({ model: labelOf(model), state }, tasks);
+      },
+    });
+  }
+  if (modelFaults) {
+    registry.removeSingleMetric('foretell_model_faults');
+    new Gauge({
+      name: 'foretell_model_faults',
+      help: 'Faults of models, or of their versions, that keep them from being served, as one of all APIs tells.',
+      labelNames: ['model'],
+      registers,
+      collect() {
+        this.reset();
+        for (const { model, faults } of modelFaults()) this.inc({ model: labelOf(model) }, faults);
+      },
+    });
+  }
+  if (queueDepths) {
+    const readInTime = oneReading(queueDepths, DEPTHS_MS);
+    registry.removeSingleMetric('foretell_queue_messages');
+    new Gauge({
+      name: 'foretell_queue_messages',
+      help: 'Messages that wait in the broker, as one of all APIs tells; absent while it does not answer.',
+      labelNames: ['model', 'lane'],
+      registers,
+      async collect() {
+        const depths = await readInTime();
+        this.reset();
+        for (const { model, lane, messages } of depths ?? []) this.inc({ model: labelOf(model), lane }, messages);
+      },
+    });
+  }
+}
