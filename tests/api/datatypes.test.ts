@@ -12,6 +12,8 @@ import { openService, type Service } from '../support/service.ts';
 const RANKS = [0, 1, 2, 5];
 const KINDS = DATATYPES.flatMap((datatype) => RANKS.map((rank) => ({ datatype, rank, name: `${datatype}-${rank}.d` })));
 const LIST = { float: 'floats', int: 'ints', long: 'longs', boolean: 'booleans', string: 'strings' } as const;
+/** Dimension 0 is a list like the others, and no batch. */
+const ALL_DIMENSIONS = { batched: false };
 const TEXTS = ['', 'a', 'ß', '日本', '"\\\n\t', '\u2028', '👩‍🔬', '__proto__', '0', 'NaN'];
 
 /** `y = x` of every datatype and rank: what comes out is what went in, to the bit, by every way in and out. */
@@ -22,15 +24,15 @@ describe('every datatype and shape', () => {
   beforeAll(async () => {
     modelsDir = await mkdtemp(join(tmpdir(), 'foretell-datatypes-'));
     for (const { datatype, rank, name } of KINDS) {
-      // Dimensions that share no symbol, or a leading one would be the batch.
       await writeModel(modelsDir, name, {
+        manifest: ALL_DIMENSIONS,
         onnx: identity(
           datatype,
           Array.from({ length: rank }, (_, i) => `d${i}`),
         ),
       });
     }
-    await writeModel(modelsDir, 'log', { onnx: unary('Log', 'FP32', ['d0']) });
+    await writeModel(modelsDir, 'log', { manifest: ALL_DIMENSIONS, onnx: unary('Log', 'FP32', ['d0']) });
     service = await openService({ servers: { brokerUrl: 'memory:', storeUrl: 'memory:' }, modelsDir });
   });
   afterAll(async () => {

@@ -14,9 +14,9 @@ const WAIT = { waitMs: 30_000 };
 
 const models = () =>
   modelsDir({
-    bytes: { onnx: identity('UINT8', ['rows', 'length']) },
-    floats: { onnx: identity('FP32', ['rows', 'length']) },
-    texts: { onnx: identity('STRING', ['length']) },
+    bytes: { onnx: identity('UINT8', ['rows', 'length']), manifest: { batched: false } },
+    floats: { onnx: identity('FP32', ['rows', 'length']), manifest: { batched: false } },
+    texts: { onnx: identity('STRING', ['length']), manifest: { batched: false } },
   });
 const start = async (options: ServiceOptions) => startService({ modelsDir: await models(), ...options });
 

@@ -4,25 +4,22 @@ import { batchKey, rowsOf } from './batch-tensors.ts';
 import { type Batch, type Entry, gather } from './joined-tasks.ts';
 import type { OwnerCosts, RunCost, Standing } from './owner-costs.ts';
 import { beyond, inOrder } from './owner-order.ts';
+import { type Concurrency, RunningBatches } from './running-batches.ts';
 import type { StartRate } from './start-rate.ts';
 
 /** While both lanes wait, one run in so many begins with the oldest task of the normal one: high overtakes, and starves nobody. */
 export const NORMAL_SHARE = 4;
 
 /** What a model allows. */
-export interface BatchLimits {
+export interface BatchLimits extends Concurrency {
   /** Whether tasks may share a run at this moment: it may end while they wait. */
   shares: () => boolean;
   /** The most rows, and the most tasks, of one run; a task with more rows than that runs alone. */
   maxBatch: number;
   /** How long a batch that is not full may wait for more. */
   maxDelayMs: number;
-  /** The most batches of the model that run at once. */
-  concurrency: number;
   /** How many of its tasks may begin in a second; several models may share one. @default no limit */
   starts?: StartRate | undefined;
-  /** Models of one name here share their concurrency: one that was replaced, and its replacement. @default the model's alone */
-  concurrentWith?: string | undefined;
   /** Who goes behind whom; several models may share one. @default owners stand alike */
   costs?: OwnerCosts | undefined;
 }
@@ -96,8 +93,7 @@ export function createBatcher<M, T extends BatchItem<M>>(
   slots = Number.POSITIVE_INFINITY,
 ): Batcher<M, T> {
   const lines = new Map<M, Line<T>>();
-  /** Batches that run, of each model or of those that share their concurrency. */
-  const running = new Map<M | string, number>();
+  const running = new RunningBatches<M>();
   /** Batches of suspect owners that run. */
   let suspects = 0;
   const maySuspects = () => suspects < Math.max(1, slots - 1);
@@ -112,13 +108,7 @@ export function createBatcher<M, T extends BatchItem<M>>(
     lines.set(model, line);
     return line;
   };
-  const runningOf = (model: M, { limits }: Line<T>) => running.get(limits.concurrentWith ?? model) ?? 0;
-  const countRunning = (model: M, line: Line<T>, change: number) => {
-    const count = runningOf(model, line) + change;
-    if (count > 0) running.set(line.limits.concurrentWith ?? model, count);
-    else running.delete(line.limits.concurrentWith ?? model);
-  };
-  const mayRun = ([model, line]: [M, Line<T>]) => runningOf(model, line) < line.limits.concurrency;
+  const mayRun = ([model, { limits }]: [M, Line<T>]) => running.mayRun(model, limits);
 
   function first(lane: Lane, now: number): Candidate<T> | undefined {
     let found: Candidate<T> | undefined;
@@ -171,7 +161,7 @@ export function createBatcher<M, T extends BatchItem<M>>(
         normal: normal.filter((entry) => !taken.has(entry)),
       };
       const { model, owner } = batch[0].item;
-      countRunning(model, line, 1);
+      running.add(model, line.limits, 1);
       const standing = line.limits.costs?.standingOf(owner, now) ?? 'ordinary';
       if (standing !== 'ordinary') line.hogs += 1;
       if (standing === 'suspect') suspects += 1;
@@ -180,7 +170,7 @@ export function createBatcher<M, T extends BatchItem<M>>(
     },
     ended({ model, standing }, cost) {
       const line = lineOf(model);
-      countRunning(model, line, -1);
+      running.add(model, line.limits, -1);
       if (standing !== 'ordinary') line.hogs -= 1;
       if (standing === 'suspect') suspects -= 1;
       if (cost && cost.owners.length > 0) line.limits.costs?.charge(cost);

@@ -30,12 +30,15 @@ interface Variation {
   float?: Float;
   /** Of an integer, or a boolean as 0 or 1; absent: one of the row's own. */
   integer?: (random: () => number) => number;
-  /** For rows whose integers are made up: a model that counts or looks up by them may refuse, or take for ever with, greater ones. */
+  /** For rows that are made up: a model that counts or looks up by what it gets may refuse, or take for ever with, greater values. */
   madeUpOnly?: boolean;
 }
 
 /** Between -1 and 1, those around 0 the likeliest. */
 const noise = (random: () => number) => random() + random() - 1;
+
+/** From 0.1 to 3,000: what a tree tells apart by. */
+const manySizes = (random: () => number) => 10 ** (4.5 * random() - 1);
 
 /** FP16 ends at 65,504. */
 const large = (datatype: Datatype) => (datatype === 'FP16' ? 1e3 : 1e4);
@@ -57,6 +60,12 @@ const VARIATIONS: readonly Variation[] = [
   },
   { what: 'zeros', isOrdinary: false, float: () => 0, integer: () => 0 },
   { what: 'values from 0 to 1', isOrdinary: true, float: (random) => random() },
+  ...['values of many sizes', 'others of many sizes'].map((what) => ({
+    what,
+    isOrdinary: true,
+    float: manySizes,
+    madeUpOnly: true,
+  })),
   { what: 'ones', isOrdinary: false, float: () => 1, integer: () => 1 },
   {
     what: 'values near the end of the datatype',
@@ -92,7 +101,7 @@ export function* rowsFrom(
   const hasIntegers = kinds.has('int') || kinds.has('long');
   const hasOthers = kinds.has('string') || kinds.has('boolean');
   for (const variation of VARIATIONS) {
-    if (variation.madeUpOnly && !(isMadeUp && hasIntegers)) continue;
+    if (variation.madeUpOnly && !(isMadeUp && (variation.integer ? hasIntegers : hasFloats))) continue;
     const changes =
       variation.isOrdinary || (variation.float && hasFloats) || (variation.integer && (hasIntegers || hasOthers));
     if (!changes) continue;

@@ -103,10 +103,10 @@ export class SharingExperiment {
     return undefined;
   }
 
-  /** While there is time: the other rows, each beside an ordinary one. */
+  /** While there is time, or nothing has been shown: the other rows, each beside an ordinary one. */
   async #others(alone: Alone[], rows: Iterator<ProbeRow>): Promise<Verdict | undefined> {
     const [first] = this.#ordinary;
-    for (let index = this.#rowsEssential; !this.isOver() && !this.#isCostly; index += 1) {
+    for (let index = this.#rowsEssential; this.#isWorthMore(alone); index += 1) {
       const { value: row, done } = rows.next();
       if (done || !first) return undefined;
       const one = await this.#runAlone(row, index);
@@ -132,12 +132,15 @@ export class SharingExperiment {
     return undefined;
   }
 
+  #isWorthMore(alone: readonly Alone[]): boolean {
+    if (haveSeveralOutputs(alone)) return !this.isOver() && !this.#isCostly;
+    return !this.#budget.isOut(1);
+  }
+
   #conclude(what: string, alone: readonly Alone[]): Verdict {
     const [tie] = this.#ties.values();
     if (tie !== undefined) return { is: 'tie', why: tie };
-    const [first, ...others] = alone.filter((row) => !row.what.includes('NaN'));
-    const differs = others.some(({ outputs }) => first && rowDifferences(first.outputs, outputs).length > 0);
-    if (differs) return { is: 'proven', why: '' };
+    if (haveSeveralOutputs(alone)) return { is: 'proven', why: '' };
     return { is: 'constant', why: `all rows of ${what} gave one output` };
   }
 
@@ -232,6 +235,12 @@ function* essentialBatches(alone: readonly Alone[]): Generator<Alone[]> {
   if (alone.length <= ROWS_FEW || !one || !other) return;
   yield [third, one, first, other, second];
   yield [first, second, third, second, first, third, first, first, second];
+}
+
+/** Whether rows give different outputs: the same one for all would prove nothing. */
+function haveSeveralOutputs(alone: readonly Alone[]): boolean {
+  const [first, ...others] = alone.filter((row) => !row.what.includes('NaN'));
+  return others.some(({ outputs }) => first && rowDifferences(first.outputs, outputs).length > 0);
 }
 
 function bytesOf(tensors: readonly Tensor[]): number {

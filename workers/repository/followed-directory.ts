@@ -15,6 +15,7 @@ import type { PrivateCopies } from './private-copies.ts';
 import { RetiredModels } from './retired-models.ts';
 import { nextRetry, type Retry } from './retry.ts';
 import { logSharing } from './sharing-note.ts';
+import { shownOf } from './shown-models.ts';
 
 /** Versions that are copied and inspected at once. */
 const LOADS_MAX = 8;
@@ -123,7 +124,7 @@ export class FollowedDirectory {
     ]);
     this.#tree = tree;
     await this.#letGo();
-    const shown = this.#shown();
+    const shown = shownOf(this.models(), this.#retired.all(), this.faults());
     if (shown === this.#told) return;
     this.#told = shown;
     for (const listener of [...this.#listeners]) listener();
@@ -244,13 +245,5 @@ export class FollowedDirectory {
     if (this.#taking.size > 0) return;
     const contents = [...this.#entries.values()].flatMap(({ content }) => content?.copy ?? []);
     await this.#options.copies.keepOnly(new Set([...contents, ...this.runnable().map(({ file }) => dirname(file))]));
-  }
-
-  /** What watchers are told of a change in. */
-  #shown(): string {
-    const shown = ({ fingerprint, file, manifest }: LoadedModel) => ({ fingerprint, file, manifest });
-    // One that was retired can still be run: the lists are told apart.
-    const lists = [this.models(), this.#retired.all()].map((models) => models.map(shown));
-    return JSON.stringify([lists, this.faults().map(({ message }) => message)]);
   }
 }

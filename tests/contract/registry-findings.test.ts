@@ -1,0 +1,58 @@
+import { expect, onTestFinished, test } from 'vitest';
+import type { ModelRegistry } from '../../src/models/registry.ts';
+import { openStore } from '../../src/store/open.ts';
+import { type RedisServer, startRedis } from '../support/redis.ts';
+import { createTestLog, type TestLog } from '../support/test-log.ts';
+import { newModel } from './registry.ts';
+
+const RESULT_TTL_MS = 3_600_000;
+
+async function startServer(): Promise<RedisServer> {
+  const redis = await startRedis();
+  onTestFinished(() => redis.close());
+  return redis;
+}
+
+async function open(redis: RedisServer, log: TestLog = createTestLog()): Promise<ModelRegistry> {
+  const opened = await openStore({ storeUrl: redis.url, resultTtlMs: RESULT_TTL_MS }, log);
+  onTestFinished(() => opened.close());
+  return opened.registry;
+}
+
+test('a finding reaches every process, outlives them, and comes back to a Redis that has lost everything', async () => {
+  const redis = await startServer();
+  const [worker, other] = [await open(redis), await open(redis)];
+  await expect.poll(() => [worker, other].every((each) => each.isReady())).toBe(true);
+  await worker.recordSharing('k', { finding: 'independent' });
+  await expect.poll(() => other.sharing('k')).toEqual({ finding: 'independent' });
+  await other.recordSharing('k', { finding: 'dependent', reason: 'rows differ' });
+  const ended = { finding: 'dependent', reason: 'rows differ', inUse: true };
+  await expect.poll(() => worker.sharing('k')).toEqual(ended);
+  await redis.cli('FLUSHALL');
+  await redis.cli('PUBLISH', 'foretell:models:changed', '');
+  await expect.poll(() => redis.cli('HGET', 'foretell:sharing', 'k')).toContain('rows differ');
+  expect(await (await open(redis)).findSharing('k')).toEqual(ended);
+});
+
+test('a finding made while Redis is away holds at once, and for all once it is back', async () => {
+  const redis = await startServer();
+  const [worker, api] = [await open(redis), await open(redis)];
+  await worker.recordSharing('k', { finding: 'independent' });
+  await expect.poll(() => api.sharing('k')).toEqual({ finding: 'independent' });
+  await redis.stop();
+  const told = worker.recordSharing('k', { finding: 'dependent' });
+  expect(worker.sharing('k')).toEqual({ finding: 'dependent', inUse: true });
+  await told;
+  await redis.start();
+  await expect.poll(() => api.sharing('k'), { timeout: 15_000 }).toEqual({ finding: 'dependent', inUse: true });
+});
+
+test('a finding that no worker has used for a quarter of a year is dropped, and one in use is renewed', async () => {
+  const redis = await startServer();
+  const day = Math.floor(Date.now() / (24 * 3_600_000));
+  const finding = '{"finding":"independent"}';
+  await redis.cli('HSET', 'foretell:sharing', 'old', `2:${day - 91}:${finding}`, 'used', `2:${day - 80}:${finding}`);
+  const worker = await open(redis);
+  await worker.announce([newModel({ sharingKey: 'used' })]);
+  expect(await redis.cli('HGETALL', 'foretell:sharing')).toBe(`used\n2:${day}:${finding}`);
+});
