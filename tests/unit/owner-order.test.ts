@@ -98,9 +98,9 @@ describe('tasks in hand of an owner whose tasks take far longer than others do',
     const { batcher, add, owners } = batcherAfter([['b', QUICK], ['a', SLOW], ['a', SLOW]], { maxBatch: 1, concurrency: 1 }); // biome-ignore format: pairs
     const [first, second, third] = [add('a'), add('a'), add('a')];
     add('b');
-    expect(batcher.surplus('m', AT, (task) => task !== second)).toEqual([third]);
+    expect(batcher.surplus('m', AT, { keepsRunning: true, mayGo: (task) => task !== second })).toEqual([third]);
     expect(owners()).toEqual([first.owner]);
-    expect(batcher.surplus('m', AT, () => true)).toEqual([second]);
+    expect(batcher.surplus('m', AT, { keepsRunning: false, mayGo: () => true })).toEqual([second]);
     expect(batcher.waiting()).toBe(1);
   });
 
@@ -113,7 +113,7 @@ describe('tasks in hand of an owner whose tasks take far longer than others do',
       { concurrency: 1 },
     );
     for (let i = 0; i < 9; i += 1) add('a');
-    expect(batcher.surplus('m', AT, () => true)).toEqual([]);
+    expect(batcher.surplus('m', AT, { keepsRunning: true, mayGo: () => true })).toEqual([]);
   });
 });
 

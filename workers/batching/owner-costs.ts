@@ -27,8 +27,6 @@ const SUSPECT_MS = 30_000;
 /** An owner's tasks keep slots from others' where they take this many times as long, and at least so long. */
 const HOG_FACTOR = 8;
 const HOG_MS = 100;
-/** One long run may be an accident. */
-const OWN_TASKS_MIN = 1.5;
 /** Less is left of what other owners ran than says anything. */
 const TASKS_MIN = 0.01;
 /** The one that came first is forgotten for another. */
@@ -100,7 +98,7 @@ export class OwnerCosts {
   #isSlow(cost: Cost): boolean {
     const { paceMs, tasks } = fade(cost, this.#all.at);
     const others = { ms: this.#all.paceMs - paceMs, tasks: this.#all.tasks - tasks };
-    if (tasks < OWN_TASKS_MIN || others.tasks < TASKS_MIN) return false;
+    if (others.tasks < TASKS_MIN) return false;
     return paceMs / tasks > Math.max(HOG_MS, (HOG_FACTOR * others.ms) / others.tasks);
   }
 
