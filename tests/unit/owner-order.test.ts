@@ -77,6 +77,22 @@ describe('an owner whose run ended its process', () => {
   });
 });
 
+test('owners whose shared run took unusually long run apart, until it shows whose tasks do', () => {
+  const { batcher, add, owners } = batcherAfter([['a', QUICK], ['b', QUICK]], {}, 9); // biome-ignore format: pairs
+  const both = { owners: ['a', 'b'], isLethal: false };
+  for (const owner of ['a', 'b']) add(owner);
+  const batch = batcher.take(AT);
+  expect(batch?.items).toHaveLength(2);
+  if (batch) batcher.ended(batch, { ...both, ms: 500, at: AT });
+  for (const owner of ['a', 'b', 'a', 'b']) add(owner);
+  expect([owners(), owners()]).toEqual([
+    ['a', 'a'],
+    ['b', 'b'],
+  ]);
+  for (const owner of ['a', 'b']) add(owner);
+  expect(owners(AT + MINUTES)).toEqual(['a', 'b']);
+});
+
 test('owners who used little stand alike, and those who used more go behind', () => {
   const { add, owners } = batcherAfter(
     [
