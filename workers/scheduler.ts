@@ -72,7 +72,7 @@ export class Scheduler implements TasksAtWork {
   add(task: HeldTask): void {
     if (!this.#isWanted(task)) return;
     this.#batcher.add(task);
-    this.#yield(task.model);
+    this.#yield(task.model, true);
     // Deliveries arrive several to a packet; those that came together share a run.
     this.#soon ??= setImmediate(() => {
       this.#soon = undefined;
@@ -161,11 +161,11 @@ export class Scheduler implements TasksAtWork {
   }
 
   /** Lets others' tasks come before those of owners who keep the slots from them: these wait behind them in the queue. */
-  #yield(model: LoadedModel): void {
+  #yield(model: LoadedModel, keepsRunning: boolean): void {
     if (!this.#batcher.hasHogs(model) || !this.#options.isFull(model.served.name)) return;
     const mayGo = ({ attempt, wasRedelivered, delivery: { returnsBefore } }: HeldTask) =>
       attempt === 0 && !wasRedelivered && returnsBefore < YIELDS_MAX;
-    for (const task of this.#batcher.surplus(model, performance.now(), mayGo)) {
+    for (const task of this.#batcher.surplus(model, performance.now(), { keepsRunning, mayGo })) {
       task.release({ returnAfterMs: task.delivery.returnsBefore > 0 ? YIELD_MS : GIVE_BACK_MS });
     }
   }
@@ -197,7 +197,8 @@ export class Scheduler implements TasksAtWork {
         const at = performance.now();
         const owners = tasks.map(({ owner }) => owner);
         this.#batcher.ended(batch, { ms: at - beganAt, isLethal: false, ...cost, owners, at });
-        this.#yield(model);
+        // Before the next begins: it may be another's, which is here as soon as there is room.
+        this.#yield(model, false);
       });
     if (ended instanceof RunError && tasks.length > 1) {
       const taskIds = tasks.map(({ submission }) => submission.id);

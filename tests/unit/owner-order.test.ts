@@ -77,6 +77,22 @@ describe('an owner whose run ended its process', () => {
   });
 });
 
+test('owners whose shared run took unusually long run apart, until it shows whose tasks do', () => {
+  const { batcher, add, owners } = batcherAfter([['a', QUICK], ['b', QUICK]], {}, 9); // biome-ignore format: pairs
+  const both = { owners: ['a', 'b'], isLethal: false };
+  for (const owner of ['a', 'b']) add(owner);
+  const batch = batcher.take(AT);
+  expect(batch?.items).toHaveLength(2);
+  if (batch) batcher.ended(batch, { ...both, ms: 500, at: AT });
+  for (const owner of ['a', 'b', 'a', 'b']) add(owner);
+  expect([owners(), owners()]).toEqual([
+    ['a', 'a'],
+    ['b', 'b'],
+  ]);
+  for (const owner of ['a', 'b']) add(owner);
+  expect(owners(AT + MINUTES)).toEqual(['a', 'b']);
+});
+
 test('owners who used little stand alike, and those who used more go behind', () => {
   const { add, owners } = batcherAfter(
     [
@@ -98,9 +114,9 @@ describe('tasks in hand of an owner whose tasks take far longer than others do',
     const { batcher, add, owners } = batcherAfter([['b', QUICK], ['a', SLOW], ['a', SLOW]], { maxBatch: 1, concurrency: 1 }); // biome-ignore format: pairs
     const [first, second, third] = [add('a'), add('a'), add('a')];
     add('b');
-    expect(batcher.surplus('m', AT, (task) => task !== second)).toEqual([third]);
+    expect(batcher.surplus('m', AT, { keepsRunning: true, mayGo: (task) => task !== second })).toEqual([third]);
     expect(owners()).toEqual([first.owner]);
-    expect(batcher.surplus('m', AT, () => true)).toEqual([second]);
+    expect(batcher.surplus('m', AT, { keepsRunning: false, mayGo: () => true })).toEqual([second]);
     expect(batcher.waiting()).toBe(1);
   });
 
@@ -113,7 +129,7 @@ describe('tasks in hand of an owner whose tasks take far longer than others do',
       { concurrency: 1 },
     );
     for (let i = 0; i < 9; i += 1) add('a');
-    expect(batcher.surplus('m', AT, () => true)).toEqual([]);
+    expect(batcher.surplus('m', AT, { keepsRunning: true, mayGo: () => true })).toEqual([]);
   });
 });
 

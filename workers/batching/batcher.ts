@@ -58,10 +58,10 @@ export interface Batcher<M, T extends BatchItem<M>> {
   /** Whether any owner's tasks of the model may keep slots from others'. */
   hasHogs(model: M): boolean;
   /**
-   * Takes back tasks of owners whose tasks keep slots from others', beyond those that can run at once: behind them in the queue, others'
-   * may wait. Those that `mayGo` refuses stay.
+   * Takes back tasks of owners whose tasks keep slots from others', as others' may wait behind them in the queue:
+   * beyond those that can run at once, or all. Those that `mayGo` refuses stay.
    */
-  surplus(model: M, at: number, mayGo: (item: T) => boolean): T[];
+  surplus(model: M, at: number, of: { keepsRunning: boolean; mayGo: (item: T) => boolean }): T[];
   /** When the next of the batches that `take` holds back falls due; `undefined` if it holds none that could run. */
   dueAt(): number | undefined;
   waiting(): number;
@@ -181,12 +181,13 @@ export function createBatcher<M, T extends BatchItem<M>>(
       for (const [model, line] of lines) line.limits = limitsOf(model);
     },
     hasHogs: (model) => lines.get(model)?.limits.costs?.hasHogs ?? false,
-    surplus(model, at, mayGo) {
+    surplus(model, at, { keepsRunning, mayGo }) {
       const line = lines.get(model);
       const { costs, concurrency } = line?.limits ?? {};
       if (!line || !costs?.hasHogs || concurrency === undefined) return [];
       const all = [...line.entries.high, ...line.entries.normal];
-      const gone = beyond(all, costs, { at, spare: concurrency - line.hogs })
+      const spare = keepsRunning ? concurrency - line.hogs : 0;
+      const gone = beyond(all, costs, { at, spare })
         .map(({ item }) => item)
         .filter(mayGo);
       for (const item of gone) this.remove(item);

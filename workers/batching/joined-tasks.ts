@@ -1,5 +1,4 @@
 import type { OwnerCosts } from './owner-costs.ts';
-import { areApart } from './owner-order.ts';
 import type { StartRate } from './start-rate.ts';
 
 /** The most bytes of input that are joined for one run; larger inputs make smaller batches, the largest run alone. */
@@ -29,7 +28,8 @@ export function gather<T extends { owner: string }>(
   let { rows, bytes } = first;
   for (const entry of others) {
     if (rows >= maxBatch || batch.length >= maxTasks) break;
-    if (entry === first || entry.key !== first.key || areApart(first, entry, costs, now)) continue;
+    if (entry === first || entry.key !== first.key) continue;
+    if (costs?.areApart(first.item.owner, entry.item.owner, now)) continue;
     if (rows + entry.rows > maxBatch || bytes + entry.bytes > BATCH_BYTES_MAX) return { batch, full: true };
     batch.push(entry);
     rows += entry.rows;

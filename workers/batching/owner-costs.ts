@@ -24,11 +24,11 @@ const LITTLE_MS = 1_000;
 /** Beside its time, a lost process costs the start of another, which loads its models again. */
 const LOSS_MS = 2_000;
 const SUSPECT_MS = 30_000;
+/** A shared run took unusually long: after this time owners who have not shown to be slow share runs again. */
+const APART_MS = 30_000;
 /** An owner's tasks keep slots from others' where they take this many times as long, and at least so long. */
 const HOG_FACTOR = 8;
 const HOG_MS = 100;
-/** One long run may be an accident. */
-const OWN_TASKS_MIN = 1.5;
 /** Less is left of what other owners ran than says anything. */
 const TASKS_MIN = 0.01;
 /** The one that came first is forgotten for another. */
@@ -51,13 +51,17 @@ export class OwnerCosts {
   readonly #owners = new Map<string, Cost>();
   /** Of all owners together. */
   readonly #all = newCost();
+  /** Until then owners' tasks run apart from each other's, so that it shows whose take long. */
+  #apartUntil = 0;
   /** Owners who did not stand as ordinary when they were last looked at. */
   readonly #hogs = new Set<string>();
 
   charge({ owners, ms, isLethal, at }: RunCost): void {
+    const isShared = owners.some((owner) => owner !== owners[0]);
+    if (isShared && this.#isUnusual(ms, owners.length)) this.#apartUntil = at + APART_MS;
     const eachMs = (ms + (isLethal ? LOSS_MS : 0)) / owners.length;
     // Of a batch of several owners nobody knows by whose task it was lost: they run alone, and then one is.
-    const isKnown = isLethal && owners.every((owner) => owner === owners[0]);
+    const isKnown = isLethal && !isShared;
     for (const owner of owners) {
       const cost = this.#costOf(owner);
       for (const each of [cost, this.#all]) {
@@ -83,6 +87,14 @@ export class OwnerCosts {
     return used < LITTLE_MS ? 0 : 1 + Math.floor(Math.log2(used / LITTLE_MS) / 2);
   }
 
+  /** Whether tasks of two owners share no run: one of them may end it, or make it take far longer, or it is not known which of them does. */
+  areApart(one: string, other: string, at: number): boolean {
+    if (one === other || (at >= this.#apartUntil && !this.hasHogs)) return false;
+    return (
+      at < this.#apartUntil || this.standingOf(one, at) !== 'ordinary' || this.standingOf(other, at) !== 'ordinary'
+    );
+  }
+
   /** Whether any owner may stand otherwise than ordinary. */
   get hasHogs(): boolean {
     return this.#hogs.size > 0;
@@ -100,8 +112,14 @@ export class OwnerCosts {
   #isSlow(cost: Cost): boolean {
     const { paceMs, tasks } = fade(cost, this.#all.at);
     const others = { ms: this.#all.paceMs - paceMs, tasks: this.#all.tasks - tasks };
-    if (tasks < OWN_TASKS_MIN || others.tasks < TASKS_MIN) return false;
+    if (others.tasks < TASKS_MIN) return false;
     return paceMs / tasks > Math.max(HOG_MS, (HOG_FACTOR * others.ms) / others.tasks);
+  }
+
+  /** Whether a run took far longer, for each of its tasks, than runs of the model did. */
+  #isUnusual(ms: number, tasks: number): boolean {
+    const { paceMs, tasks: before } = this.#all;
+    return before >= TASKS_MIN && ms >= HOG_MS && ms / tasks > (HOG_FACTOR * paceMs) / before;
   }
 
   #costOf(owner: string): Cost {

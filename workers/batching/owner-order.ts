@@ -24,13 +24,6 @@ export function inOrder<E extends Owned>(
   return entries.filter(mayBegin).sort((a, b) => levelOf(a) - levelOf(b));
 }
 
-/** Whether two tasks share no run because one may end it, and the other is somebody else's. */
-export function areApart(a: Owned, b: Owned, costs: OwnerCosts | undefined, at: number): boolean {
-  const [one, other] = [a.item.owner, b.item.owner];
-  if (!costs?.hasHogs || one === other) return false;
-  return costs.standingOf(one, at) === 'suspect' || costs.standingOf(other, at) === 'suspect';
-}
-
 /** Of tasks in the order they came, those of owners who do not stand as ordinary, beyond the first `spare` of them. */
 export function beyond<E extends Owned>(
   entries: readonly E[],
