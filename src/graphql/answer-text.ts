@@ -19,7 +19,7 @@ const LARGE_ELEMENTS = 256;
 const LARGE_BYTES = 64 * 1024;
 
 /** A shorter answer is one string, however many large values are in it. */
-const PIECE_LENGTH = 64 * 1024;
+export const PIECE_LENGTH = 64 * 1024;
 
 /** Nobody outside of this process has ever seen it: what a model says cannot hold a mark. */
 const NONCE = randomBytes(16).toString('hex');

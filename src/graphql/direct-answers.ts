@@ -48,7 +48,7 @@ export function createDirectAnswers<Given extends Pick<GraphQLContext, 'load'>>(
     if (response.destroyed) return undefined;
     const params = readParams(body, given);
     if (params instanceof Error && answerType !== 'text/event-stream') {
-      return send(response, answerOf(thrown(params), contextOf(given), answerType, options), answerType);
+      return send(response, answerOf(thrown(params), contextOf(given), answerType, options), answerType, given.load);
     }
     if (!params || params instanceof Error) return otherwise(unread(request, body), response, given);
     const { schema } = api();
@@ -78,9 +78,9 @@ async function answer<Given>(
   try {
     const fault = variableFault(args);
     const result = fault ? { errors: [fault] } : await execute(args);
-    await send(response, answerOf(result, args.contextValue, type, options), type);
+    await send(response, answerOf(result, args.contextValue, type, options), type, args.contextValue.load);
   } catch (error) {
-    await send(response, answerOf(thrown(error), args.contextValue, type, options), type);
+    await send(response, answerOf(thrown(error), args.contextValue, type, options), type, args.contextValue.load);
   }
 }
 
@@ -89,7 +89,8 @@ async function stream<Given>(response: ServerResponse, args: Args, options: Opti
   const source = fault ? { errors: [fault] } : await createSourceEventStream(args).catch(thrown);
   // The lists are for the subscription's own argument, which has been read; no field of an event takes one.
   const variableValues = withoutLists(args.variableValues ?? {});
-  return sendEvents(response, eventsOf(source, { ...args, variableValues }, options));
+  const texts = eventsOf(source, { ...args, variableValues }, options);
+  return sendEvents(response, texts, args.contextValue.load);
 }
 
 /** The operation, or why it may not be read: what takes too much is not read a second time to be refused. */
@@ -132,14 +133,19 @@ function answerOf<Given>(
   return { json, head };
 }
 
-async function send(response: ServerResponse, { json, head }: Answer, type: AnswerType): Promise<void> {
+async function send(
+  response: ServerResponse,
+  { json, head }: Answer,
+  type: AnswerType,
+  load: GraphQLContext['load'],
+): Promise<void> {
   if (head) {
     response.statusCode = head.status;
     for (const [name, value] of head.headers) response.setHeader(name, value);
   } else response.setHeader('content-type', `${type}; charset=utf-8`);
   if (typeof json === 'string') response.end(json);
   else {
-    await writePieces(response, json);
+    await writePieces(response, json, load);
     response.end();
   }
 }

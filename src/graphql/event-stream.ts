@@ -1,6 +1,7 @@
 import type { ServerResponse } from 'node:http';
 import type { AnswerJson } from './answer-text.ts';
 import { drained, writePieces } from './answer-writing.ts';
+import type { GraphQLContext } from './builder.ts';
 
 /** Less than the idle time of usual proxies, and as often as Yoga does. */
 const PING_MS = 12_000;
@@ -16,7 +17,11 @@ const GATHERED_MAX = 64 * 1024;
  * the event loop goes out in one write, and a client that reads slowly has the next result wait. Written by hand, because a
  * stream of Yoga's takes nearly three times the memory (40 kB).
  */
-export async function sendEvents(response: ServerResponse, texts: AsyncIterable<AnswerJson>): Promise<void> {
+export async function sendEvents(
+  response: ServerResponse,
+  texts: AsyncIterable<AnswerJson>,
+  load: Pick<GraphQLContext['load'], 'turn'>,
+): Promise<void> {
   response.setHeader('content-type', 'text/event-stream');
   response.setHeader('connection', 'keep-alive');
   response.setHeader('cache-control', 'no-cache');
@@ -40,7 +45,7 @@ export async function sendEvents(response: ServerResponse, texts: AsyncIterable<
         gathered += 'event: next\ndata: ';
         flush();
         isWithinEvent = true;
-        await writePieces(response, text);
+        await writePieces(response, text, load);
         isWithinEvent = false;
         gathered = '\n\n';
       }

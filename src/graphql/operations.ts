@@ -42,6 +42,7 @@ function addQueries(builder: Builder, { tasks }: Refs): void {
             context.owner,
             holdFor('id', context),
           );
+          await inTurn([found], context);
           return found ?? null;
         },
       }),
@@ -57,6 +58,7 @@ function addQueries(builder: Builder, { tasks }: Refs): void {
             context.owner,
             holdFor('ids', context),
           );
+          await inTurn(found, context);
           return found.map((one) => one ?? null);
         },
       }),
@@ -142,9 +144,10 @@ function addSubscriptions(builder: Builder, { tasks: { task } }: Refs): void {
   // What cannot be told any more stands in the stream as an error of its own; the stream itself goes on.
   const resolve = (value: Task | AppError, _args: unknown, { load }: GraphQLContext) => {
     if (value instanceof AppError) throw value;
+    const bytes = outputBytes(value);
     // A client that does not read leaves its result here.
-    load.holdEvent(outputBytes(value));
-    return value;
+    load.holdEvent(bytes);
+    return load.turn(bytes)?.then(() => value) ?? value;
   };
   builder.subscriptionType({
     fields: (t) => ({
@@ -186,6 +189,11 @@ function addSubscriptions(builder: Builder, { tasks: { task } }: Refs): void {
 /** Asks for the memory that results take; the argument is what asked for too many. */
 function holdFor(argument: string, { load }: GraphQLContext): Hold {
   return (bytes) => load.hold(bytes, [argument]);
+}
+
+/** Waits until it is the owner's turn to have large results made an answer, which follows at once. */
+async function inTurn(tasks: readonly (Task | undefined)[], { load }: GraphQLContext): Promise<void> {
+  await load.turn(tasks.reduce((bytes, task) => bytes + outputBytes(task), 0));
 }
 
 /** What reading the files of this request may take; the file's path is what is refused. */

@@ -2,6 +2,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { z } from 'zod';
 import { StoreFull } from '../errors.ts';
 import { gathering } from '../gathering.ts';
+import { createTurns } from '../ledger/turns.ts';
 import type { Log } from '../log.ts';
 import { isRecord } from '../models/input-issues.ts';
 import { submissionSchema } from '../submission.ts';
@@ -72,6 +73,8 @@ export function createRedisStore({ link, room, resultTtlMs, hears = 'changes', l
   // Apart from those that pass when Redis is out of memory: what one call may write is decided by its first change.
   const applyMedium = gatherOn(commands, TASKS_MAX);
   const applyLarge = gatherOn(large, 1);
+  // In the connection's own order whoever asks for one would wait behind all that another has asked for.
+  const largeReads = createTurns(1);
   const apply = (id: string, effect: Effect) => {
     const bytes = effect.end?.length ?? 0;
     return (bytes <= SMALL_END_BYTES ? applySmall : bytes <= LARGE_BYTES ? applyMedium : applyLarge)({ id, effect });
@@ -127,7 +130,7 @@ export function createRedisStore({ link, room, resultTtlMs, hears = 'changes', l
         const [first = ''] = rest;
         const small = await commands.run((redis) => readTasks(redis, rest, owner, LARGE_BYTES));
         if (!small && tasks.length > 0) break;
-        const rows = small ?? [await large.run((redis) => readTask(redis, first))];
+        const rows = small ?? [await largeReads.take(owner ?? '', () => large.run((redis) => readTask(redis, first)))];
         tasks.push(...rows.map(taskIn));
         bytes += endBytesOf(rows);
         if (bytes > READ_BYTES_MAX) break;
