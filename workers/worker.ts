@@ -101,7 +101,7 @@ export async function startWorker(options: WorkerOptions): Promise<Worker> {
     slots,
     handler: take,
     isPaused: (name) => pool.isFailing() || heldBytes.isPaused(name),
-    onSlower: (name) => scheduler.giveBack(inHand.all().filter((task) => task.model.served.name === name)),
+    onSlower: (name) => scheduler.giveWay(inHand.all().filter((task) => task.model.served.name === name)),
     log,
   });
   const deadLetters = await consumeDeadLetters({ broker, models, ...context });
