@@ -59,7 +59,13 @@ test('its models can be inspected and checked', async () => {
   expect(inspected).toMatchObject({ code: 0, stdout: expect.stringContaining('type DigitsPrediction {') });
   expect(await npx(['models', 'check'])).toMatchObject({
     code: 0,
-    stdout: 'digits 1: can be served\niris 1: can be served\nspam 1: can be served\n',
+    stdout: `digits 1: can be served
+digits 1: up to 64 tasks share a run
+iris 1: can be served
+iris 1: up to 256 tasks share a run
+spam 1: can be served
+spam 1: up to 64 tasks share a run
+`,
   });
 });
 

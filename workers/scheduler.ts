@@ -132,6 +132,12 @@ export class Scheduler implements TasksAtWork {
     }
   }
 
+  /** The same where less is to be held than before: of owners who keep slots from others, if there are any, so that others' tasks stay. */
+  giveWay(tasks: readonly HeldTask[]): void {
+    const at = performance.now();
+    this.giveBack(tasks.filter((task) => !this.#batcher.hasHogs(task.model) || this.#batcher.isHog(task, at)));
+  }
+
   /** Begins nothing from now on: these tasks, as far as they wait, are handed back, and so are those that come later. */
   drain(tasks: readonly HeldTask[]): void {
     this.#isDraining = true;

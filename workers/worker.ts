@@ -109,7 +109,8 @@ export async function startWorker(options: WorkerOptions): Promise<Worker> {
     isPaused: (name) => pool.isFailing() || heldBytes.isPaused(name),
     onLess(name, isByLimit) {
       const held = inHand.all().filter((task) => task.model.served.name === name);
-      scheduler.giveBack(held, isByLimit);
+      if (isByLimit) scheduler.giveBack(held, true);
+      else scheduler.giveWay(held);
     },
     log,
   });

@@ -57,6 +57,8 @@ export interface Batcher<M, T extends BatchItem<M>> {
   relimit(): void;
   /** Whether any owner's tasks of the model may keep slots from others'. */
   hasHogs(model: M): boolean;
+  /** Whether those of this one's owner do. */
+  isHog(item: T, at: number): boolean;
   /**
    * Takes back tasks of owners whose tasks keep slots from others', as others' may wait behind them in the queue:
    * beyond those that can run at once, or all. Those that `mayGo` refuses stay.
@@ -181,6 +183,8 @@ export function createBatcher<M, T extends BatchItem<M>>(
       for (const [model, line] of lines) line.limits = limitsOf(model);
     },
     hasHogs: (model) => lines.get(model)?.limits.costs?.hasHogs ?? false,
+    isHog: ({ model, owner }, at) =>
+      (lines.get(model)?.limits.costs?.standingOf(owner, at) ?? 'ordinary') !== 'ordinary',
     surplus(model, at, { keepsRunning, mayGo }) {
       const line = lines.get(model);
       const { costs, concurrency } = line?.limits ?? {};

@@ -29,6 +29,8 @@ const APART_MS = 30_000;
 /** An owner's tasks keep slots from others' where they take this many times as long, and at least so long. */
 const HOG_FACTOR = 8;
 const HOG_MS = 100;
+/** What the newest task counts in the mean of an owner's latest. */
+const NEWEST = 0.3;
 /** Less is left of what other owners ran than says anything. */
 const TASKS_MIN = 0.01;
 /** The one that came first is forgotten for another. */
@@ -40,6 +42,8 @@ interface Cost {
   paceMs: number;
   tasks: number;
   at: number;
+  /** What its latest tasks took, in the mean: whoever sent many quick ones may send long ones next. */
+  latestMs: number;
   suspectUntil: number;
 }
 
@@ -58,7 +62,8 @@ export class OwnerCosts {
 
   charge({ owners, ms, isLethal, at }: RunCost): void {
     const isShared = owners.some((owner) => owner !== owners[0]);
-    if (isShared && this.#isUnusual(ms, owners.length)) this.#apartUntil = at + APART_MS;
+    const isUnclear = isShared && this.#isUnusual(ms, owners.length);
+    if (isUnclear) this.#apartUntil = at + APART_MS;
     const eachMs = (ms + (isLethal ? LOSS_MS : 0)) / owners.length;
     // Of a batch of several owners nobody knows by whose task it was lost: they run alone, and then one is.
     const isKnown = isLethal && !isShared;
@@ -69,6 +74,7 @@ export class OwnerCosts {
         each.usedMs += eachMs;
         each.paceMs += eachMs;
         each.tasks += 1;
+        if (!isUnclear) each.latestMs += NEWEST * (eachMs - each.latestMs);
         if (isKnown) each.suspectUntil = at + SUSPECT_MS;
       }
       if (at < cost.suspectUntil || this.#isSlow(cost)) this.#hogs.add(owner);
@@ -110,10 +116,10 @@ export class OwnerCosts {
   }
 
   #isSlow(cost: Cost): boolean {
-    const { paceMs, tasks } = fade(cost, this.#all.at);
+    const { paceMs, tasks, latestMs } = fade(cost, this.#all.at);
     const others = { ms: this.#all.paceMs - paceMs, tasks: this.#all.tasks - tasks };
     if (others.tasks < TASKS_MIN) return false;
-    return paceMs / tasks > Math.max(HOG_MS, (HOG_FACTOR * others.ms) / others.tasks);
+    return latestMs > Math.max(HOG_MS, (HOG_FACTOR * others.ms) / others.tasks);
   }
 
   /** Whether a run took far longer, for each of its tasks, than runs of the model did. */
@@ -140,7 +146,7 @@ export class OwnerCosts {
 }
 
 function newCost(): Cost {
-  return { usedMs: 0, paceMs: 0, tasks: 0, at: 0, suspectUntil: 0 };
+  return { usedMs: 0, paceMs: 0, tasks: 0, at: 0, latestMs: 0, suspectUntil: 0 };
 }
 
 function fade(cost: Cost, at: number): Cost {
