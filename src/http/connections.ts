@@ -14,6 +14,9 @@ const UNKNOWN_PART = 1 / 4;
 /** One that is younger is spared as long as there are fewer than twice as many: its first request may be on its way. */
 const YOUNG_MS = 1_000;
 
+/** Connections that are looked at for an idle one. */
+const SEARCHED_MAX = 1_000;
+
 export interface ConnectionsOptions {
   bound: Bound;
   handle: (request: ArrivingRequest, response: ServerResponse, connection: Connection) => void;
@@ -47,21 +50,21 @@ const BUSY_ANSWER = `HTTP/1.1 503 Service Unavailable\r\nretry-after: 1\r\nconne
  */
 export function createConnections({ bound, handle }: ConnectionsOptions): Connections {
   const bySocket = new Map<Socket, Connection>();
-  /** By address, oldest first: those that wait for a request, and those of them that never carried one that was let in. */
-  const idle = new Groups();
+  /** By address, oldest first: all of them, and those that wait for a request and never carried one that was let in. */
+  const all = new Groups();
   const unknown = new Groups();
   const unknownMax = Math.max(4, Math.floor(bound.max * UNKNOWN_PART));
 
+  // Of those that are known, which carry nearly all requests, nothing is written down at each.
   const onIdle = (connection: Connection) => {
-    idle.add(connection);
     if (!connection.isKnown) unknown.add(connection);
   };
   const onBusy = (connection: Connection) => {
-    idle.delete(connection);
-    unknown.delete(connection);
+    if (!connection.isKnown) unknown.delete(connection);
   };
   const onClose = (connection: Connection) => {
-    onBusy(connection);
+    all.delete(connection);
+    unknown.delete(connection);
     bySocket.delete(connection.socket);
     bound.give(connection.address, 1);
   };
@@ -87,7 +90,7 @@ export function createConnections({ bound, handle }: ConnectionsOptions): Connec
   return {
     add(socket) {
       const address = networkOf(socket.remoteAddress ?? '');
-      if (!bound.hasRoom(address, 1)) idle.of(address).values().next().value?.destroy();
+      if (!bound.hasRoom(address, 1)) longestIdle(all.of(address))?.destroy();
       try {
         bound.take(address, 1);
       } catch {
@@ -98,6 +101,7 @@ export function createConnections({ bound, handle }: ConnectionsOptions): Connec
       }
       const connection = new Connection(socket, address, { handle, onIdle, onBusy, onClose });
       bySocket.set(socket, connection);
+      all.add(connection);
       onIdle(connection);
       limitUnknown(connection.idleSince);
     },
@@ -110,6 +114,16 @@ export function createConnections({ bound, handle }: ConnectionsOptions): Connec
     check,
     close: () => clearInterval(sweep),
   };
+}
+
+/** Of the oldest ones: a flood of connections does not have all looked at for each. */
+function longestIdle(connections: ReadonlySet<Connection>): Connection | undefined {
+  let found: Connection | undefined;
+  for (const connection of connections.values().take(SEARCHED_MAX)) {
+    if (connection.current) continue;
+    if (!found || connection.idleSince < found.idleSince) found = connection;
+  }
+  return found;
 }
 
 /** Connections by their address, each group with the oldest first. */

@@ -15,6 +15,7 @@ import { hostnameOf, type Route } from './http-server.ts';
 import type { Load, RequestLoad } from './load.ts';
 import { refuse, refuseOverloaded } from './refusal.ts';
 import type { OnRefusedKey } from './refused-keys.ts';
+import { createStarts } from './starts.ts';
 
 /** Each has a browser ask first where a page of another origin sets it; the third is what Apollo's clients send. */
 const PREFLIGHT_HEADERS = ['authorization', 'graphql-require-preflight', 'apollo-require-preflight'];
@@ -39,6 +40,12 @@ export function graphqlRoute(options: {
     // One that was refused while its body came is answered already, and whoever read the body finds that out too late.
     if (!response.headersSent) log.error({ err: error }, 'request not answered');
     response.destroy();
+  };
+  const starts = createStarts();
+  const handle = (...[request, response, given]: Parameters<GraphQLServer['handle']>) => {
+    // Whoever has gone while others began costs no more.
+    if (response.destroyed) return;
+    Promise.resolve(graphql.handle(request, response, given)).catch((error: unknown) => onFault(error, response));
   };
   return (request, response, path, connection) => {
     if (path !== GRAPHQL_PATH) return false;
@@ -81,7 +88,9 @@ export function graphqlRoute(options: {
     response.setHeader('X-Accel-Buffering', 'no');
     const traceparent = request.headers['traceparent']?.toString();
     const given = { owner, gone: goneOf(response), closing, load, traceparent };
-    Promise.resolve(graphql.handle(request, response, given)).catch((error: unknown) => onFault(error, response));
+    const wait = starts.enter(load.owner);
+    if (wait === undefined) handle(request, response, given);
+    else void wait.then(() => handle(request, response, given));
     return true;
   };
 }

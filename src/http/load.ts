@@ -19,6 +19,8 @@ const UNPACKED_BYTES_MAX = 1024 * 1024 * 1024;
 
 /** What a client accepts that asks for a stream. */
 const STREAM_ACCEPTED = /text\/event-stream|multipart\/mixed/;
+/** So little of a body is not counted: as many requests as there may be take less than 50 MiB of it. */
+const SMALL_BYTES = 4 * 1024;
 
 /** What requests may hold of this process, each counted for an owner. */
 export interface Load {
@@ -81,6 +83,7 @@ class HeldByRequest implements RequestLoad {
   readonly #turns: HeavyTurns;
   readonly #response: ServerResponse;
   #bytes = 0;
+  #uncountedBytes = 0;
   #parsedBytes = 0;
   #answerBytes = 0;
   #eventBytes = 0;
@@ -116,7 +119,10 @@ class HeldByRequest implements RequestLoad {
   };
 
   receive(bytes: number): void {
-    this.#count(bytes);
+    this.#uncountedBytes += bytes;
+    if (this.#uncountedBytes < SMALL_BYTES) return;
+    this.#count(this.#uncountedBytes);
+    this.#uncountedBytes = 0;
   }
 
   holdEvent(bytes: number): void {
