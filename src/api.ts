@@ -8,6 +8,7 @@ import { openHttpServer, type Route } from './http/http-server.ts';
 import { createLoad } from './http/load.ts';
 import { metricsRoute } from './http/metrics-route.ts';
 import { createRefusedKeys } from './http/refused-keys.ts';
+import { createStarts } from './http/starts.ts';
 import { isFullRequest, requestBytesMax } from './ledger/capacity.ts';
 import { BOUND_NAMES, type Ledger } from './ledger/ledger.ts';
 import type { Log } from './log.ts';
@@ -38,6 +39,7 @@ export async function openApi(config: Config, services: Services, log: Log): Pro
   const graphql = createGraphQLServer({ predictions, registry, settings: config, log: rareLog(log) });
   const load = createLoad(ledger);
   warnOfSmallHeap(ledger, log);
+  const starts = createStarts();
   const onRefusedKey = createRefusedKeys(log);
   const health = () => ({
     broker: broker.isReady(),
@@ -49,13 +51,23 @@ export async function openApi(config: Config, services: Services, log: Log): Pro
     healthRoute(health),
     metricsRoute({ metrics, config, onRefusedKey, log }),
     homeRoute,
-    graphqlRoute({ graphql, config, registry, load, closing: closing.signal, onRefusedKey, log: rareLog(log) }),
+    graphqlRoute({
+      starts,
+      graphql,
+      config,
+      registry,
+      load,
+      closing: closing.signal,
+      onRefusedKey,
+      log: rareLog(log),
+    }),
   ];
   const server = await openHttpServer({
     host: config.host,
     port: config.port,
     routes,
     connections: ledger.connections,
+    onConnection: starts.accepted,
   });
   const unwatch = config.apiKeys.watch((isRevoked) =>
     server.cut(({ headers: { authorization } }) => isRevoked(authorization)),
