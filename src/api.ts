@@ -9,6 +9,7 @@ import { openHttpServer, type Route } from './http/http-server.ts';
 import { createLoad } from './http/load.ts';
 import { metricsRoute } from './http/metrics-route.ts';
 import { createRefusedKeys } from './http/refused-keys.ts';
+import { createStarts } from './http/starts.ts';
 import { isFullRequest, requestBytesMax } from './ledger/capacity.ts';
 import { BOUND_NAMES, type Ledger } from './ledger/ledger.ts';
 import type { Log } from './log.ts';
@@ -39,6 +40,7 @@ export async function openApi(config: Config, services: Services, log: Log): Pro
   const load = createLoad(ledger);
   warnOfSmallHeap(ledger, log);
   const graphiql = config.graphiql ? createGraphiql(graphql.api, log) : undefined;
+  const starts = createStarts();
   const onRefusedKey = createRefusedKeys(log);
   const health = () => ({
     broker: broker.isReady(),
@@ -53,6 +55,7 @@ export async function openApi(config: Config, services: Services, log: Log): Pro
     homeRoute,
     ...(graphiql ? [graphiql.files] : []),
     graphqlRoute({
+      starts,
       graphql,
       graphiql,
       config,
@@ -68,6 +71,7 @@ export async function openApi(config: Config, services: Services, log: Log): Pro
     port: config.port,
     routes,
     connections: ledger.connections,
+    onConnection: starts.accepted,
   });
   const unwatch = config.apiKeys.watch((isRevoked) =>
     server.cut(({ headers: { authorization } }) => isRevoked(authorization)),

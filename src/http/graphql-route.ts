@@ -15,7 +15,7 @@ import { hostnameOf, type Route } from './http-server.ts';
 import type { Load, RequestLoad } from './load.ts';
 import { refuse, refuseOverloaded } from './refusal.ts';
 import type { OnRefusedKey } from './refused-keys.ts';
-import { createStarts } from './starts.ts';
+import type { Starts } from './starts.ts';
 
 /** Each has a browser ask first where a page of another origin sets it; the third is what Apollo's clients send. */
 const PREFLIGHT_HEADERS = ['authorization', 'graphql-require-preflight', 'apollo-require-preflight'];
@@ -28,11 +28,12 @@ export function graphqlRoute(options: {
   config: Config;
   registry: ModelRegistry;
   load: Load;
+  starts: Starts;
   closing: AbortSignal;
   onRefusedKey: OnRefusedKey;
   log: Log;
 }): Route {
-  const { graphql, graphiql, config, registry, load: limits, closing, onRefusedKey, log } = options;
+  const { graphql, graphiql, config, registry, load: limits, starts, closing, onRefusedKey, log } = options;
   const { apiKeys, allowUnauthenticated, trustedProxies } = config;
   const addressOf = (request: IncomingMessage, { address }: Connection) =>
     trustedProxies ? networkOf(clientAddress(request, trustedProxies)) : address;
@@ -41,7 +42,6 @@ export function graphqlRoute(options: {
     if (!response.headersSent) log.error({ err: error }, 'request not answered');
     response.destroy();
   };
-  const starts = createStarts();
   const handle = (...[request, response, given]: Parameters<GraphQLServer['handle']>) => {
     // Whoever has gone while others began costs no more.
     if (response.destroyed) return;

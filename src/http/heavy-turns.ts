@@ -6,7 +6,7 @@ const HEAVY_BYTES = 16 * 1024;
 
 /** After a piece that took so long others are given as much time, up to a bound: an ordinary request takes several rounds of the event loop. */
 const LONG_MS = 20;
-const REST_MS_MAX = 100;
+const REST_MS_MAX = 1_000;
 
 /** Pieces of work that hold the event loop, parsing and writing of what is large: one at a time, owner by owner. */
 export interface HeavyTurns {

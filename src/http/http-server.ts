@@ -47,6 +47,7 @@ export interface HttpServerOptions {
   routes: readonly Route[];
   /** How many connections there may be. @default as many as the process has descriptors for */
   connections?: Bound;
+  onConnection?: () => void;
 }
 
 /** Listens on an address and offers each request to the routes, in order. Rejects if the address cannot be had. */
@@ -71,6 +72,7 @@ export async function openHttpServer(options: HttpServerOptions): Promise<HttpSe
     connectionsCheckingInterval: 1_000,
   };
   const server = createServer(settings, connections.answer).on('connection', connections.add);
+  if (options.onConnection) server.on('connection', options.onConnection);
   server.listen({ port, host, backlog: BACKLOG });
   await once(server, 'listening');
   return {

@@ -3,7 +3,7 @@ import { expect, test } from 'vitest';
 import { createStarts } from '../../src/http/starts.ts';
 
 test('a burst begins a few at a time, and another owner’s request begins in the next round', async () => {
-  const { enter } = createStarts(10);
+  const { enter } = createStarts({ roundMax: 10 });
   let ann = 0;
   const first = Array.from({ length: 100 }, () => enter('ann'));
   expect(first.filter((wait) => wait === undefined)).toHaveLength(10);
@@ -20,6 +20,26 @@ test('a burst begins a few at a time, and another owner’s request begins in th
   expect(annBefore).toBeLessThanOrEqual(10);
   expect(ann).toBe(9);
   while (ann < 90) await untilNextRound();
+  await untilNextRound();
+  expect(enter('ann')).toBeUndefined();
+});
+
+test('while connections are accepted nothing begins, for a bounded number of rounds', async () => {
+  const { enter, accepted } = createStarts({ postponedMax: 5 });
+  accepted();
+  let hasBegun = false;
+  void enter('ann')?.then(() => {
+    hasBegun = true;
+  });
+  let rounds = 0;
+  while (!hasBegun && rounds < 100) {
+    accepted();
+    await untilNextRound();
+    rounds += 1;
+  }
+  expect(rounds).toBeGreaterThanOrEqual(5);
+  expect(rounds).toBeLessThan(10);
+  await untilNextRound();
   await untilNextRound();
   expect(enter('ann')).toBeUndefined();
 });
