@@ -29,6 +29,9 @@ interface Options<Given> {
   otherwise: (request: IncomingMessage, response: ServerResponse, given: Given) => unknown;
 }
 
+/** A body from which on each step of the work on it takes a turn of its own. */
+const LARGE_BYTES = 1024 * 1024;
+
 type Args = ExecutionArgs & { contextValue: GraphQLContext };
 
 /**
@@ -65,18 +68,27 @@ export function createDirectAnswers<Given extends Pick<GraphQLContext, 'load'>>(
       operationName: params.operationName,
     };
     // Not awaited here: a stream goes on for as long as its client likes, and would keep the body for as long.
-    return operation.isSubscription ? stream(response, args, options) : answer(response, args, answerType, options);
+    return operation.isSubscription
+      ? stream(response, args, options)
+      : answer(response, args, { type: answerType, bodyBytes: body.length }, options);
   };
 }
 
 async function answer<Given>(
   response: ServerResponse,
   args: Args,
-  type: AnswerType,
+  { type, bodyBytes }: { type: AnswerType; bodyBytes: number },
   options: Options<Given>,
 ): Promise<void> {
+  const { load } = args.contextValue;
+  // Parse, check and coercion of millions of numbers take a second each: other owners are answered in between.
+  const nextTurn = () => (bodyBytes < LARGE_BYTES ? undefined : load.turn(bodyBytes));
   try {
+    const checkTurn = nextTurn();
+    if (checkTurn !== undefined) await checkTurn;
     const fault = variableFault(args);
+    const runTurn = nextTurn();
+    if (runTurn !== undefined) await runTurn;
     const result = fault ? { errors: [fault] } : await execute(args);
     await send(response, answerOf(result, args.contextValue, type, options), type);
   } catch (error) {
