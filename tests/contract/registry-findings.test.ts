@@ -1,23 +1,6 @@
-import { expect, onTestFinished, test } from 'vitest';
-import type { ModelRegistry } from '../../src/models/registry.ts';
-import { openStore } from '../../src/store/open.ts';
-import { type RedisServer, startRedis } from '../support/redis.ts';
-import { createTestLog, type TestLog } from '../support/test-log.ts';
+import { expect, test } from 'vitest';
 import { newModel } from './registry.ts';
-
-const RESULT_TTL_MS = 3_600_000;
-
-async function startServer(): Promise<RedisServer> {
-  const redis = await startRedis();
-  onTestFinished(() => redis.close());
-  return redis;
-}
-
-async function open(redis: RedisServer, log: TestLog = createTestLog()): Promise<ModelRegistry> {
-  const opened = await openStore({ storeUrl: redis.url, resultTtlMs: RESULT_TTL_MS }, log);
-  onTestFinished(() => opened.close());
-  return opened.registry;
-}
+import { openRegistry as open, startServer } from './registry-server.ts';
 
 test('a finding reaches every process, outlives them, and comes back to a Redis that has lost everything', async () => {
   const redis = await startServer();

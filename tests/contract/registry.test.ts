@@ -1,27 +1,13 @@
-import { expect, onTestFinished, test } from 'vitest';
+import { expect, test } from 'vitest';
 import { StoreUnavailable } from '../../src/errors.ts';
 import type { ModelRegistry } from '../../src/models/registry.ts';
 import { fingerprintOf } from '../../src/models/served-model.ts';
 import { createMemoryRegistry } from '../../src/store/memory-registry.ts';
-import { openStore } from '../../src/store/open.ts';
-import { type RedisServer, startRedis } from '../support/redis.ts';
-import { createTestLog, type TestLog } from '../support/test-log.ts';
+import { createTestLog } from '../support/test-log.ts';
 import { newModel, registryContract } from './registry.ts';
+import { openRegistry as open, RESULT_TTL_MS, startServer } from './registry-server.ts';
 
 const WEEK_MS = 7 * 24 * 3_600_000;
-const RESULT_TTL_MS = 3_600_000;
-
-async function startServer(): Promise<RedisServer> {
-  const redis = await startRedis();
-  onTestFinished(() => redis.close());
-  return redis;
-}
-
-async function open(redis: RedisServer, log: TestLog = createTestLog()): Promise<ModelRegistry> {
-  const opened = await openStore({ storeUrl: redis.url, resultTtlMs: RESULT_TTL_MS }, log);
-  onTestFinished(() => opened.close());
-  return opened.registry;
-}
 
 const listed = (registry: ModelRegistry) => expect.poll(registry.list);
 
