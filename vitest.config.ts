@@ -10,6 +10,7 @@ export default defineConfig({
   test: {
     // Modules as Node itself loads them, types stripped: what is tested is what runs (Vite would load a second copy of graphql).
     experimental: { viteModuleRunner: false },
+    globalSetup: ['tests/support/rabbitmq-lender.ts'],
     include: ['tests/**/*.test.ts'],
     // Faults that take their time: npm run test:faults.
     exclude: ['tests/faults/*.long.test.ts'],

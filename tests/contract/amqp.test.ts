@@ -1,8 +1,8 @@
-import { afterAll, afterEach, beforeAll, expect, test } from 'vitest';
+import { afterEach, beforeAll, expect, test } from 'vitest';
 import type { Broker, BrokerObserver, Verdict } from '../../src/broker/broker.ts';
 import { openBroker } from '../../src/broker/open.ts';
 import { DEAD_LETTER_QUEUE, EXCHANGE, retryRung } from '../../src/broker/topology.ts';
-import { type Rabbitmq, startRabbitmq } from '../support/rabbitmq.ts';
+import { borrowRabbitmq, type SharedRabbitmq } from '../support/shared-rabbitmq.ts';
 import { createTestLog } from '../support/test-log.ts';
 import {
   becomesReady,
@@ -17,15 +17,14 @@ import {
 
 // What operators may do to the queues while we use them.
 
-let rabbitmq: Rabbitmq;
+let rabbitmq: SharedRabbitmq;
 const opened: Broker[] = [];
 beforeAll(async () => {
-  rabbitmq = await startRabbitmq();
+  rabbitmq = await borrowRabbitmq();
 });
 afterEach(async () => {
   await Promise.all(opened.splice(0).map((broker) => broker.close()));
 });
-afterAll(() => rabbitmq.close());
 
 async function open(observer?: BrokerObserver) {
   const log = createTestLog();

@@ -37,9 +37,17 @@ export interface Rabbitmq {
 
 const START_TIMEOUT_MS = 60_000;
 
-/** `port`: one that the test has told to somebody before. `cookie`: the secret that the nodes of a cluster share. */
-export async function startRabbitmq(options: { port?: number; cookie?: string } = {}): Promise<Rabbitmq> {
-  const node = await prepare(options.port ?? (await freePort()), options.cookie ?? randomBytes(16).toString('hex'));
+export interface RabbitmqOptions {
+  /** One that the test has told to somebody before. */
+  port?: number;
+  /** The secret that the nodes of a cluster share. */
+  cookie?: string;
+  /** Virtual hosts that it has from the start, beside `/`. */
+  vhosts?: readonly string[];
+}
+
+export async function startRabbitmq(options: RabbitmqOptions = {}): Promise<Rabbitmq> {
+  const node = await prepare(options);
   const remove = () => rm(node.directory, { recursive: true, force: true });
   let beam = await boot(node).catch(async (error) => {
     await remove();
@@ -88,8 +96,13 @@ interface Node {
   env: NodeJS.ProcessEnv;
 }
 
-async function prepare(port: number, cookie: string): Promise<Node> {
+async function prepare({
+  port: asked,
+  cookie = randomBytes(16).toString('hex'),
+  vhosts = [],
+}: RabbitmqOptions): Promise<Node> {
   const scripts = await findScripts();
+  const port = asked ?? (await freePort());
   const directory = await mkdtemp(join(tmpdir(), 'foretell-rabbitmq-'));
   const distributionPort = await freePort();
   const name = `foretell-${randomBytes(6).toString('hex')}@localhost`;
@@ -101,10 +114,12 @@ async function prepare(port: number, cookie: string): Promise<Node> {
   await writeFile(path('rabbitmq-env.conf'), '');
   // The free space of a test machine is not what is tested. Terms of Erlang, because a rabbitmq.conf is checked against
   // the schema of every plugin, which takes a second.
-  await writeFile(
-    path('advanced.config'),
-    '[{rabbit, [{disk_free_limit, 1000000}, {log, [{file, [{level, warning}]}]}]}].',
-  );
+  const terms = ['{disk_free_limit, 1000000}', '{log, [{file, [{level, warning}]}]}'];
+  if (vhosts.length > 0) {
+    await writeFile(path('definitions.json'), JSON.stringify(definitionsOf(['/', ...vhosts])));
+    terms.push(`{load_definitions, "${path('definitions.json')}"}`);
+  }
+  await writeFile(path('advanced.config'), `[{rabbit, [${terms.join(', ')}]}].`);
   return {
     directory,
     scripts,
@@ -131,6 +146,16 @@ async function prepare(port: number, cookie: string): Promise<Node> {
       // Makes the start script become the server instead of waiting for it, so that the child's pid is the beam's.
       RUNNING_UNDER_SYSTEMD: 'true',
     },
+  };
+}
+
+/** What it loads when it starts: some milliseconds for each virtual host, while each `rabbitmqctl add_vhost` takes a second. */
+function definitionsOf(vhosts: readonly string[]) {
+  const user = 'guest';
+  return {
+    users: [{ name: user, password: user, tags: ['administrator'] }],
+    vhosts: vhosts.map((name) => ({ name })),
+    permissions: vhosts.map((vhost) => ({ user, vhost, configure: '.*', write: '.*', read: '.*' })),
   };
 }
 
@@ -179,7 +204,8 @@ function opens(url: string): Promise<boolean> {
   return withChannel(url, async () => true).catch(() => false);
 }
 
-async function withChannel<T>(url: string, use: (channel: Channel) => Promise<T>): Promise<T> {
+/** Opens a bare channel for as long as it is used. */
+export async function withChannel<T>(url: string, use: (channel: Channel) => Promise<T>): Promise<T> {
   const model = await connect(url, { timeout: 5_000 });
   model.on('error', () => undefined);
   try {
