@@ -1,4 +1,4 @@
-import { byteLength, type Tensor } from '../../src/tensor.ts';
+import { byteLength, type Tensor } from '../../src/tensor/tensor.ts';
 import type { ProbeRow } from './probe-rows.ts';
 import { ProofBudget } from './proof-budget.ts';
 import { isRounding, rowDifferences } from './row-difference.ts';
