@@ -12,8 +12,8 @@ export default defineConfig({
     experimental: { viteModuleRunner: false },
     globalSetup: ['tests/support/rabbitmq-lender.ts'],
     include: ['tests/**/*.test.ts'],
-    // Faults that take their time: npm run test:faults.
-    exclude: ['tests/faults/*.long.test.ts'],
+    // What takes its time: npm run test:faults.
+    exclude: ['tests/*/*.long.test.ts'],
     // What the fault suite chooses by; the seed of another run, given here, repeats its choices.
     env: { FAULT_SEED: process.env['FAULT_SEED'] ?? String(randomInt(2 ** 31)) },
     // Most of the time is spent waiting for servers to come up or to be noticed missing: three files at a time on two cores.
