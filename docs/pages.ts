@@ -28,9 +28,9 @@ function settingsPage(): string {
   });
   return `# Settings
 
-Settings are environment variables. \`foretell serve\`, \`foretell api\` and \`foretell worker\` take them as
-options too, except those that may hold a password or key: other users of the machine can see a
-command line. An invalid setting stops the start with one line for each error.
+Settings are environment variables. \`foretell serve\`, \`foretell api\` and \`foretell worker\` take
+them as options too, except those that may hold a password or key: other users of the machine can
+see a command line. An invalid setting stops the start with one line for each error.
 
 This page is generated from the table that \`foretell serve --help\` prints.
 
