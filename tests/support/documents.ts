@@ -77,14 +77,17 @@ function split(line: string): string[][] {
 export function operationsIn(document: string): string[] {
   return fencesOf(document).flatMap(({ kind, text }) => {
     if (kind === 'graphql') return [text];
-    if (kind === 'sh')
-      return [...text.matchAll(/"query": "((?:[^"\\]|\\.)*)"/gs)].map(([, query = '']) => unescaped(query));
+    if (kind === 'sh') return queriesIn(text);
     const texts = text.matchAll(/(['"`])((?:query|mutation|subscription)\b(?:(?!\1)[^\\]|\\.)*)\1/gs);
     return [...texts].map(([, , operation = '']) => operation);
   });
 }
 
-const unescaped = (text: string) => text.replace(/\\(.)/g, '$1');
+/** Of the JSON that a command sends, which has to be JSON as the shell hands it on. */
+function queriesIn(shell: string): string[] {
+  const texts = [...shell.matchAll(/'(\{[^']*"query"[^']*)'/g)].map(([, text = '']) => text);
+  return texts.map((text) => (JSON.parse(text) as { query: string }).query);
+}
 
 /** An operation that a document shows, with what it says that the answer is. */
 export interface ShownQuery {
