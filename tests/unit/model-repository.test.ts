@@ -127,6 +127,11 @@ test.each<[string, Record<string, ModelFixture>, string]>([
     'bad/model.json: inputs.x.image: Unrecognized key: "color"; expected some of colour, layout, width, height, fit, background, invert, ink, scale, mean, std; inputs.x: Unrecognized key: "field"; expected some of fields, labels, image',
   ],
   [
+    'keys of an execution provider that are wrong',
+    { bad: { manifest: { executionProviders: ['cpu', { name: 'cuda', device: 1 }] }, onnx: identity('FP32') } },
+    'bad/model.json: executionProviders.1: Unrecognized key: "device"; expected some of name, deviceId',
+  ],
+  [
     'lists within lists without end',
     {
       bad: { manifest: `{ "example": { "x": ${'['.repeat(100_000)}${']'.repeat(100_000)} } }`, onnx: identity('FP32') },
