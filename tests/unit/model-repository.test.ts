@@ -9,7 +9,7 @@ import { createInferencePool, type InferencePool } from '../../workers/inference
 import { openModelRepository } from '../../workers/repository/model-repository.ts';
 import type { ModelFixture } from '../support/model-files.ts';
 import { modelsDir } from '../support/models-dir.ts';
-import { add, identity, signs } from '../support/onnx-models.ts';
+import { add, identity, signs, slow } from '../support/onnx-models.ts';
 
 const log = createLog('silent', 'test');
 let pool: InferencePool;
@@ -130,6 +130,11 @@ test.each<[string, Record<string, ModelFixture>, string]>([
     'keys of an execution provider that are wrong',
     { bad: { manifest: { executionProviders: ['cpu', { name: 'cuda', device: 1 }] }, onnx: identity('FP32') } },
     'bad/model.json: executionProviders.1: Unrecognized key: "device"; expected some of name, deviceId',
+  ],
+  [
+    'weights that lie elsewhere',
+    { bad: { onnx: slow({ location: '../rounds.bin' }) } },
+    'bad/1/model.onnx: the model could not be loaded: its weights are in "../rounds.bin"; expected files beside or below it',
   ],
   [
     'lists within lists without end',
