@@ -1,6 +1,6 @@
-import { openApi } from '../src/api.ts';
+import { openApi } from '../src/api/open.ts';
 import { openServices } from '../src/services.ts';
-import type { Start } from './process.ts';
+import type { Start } from './start.ts';
 
 /** The API process. */
 export const api: Start = async (config, log, lifecycle) => {

@@ -1,7 +1,7 @@
 import { type ParseArgsOptionsConfig, parseArgs } from 'node:util';
 import { messageOf } from '../src/errors.ts';
-import { oneLine, printable } from '../src/printable.ts';
-import { describeSettings, SECRET_SETTINGS } from '../src/settings.ts';
+import { oneLine, printable } from '../src/process/printable.ts';
+import { describeSettings, SECRET_SETTINGS } from '../src/process/settings.ts';
 
 /** One thing that `foretell` does. */
 export interface Command {

@@ -1,6 +1,6 @@
 import { messageOf } from '../src/errors.ts';
-import { VERSION } from '../src/package.ts';
-import { oneLine } from '../src/printable.ts';
+import { VERSION } from '../src/process/package.ts';
+import { oneLine } from '../src/process/printable.ts';
 import { type Command, complain, helpOf, print, readGiven, table, USAGE_EXIT, UsageError } from './command.ts';
 import { modelsAddCommand } from './models-add.ts';
 import { modelsCheckCommand } from './models-check.ts';

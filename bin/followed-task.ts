@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { isDeepStrictEqual } from 'node:util';
 import { z } from 'zod';
-import { TASK_STATES, type TaskState } from '../src/task.ts';
+import { TASK_STATES, type TaskState } from '../src/task/task.ts';
 import { NoAnswer, Refusal, type Server, subscribe } from './server.ts';
 
 /** A task as the server tells of it: these fields, and all others that were asked for. */

@@ -1,8 +1,8 @@
 import { mkdir } from 'node:fs/promises';
 import { basename, dirname, join, resolve } from 'node:path';
 import { messageOf } from '../src/errors.ts';
-import { createLog } from '../src/log.ts';
-import { createMemorySharing } from '../src/store/memory-sharing.ts';
+import { createLog } from '../src/process/log.ts';
+import { createMemorySharing } from '../src/registry/memory-sharing.ts';
 import { requireOnnx } from '../workers/inference/foreign-file.ts';
 import type { OnnxSignature } from '../workers/inference/inference-messages.ts';
 import { createInferencePool, type InferencePool } from '../workers/inference/inference-pool.ts';

@@ -1,7 +1,7 @@
 import { mkdir, mkdtemp, readdir, rename, rm } from 'node:fs/promises';
 import { basename, join } from 'node:path';
-import { readModelsDir } from '../src/config.ts';
-import { oneLine } from '../src/printable.ts';
+import { readModelsDir } from '../src/process/config.ts';
+import { oneLine } from '../src/process/printable.ts';
 import { leftOutText } from '../workers/inference/left-out.ts';
 import { readModelTree } from '../workers/repository/model-tree.ts';
 import { sharingNote } from '../workers/repository/sharing-note.ts';

@@ -1,7 +1,7 @@
 import { availableParallelism } from 'node:os';
-import { readModelsDir } from '../src/config.ts';
 import { messageOf } from '../src/errors.ts';
-import { oneLine } from '../src/printable.ts';
+import { readModelsDir } from '../src/process/config.ts';
+import { oneLine } from '../src/process/printable.ts';
 import { leftOutText } from '../workers/inference/left-out.ts';
 import { openModelRepository } from '../workers/repository/model-repository.ts';
 import { sharingNote } from '../workers/repository/sharing-note.ts';
@@ -20,7 +20,7 @@ export const modelsCheckCommand: Command = {
       await repository.close();
       return { models: repository.models(), faults: repository.faults().map(({ message }) => message) };
     });
-    const { schemaText } = await import('../src/graphql/schema.ts');
+    const { schemaText } = await import('../src/api/graphql/schema/schema.ts');
     try {
       schemaText(models.map(({ served }) => served));
     } catch (error) {

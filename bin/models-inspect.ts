@@ -2,7 +2,7 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { OnnxTensor } from '../src/models/signature.ts';
-import { oneLine } from '../src/printable.ts';
+import { oneLine } from '../src/process/printable.ts';
 import { leftOutText } from '../workers/inference/left-out.ts';
 import { sharingNote } from '../workers/repository/sharing-note.ts';
 import { type Command, print, table } from './command.ts';
@@ -19,7 +19,7 @@ export const modelsInspectCommand: Command = {
       rm(directory, { recursive: true }),
     );
     // Loaded here: no other command has a use for the GraphQL library, a worker's process least of all.
-    const { modelText } = await import('../src/graphql/model-text.ts');
+    const { modelText } = await import('../src/api/graphql/schema/model-text.ts');
     print(describe(file, inspection, modelText(inspection.model.served)));
     return 0;
   },

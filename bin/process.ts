@@ -1,13 +1,11 @@
-import { type Config, ConfigError, readConfig } from '../src/config.ts';
 import { messageOf } from '../src/errors.ts';
-import { followKeyFile, warnOfWeakKeys } from '../src/key-file.ts';
-import { closeOnSignal, createLifecycle, type Lifecycle, readOnSignal } from '../src/lifecycle.ts';
-import { createLog, type Log } from '../src/log.ts';
-import { describeSettings } from '../src/settings.ts';
+import { type Config, ConfigError, readConfig } from '../src/process/config.ts';
+import { followKeyFile, warnOfWeakKeys } from '../src/process/key-file.ts';
+import { closeOnSignal, createLifecycle, type Lifecycle, readOnSignal } from '../src/process/lifecycle.ts';
+import { createLog, type Log } from '../src/process/log.ts';
+import { describeSettings } from '../src/process/settings.ts';
 import { type Command, complain, type Given, USAGE_EXIT } from './command.ts';
-
-/** Opens what a process serves with, and leaves in `lifecycle` how to close it. */
-export type Start = (config: Config, log: Log, lifecycle: Lifecycle) => Promise<void>;
+import type { Start } from './start.ts';
 
 type ProcessName = Parameters<typeof readConfig>[0];
 

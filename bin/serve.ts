@@ -1,9 +1,9 @@
-import { openApi } from '../src/api.ts';
+import { openApi } from '../src/api/open.ts';
 import { openServices } from '../src/services.ts';
 import { openWorker } from '../workers/open.ts';
-import { welcome } from '../workers/welcome.ts';
+import { welcome } from './banner.ts';
 import { print } from './command.ts';
-import type { Start } from './process.ts';
+import type { Start } from './start.ts';
 
 /** API and worker in one process. */
 export const serve: Start = async (config, log, lifecycle) => {

@@ -1,6 +1,6 @@
 import { z } from 'zod';
-import { readServerSettings } from '../src/config.ts';
 import { messageOf } from '../src/errors.ts';
+import { readServerSettings } from '../src/process/config.ts';
 import { type Given, type Option, UsageError } from './command.ts';
 import { eventsIn } from './server-sent-events.ts';
 

@@ -2,7 +2,7 @@ import { readFile } from 'node:fs/promises';
 import { text } from 'node:stream/consumers';
 import { z } from 'zod';
 import { messageOf } from '../src/errors.ts';
-import { isTerminal } from '../src/task.ts';
+import { isTerminal } from '../src/task/task.ts';
 import { type Command, type Given, print, UsageError } from './command.ts';
 import { follow, OUTCOME_EXIT, OUTCOME_NOTE, TASK_FIELDS, type ToldTask, taskSchema } from './followed-task.ts';
 import { FIELDS_OPTION, lineOf, withPrediction } from './prediction.ts';

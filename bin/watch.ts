@@ -1,4 +1,4 @@
-import { isTerminal } from '../src/task.ts';
+import { isTerminal } from '../src/task/task.ts';
 import { type Command, print } from './command.ts';
 import { follow, OUTCOME_EXIT, OUTCOME_NOTE } from './followed-task.ts';
 import { FIELDS_OPTION, lineOf, withPrediction } from './prediction.ts';

@@ -1,10 +1,10 @@
-import { healthRoute } from '../src/http/health.ts';
-import { openHttpServer } from '../src/http/http-server.ts';
-import { metricsRoute } from '../src/http/metrics-route.ts';
-import { createRefusedKeys } from '../src/http/refused-keys.ts';
+import { healthRoute } from '../src/api/http/health.ts';
+import { openHttpServer } from '../src/api/http/http-server.ts';
+import { metricsRoute } from '../src/api/http/metrics-route.ts';
+import { createRefusedKeys } from '../src/api/http/refused-keys.ts';
 import { openServices } from '../src/services.ts';
 import { type OpenWorker, openWorker } from '../workers/open.ts';
-import type { Start } from './process.ts';
+import type { Start } from './start.ts';
 
 /** The worker process. */
 export const worker: Start = async (config, log, lifecycle) => {

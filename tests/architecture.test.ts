@@ -5,7 +5,9 @@ import {
   banned,
   brokenDirections,
   brokenDoors,
+  connectionsOfInference,
   cycles,
+  hiddenImports,
   importsOf,
   LINES_MAX,
   tooLong,
@@ -24,9 +26,11 @@ describe('the tree', () => {
   });
 
   test('has one door for each library', () => expect(brokenDoors(product)).toEqual([]));
-  test('imports one way', () => expect(brokenDirections(product)).toEqual([]));
+  test('imports one way, and never from one wing into the other', () => expect(brokenDirections(product)).toEqual([]));
   test('has a floor for every file', () => expect(withoutFloor(product)).toEqual([]));
-  test('has no cycle', () => expect(cycles(everything)).toEqual([]));
+  test('has no cycle, of types and import() neither', () => expect(cycles(everything)).toEqual([]));
+  test('hides no import from these rules', () => expect(hiddenImports(product)).toEqual([]));
+  test('keeps inference processes away from connections', () => expect(connectionsOfInference(product)).toEqual([]));
   test(`has no file over ${LINES_MAX} lines`, () => expect(tooLong(everything)).toEqual([]));
   test('keeps to the house style', () => expect(banned(product)).toEqual([]));
 
@@ -47,24 +51,64 @@ describe('each rule can fail', () => {
   const tree = (files: Record<string, string>) => new Map(Object.entries(files));
 
   test('a library named outside its door', () => {
-    expect(brokenDoors(tree({ 'src/api.ts': "import { Redis } from 'ioredis';" }))).toEqual([
-      'src/api.ts names ioredis',
-    ]);
-    expect(brokenDoors(tree({ 'workers/worker.ts': "import {\n  Tensor,\n} from 'onnxruntime-node';" }))).toHaveLength(
-      1,
-    );
+    const naming = (file: string, text: string) => brokenDoors(tree({ [file]: text }));
+    expect(naming('src/api/open.ts', "import { Redis } from 'ioredis';")).toEqual(['src/api/open.ts names ioredis']);
+    expect(naming('workers/worker.ts', "import {\n  Tensor,\n} from 'onnxruntime-node';")).toHaveLength(1);
+    expect(naming('src/media/image.ts', "const { default: sharp } = await import('sharp');")).toHaveLength(1);
+    expect(naming('bin/a.ts', "type Redis = import('ioredis').Redis;")).toHaveLength(1);
   });
 
   test('an import that points up, or to the room next door', () => {
-    const upward = tree({ 'src/task.ts': "import type { Api } from './api.ts';", 'src/api.ts': '' });
-    expect(brokenDirections(upward)).toEqual(['src/task.ts imports src/api.ts']);
-    const sideways = tree({ 'src/store/redis.ts': "import '../broker/amqp.ts';", 'src/broker/amqp.ts': '' });
-    expect(brokenDirections(sideways)).toEqual(['src/store/redis.ts imports src/broker/amqp.ts']);
+    const upward = tree({ 'src/task/task.ts': "import type { Api } from '../store/a.ts';", 'src/store/a.ts': '' });
+    expect(brokenDirections(upward)).toEqual(['src/task/task.ts imports src/store/a.ts']);
+    const sideways = tree({ 'src/store/a.ts': "import '../registry/b.ts';", 'src/registry/b.ts': '' });
+    expect(brokenDirections(sideways)).toEqual(['src/store/a.ts imports src/registry/b.ts']);
+    const dynamic = tree({ 'src/task/a.ts': "await import('../store/b.ts');", 'src/store/b.ts': '' });
+    expect(brokenDirections(dynamic)).toHaveLength(1);
+    const apart = tree({ 'src/store/a.ts': "import '../models/b.ts';", 'src/models/b.ts': '' });
+    expect(brokenDirections(apart)).toHaveLength(1);
   });
 
-  test('a cycle, also through types', () => {
+  test('an import from one wing into the other, or from what both share into a wing', () => {
+    const wings = tree({
+      'workers/a.ts': "import '../src/api/open.ts';",
+      'src/api/open.ts': "import '../../workers/inference/b.ts';",
+      'workers/inference/b.ts': '',
+      'src/services.ts': "import './api/open.ts';",
+      'bin/serve.ts': "import '../src/api/open.ts';\nimport '../workers/a.ts';",
+    });
+    expect(brokenDirections(wings)).toEqual([
+      'workers/a.ts imports src/api/open.ts',
+      'src/api/open.ts imports workers/inference/b.ts',
+      'src/services.ts imports src/api/open.ts',
+    ]);
+  });
+
+  test('a cycle, also through types and import()', () => {
     const knot = { 'src/a.ts': "import './b.ts';", 'src/b.ts': "export type { A } from './a.ts';" };
     expect(cycles(tree(knot))).toEqual(['src/a.ts → src/b.ts → src/a.ts']);
+    const lazy = {
+      'bin/a.ts': "const { b } = await import('./b.ts');",
+      'bin/b.ts': "import type { A } from './a.ts';",
+    };
+    expect(cycles(tree(lazy))).toEqual(['bin/a.ts → bin/b.ts → bin/a.ts']);
+  });
+
+  test('an import() that cannot be followed', () => {
+    expect(hiddenImports(tree({ 'src/a.ts': 'await import(name);', 'src/b.ts': "await import('./a.ts');" }))).toEqual([
+      'src/a.ts',
+    ]);
+  });
+
+  test('a connection that an inference process could open, by a file that it loads', () => {
+    const process = 'workers/inference/inference-process.ts';
+    const through = tree({ [process]: "import '../../src/log.ts';", 'src/log.ts': "import net from 'node:net';" });
+    expect(connectionsOfInference(through)).toEqual(['src/log.ts names node:net']);
+    const types = tree({
+      [process]: "import type { Log } from '../../src/log.ts';",
+      'src/log.ts': "import 'node:net';",
+    });
+    expect(connectionsOfInference(types)).toEqual([]);
   });
 
   test('a file without a floor, one that is too long, and one with a banned word', () => {

@@ -1,8 +1,8 @@
 import { createServer, request } from 'node:http';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { describe, expect, onTestFinished, test } from 'vitest';
-import { ConfigError, readConfig } from '../src/config.ts';
-import { describeSettings } from '../src/settings.ts';
+import { ConfigError, readConfig } from '../src/process/config.ts';
+import { describeSettings } from '../src/process/settings.ts';
 import { requireBinary } from './support/binaries.ts';
 import {
   type Command,

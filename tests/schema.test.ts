@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { afterAll, expect, test } from 'vitest';
-import { schemaText } from '../src/graphql/schema.ts';
-import { createLog } from '../src/log.ts';
+import { schemaText } from '../src/api/graphql/schema/schema.ts';
+import { createLog } from '../src/process/log.ts';
 import { createInferencePool } from '../workers/inference/inference-pool.ts';
 import { openModelRepository } from '../workers/repository/model-repository.ts';
 

@@ -1,9 +1,9 @@
+import { inBackground, oneAtATime } from '../src/async/one-at-a-time.ts';
 import { LANES, predictionQueue } from '../src/broker/topology.ts';
-import type { Config } from '../src/config.ts';
 import { ifUnavailable } from '../src/errors.ts';
-import type { Log } from '../src/log.ts';
+import type { Config } from '../src/process/config.ts';
+import type { Log } from '../src/process/log.ts';
 import type { Services } from '../src/services.ts';
-import { inBackground, oneAtATime } from '../src/store/one-at-a-time.ts';
 import { createInferencePool, type InferencePool } from './inference/inference-pool.ts';
 import { publicFault } from './repository/model-fault.ts';
 import { type ModelRepository, openModelRepository } from './repository/model-repository.ts';

@@ -1,8 +1,8 @@
 import { z } from 'zod';
-import { submissionFields, submissionOf } from '../submission.ts';
-import type { Submission } from '../task.ts';
-import type { Tensor } from '../tensor.ts';
-import { encodeFrame, frameReader } from '../tensor-frame.ts';
+import { submissionFields, submissionOf } from '../task/submission.ts';
+import type { Submission } from '../task/task.ts';
+import type { Tensor } from '../tensor/tensor.ts';
+import { encodeFrame, frameReader } from '../tensor/tensor-frame.ts';
 
 /** Inputs that are too large for the broker are kept in the store, as a frame of so many bytes. */
 export interface InputsReference {

@@ -1,7 +1,7 @@
-import type { Log } from '../log.ts';
-import { createAmqpBroker } from './amqp.ts';
+import type { Log } from '../process/log.ts';
+import { createAmqpBroker } from './amqp/amqp-broker.ts';
 import type { Broker, BrokerObserver } from './broker.ts';
-import { createMemoryBroker } from './memory.ts';
+import { createMemoryBroker } from './memory/memory-broker.ts';
 
 /** `memory:` for a broker in this process; `amqp:` or `amqps:`, one address or several, for RabbitMQ, which need not be there yet. */
 export async function openBroker(brokerUrl: string, log: Log, observer?: BrokerObserver): Promise<Broker> {

@@ -1,4 +1,4 @@
-import { type Datatype, describeShape, STORAGE } from '../tensor.ts';
+import { type Datatype, describeShape, STORAGE } from '../tensor/tensor.ts';
 import type { ImageOptions } from './image-options.ts';
 import type { MediaTarget, OptionsFault } from './media.ts';
 

@@ -1,5 +1,5 @@
 import { createTurns } from '../ledger/turns.ts';
-import { bytesOf, elementCount, STORAGE, viewAs } from '../tensor.ts';
+import { bytesOf, elementCount, STORAGE, viewAs } from '../tensor/tensor.ts';
 import type { ImageOptions } from './image-options.ts';
 import { greyAt, greyPlane, type Pixels } from './image-pixels.ts';
 import { type ImagePlan, imagePlan } from './image-plan.ts';

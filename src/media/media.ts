@@ -1,4 +1,4 @@
-import type { Datatype, TensorSpec } from '../tensor.ts';
+import type { Datatype, TensorSpec } from '../tensor/tensor.ts';
 
 /** Makes the tensor of one input out of a file, as the model's manifest says. Another kind of file is another of these. */
 export interface MediaReader {

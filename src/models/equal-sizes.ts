@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import type { Tensor } from '../tensor.ts';
+import type { Tensor } from '../tensor/tensor.ts';
 
 /** One dimension of one input. */
 export interface SizePlace {

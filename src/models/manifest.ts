@@ -1,12 +1,12 @@
 import { z } from 'zod';
 import { mediaOptions, mediaReader } from '../media/kinds.ts';
-import { describeShape, STORAGE, type TensorSpec } from '../tensor.ts';
+import { describeShape, STORAGE, type TensorSpec } from '../tensor/tensor.ts';
 import type { Signature, TensorNames } from './served-model.ts';
 import { maxSizes } from './size-bounds.ts';
 
 /**
  * Longer than a prediction takes, and so short that one run, with the loading of its model, ends before RabbitMQ's 30 minutes for
- * an unacknowledged delivery. What waits behind it is the prefetch's concern (workers/prefetch.ts).
+ * an unacknowledged delivery. What waits behind it is the prefetch's concern (workers/scheduling/prefetch.ts).
  */
 const TIMEOUT_MS_MAX = 20 * 60_000;
 

@@ -1,4 +1,4 @@
-import type { Submission } from '../task.ts';
+import type { Submission } from '../task/task.ts';
 import {
   byteLength,
   describeShape,
@@ -8,7 +8,7 @@ import {
   type Tensor,
   type TensorSpec,
   viewAs,
-} from '../tensor.ts';
+} from '../tensor/tensor.ts';
 import type { ServedModel } from './served-model.ts';
 
 /**

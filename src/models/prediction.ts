@@ -1,5 +1,5 @@
-import { type Tensor, viewAs } from '../tensor.ts';
-import { elementsOf } from '../tensor-values.ts';
+import { type Tensor, viewAs } from '../tensor/tensor.ts';
+import { elementsOf } from '../tensor/tensor-values.ts';
 import type { TypedDoor, TypedField } from './typed-door.ts';
 
 type Value = unknown;

@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto';
 import { z } from 'zod';
 import { type MediaOptions, mediaOptions } from '../media/kinds.ts';
-import { DATATYPES, type TensorSpec } from '../tensor.ts';
+import { DATATYPES, type TensorSpec } from '../tensor/tensor.ts';
 import { type EqualSizes, equalSizesSchema } from './equal-sizes.ts';
 import { type SizeBound, sizeBoundSchema } from './size-bounds.ts';
 

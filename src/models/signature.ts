@@ -1,4 +1,4 @@
-import type { TensorSpec } from '../tensor.ts';
+import type { TensorSpec } from '../tensor/tensor.ts';
 import type { Signature } from './served-model.ts';
 
 /** A tensor as ONNX describes it: a dimension is a length, or the symbol of one that may vary (`''` or a negative number: no symbol). */

@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import type { Tensor } from '../tensor.ts';
+import type { Tensor } from '../tensor/tensor.ts';
 
 /** The largest size that one dimension of one input may have. */
 export interface SizeBound {

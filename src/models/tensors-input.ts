@@ -7,8 +7,8 @@ import {
   STORAGE,
   type Tensor,
   type TensorSpec,
-} from '../tensor.ts';
-import { type Element, elementReader, pack } from '../tensor-values.ts';
+} from '../tensor/tensor.ts';
+import { type Element, elementReader, pack } from '../tensor/tensor-values.ts';
 import type { InputIssues, Path } from './input-issues.ts';
 import type { Signature } from './served-model.ts';
 

@@ -1,6 +1,6 @@
 import { mediaReader } from '../media/kinds.ts';
 import type { MediaReader } from '../media/media.ts';
-import { type ElementKind, STORAGE, type TensorSpec } from '../tensor.ts';
+import { type ElementKind, STORAGE, type TensorSpec } from '../tensor/tensor.ts';
 import { GraphQLNames, graphqlNames } from './graphql-name.ts';
 import type { ServedModel, TensorNames } from './served-model.ts';
 

@@ -1,5 +1,5 @@
-import type { Tensor } from '../tensor.ts';
-import { type Element, elementReader, pack } from '../tensor-values.ts';
+import type { Tensor } from '../tensor/tensor.ts';
+import { type Element, elementReader, pack } from '../tensor/tensor-values.ts';
 import { FileTensor } from './file-inputs.ts';
 import { type InputIssues, isRecord, kindOf, type Path } from './input-issues.ts';
 import type { TypedDoor, TypedField } from './typed-door.ts';

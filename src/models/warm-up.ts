@@ -1,4 +1,4 @@
-import type { Tensor } from '../tensor.ts';
+import type { Tensor } from '../tensor/tensor.ts';
 import { InputIssues } from './input-issues.ts';
 import type { ServedModel } from './served-model.ts';
 import { typedDoorOf } from './typed-door.ts';

@@ -1,5 +1,5 @@
-import type { Log } from '../log.ts';
-import type { TaskEvent } from '../task.ts';
+import type { Log } from '../process/log.ts';
+import type { TaskEvent } from '../task/task.ts';
 import { createRereads } from './rereads.ts';
 import type { TaskListener } from './store.ts';
 

@@ -1,4 +1,4 @@
-import type { Submission } from '../task.ts';
+import type { Submission } from '../task/task.ts';
 
 /**
  * The inputs of tasks that are too large for the broker: kept beside their record, for as long as that is unfinished. The change

@@ -1,4 +1,4 @@
-import type { Change, RecordState, Submission, Task, TaskEvent } from '../task.ts';
+import type { Change, Submission, Task, TaskEvent, TaskHead } from '../task/task.ts';
 
 /** Told of each change of a task that its store was opened to hear of; `'reread'` when events may have been missed (a reconnect, or simply now and then). */
 export type TaskListener = (event: TaskEvent | 'reread') => void;
@@ -34,10 +34,4 @@ export interface TaskStore {
   /** Listeners registered at present. */
   watching(): number;
   close(): Promise<void>;
-}
-
-/** What is known of a task without its result. */
-export interface TaskHead extends Submission {
-  state: Exclude<RecordState, 'WITHDRAWN'>;
-  attempts: number;
 }

@@ -1,6 +1,6 @@
 import { Counter, Histogram, Registry } from 'prom-client';
 import type { ErrorCode } from '../errors.ts';
-import type { TaskState } from '../task.ts';
+import type { TaskState } from '../task/task.ts';
 import { createKnownModels, REFUSALS } from './known-models.ts';
 import { createModelLabel } from './model-label.ts';
 import { type Observed, observe } from './observed.ts';

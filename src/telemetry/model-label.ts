@@ -1,4 +1,4 @@
-import { printable } from '../printable.ts';
+import { printable } from '../process/printable.ts';
 
 /** Names of models that get series of their own; those beyond share one, so that the series have a bound. */
 const MODELS_MAX = 500;

@@ -1,4 +1,4 @@
-import type { Submission } from '../task.ts';
+import type { Submission } from '../task/task.ts';
 import type { Attributes } from './tracing.ts';
 
 /** A task, in names of our own: OpenTelemetry has none for it. */

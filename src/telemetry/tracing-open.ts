@@ -1,4 +1,4 @@
-import type { Log } from '../log.ts';
+import type { Log } from '../process/log.ts';
 import { NO_TRACING, type Tracing } from './tracing.ts';
 
 /** Sends spans to the collector at `endpoint` (the address before `/v1/traces`), which need not be there yet; without one, no spans. */

@@ -1,9 +1,9 @@
 import { randomUUID } from 'node:crypto';
 import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest';
 import { fingerprintOf, type ServedModel } from '../../src/models/served-model.ts';
-import type { Submission } from '../../src/task.ts';
-import { bytesOf, type Datatype, type NumericArray, STORAGE, type Tensor } from '../../src/tensor.ts';
-import { elementsOf } from '../../src/tensor-values.ts';
+import type { Submission } from '../../src/task/task.ts';
+import { bytesOf, type Datatype, type NumericArray, STORAGE, type Tensor } from '../../src/tensor/tensor.ts';
+import { elementsOf } from '../../src/tensor/tensor-values.ts';
 import type { GraphQLAnswer } from '../support/client.ts';
 import { servedModel, spec } from '../support/models.ts';
 import { openService, PAIRS, type Service, useServers } from '../support/service.ts';

@@ -2,7 +2,7 @@ import { randomUUID } from 'node:crypto';
 import { request } from 'node:http';
 import { serverAudits } from 'graphql-http';
 import { describe, expect, test } from 'vitest';
-import { openHttpServer } from '../../src/http/http-server.ts';
+import { openHttpServer } from '../../src/api/http/http-server.ts';
 import { FLOWER, IRIS } from '../support/models.ts';
 import { openService, type Service, startService } from '../support/service.ts';
 

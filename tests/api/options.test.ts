@@ -1,10 +1,10 @@
 import { randomUUID } from 'node:crypto';
 import { expect, onTestFinished, test } from 'vitest';
-import { openApi } from '../../src/api.ts';
-import { readConfig } from '../../src/config.ts';
+import { openApi } from '../../src/api/open.ts';
+import { keyedTaskId } from '../../src/api/predictions/submission-id.ts';
 import { BrokerUnavailable } from '../../src/errors.ts';
-import { createLog } from '../../src/log.ts';
-import { keyedTaskId } from '../../src/predictions/submission-id.ts';
+import { readConfig } from '../../src/process/config.ts';
+import { createLog } from '../../src/process/log.ts';
 import { Client, type TaskAnswer } from '../support/client.ts';
 import { describeService } from '../support/describe-service.ts';
 import { FLOWER, IRIS, servedModel } from '../support/models.ts';

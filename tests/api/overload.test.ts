@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import { request } from 'node:http';
 import { expect, test } from 'vitest';
-import type { Task } from '../../src/task.ts';
+import type { Task } from '../../src/task/task.ts';
 import { type Service, startService } from '../support/service.ts';
 
 const servers = { brokerUrl: 'memory:', storeUrl: 'memory:' };

@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, expect, onTestFinished, test } from 'vitest';
-import { createPredictions } from '../../src/predictions/predictions.ts';
+import { createPredictions } from '../../src/api/predictions/predictions.ts';
 import { servedModel, spec } from '../support/models.ts';
 import { type RedisServer, startRedis } from '../support/redis.ts';
 import { openService, type Service } from '../support/service.ts';

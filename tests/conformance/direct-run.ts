@@ -1,5 +1,5 @@
 import * as ort from 'onnxruntime-node';
-import { bytesOf, type Datatype, type Tensor, viewAs } from '../../src/tensor.ts';
+import { bytesOf, type Datatype, type Tensor, viewAs } from '../../src/tensor/tensor.ts';
 
 /** A process that runs models by onnxruntime-node alone: what Foretell is compared with. A model that crashes it ends no more than it. */
 export interface DirectRequest {

@@ -1,4 +1,4 @@
-import { bytesOf, type Datatype, STORAGE, type Tensor } from '../../src/tensor.ts';
+import { bytesOf, type Datatype, STORAGE, type Tensor } from '../../src/tensor/tensor.ts';
 
 /** ONNX's numbers for the datatypes (onnx.proto, TensorProto.DataType). */
 const DATATYPES: Record<number, Datatype> = {

@@ -1,7 +1,7 @@
 import { copyFile, mkdir } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { isDeepStrictEqual } from 'node:util';
-import type { Datatype } from '../../src/tensor.ts';
+import type { Datatype } from '../../src/tensor/tensor.ts';
 import type { Client } from '../support/client.ts';
 import { isClose, type PassedTest, type Tolerance } from './onnx-tests.ts';
 

@@ -1,7 +1,7 @@
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import type { Broker, BrokerObserver, Delivery, Verdict, VerdictKind } from '../../src/broker/broker.ts';
 import { DEAD_LETTER_QUEUE } from '../../src/broker/topology.ts';
-import type { Log } from '../../src/log.ts';
+import type { Log } from '../../src/process/log.ts';
 import { createTestLog } from '../support/test-log.ts';
 import { becomesReady, createInbox, messageOf, PATIENT, textOf, uniqueQueue } from './broker.ts';
 

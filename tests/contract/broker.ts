@@ -4,7 +4,7 @@ import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
 import type { Broker, BrokerMessage, Delivery, Verdict } from '../../src/broker/broker.ts';
 import { openBroker } from '../../src/broker/open.ts';
 import { predictionQueue } from '../../src/broker/topology.ts';
-import type { Log } from '../../src/log.ts';
+import type { Log } from '../../src/process/log.ts';
 import { createTestLog, type TestLog } from '../support/test-log.ts';
 
 const settled: string[] = [];

@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { openStore } from '../../src/open-store.ts';
 import type { Deadlines } from '../../src/store/deadlines.ts';
-import { createMemoryDeadlines } from '../../src/store/memory-deadlines.ts';
-import { openStore } from '../../src/store/open.ts';
+import { createMemoryDeadlines } from '../../src/store/memory/memory-deadlines.ts';
 import { startRedis } from '../support/redis.ts';
 import { createTestLog } from '../support/test-log.ts';
 import { HOUR_MS } from './store-samples.ts';

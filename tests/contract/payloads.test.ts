@@ -1,9 +1,9 @@
 import { randomBytes, randomUUID } from 'node:crypto';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { StoreFull } from '../../src/errors.ts';
-import { createMemoryStore } from '../../src/store/memory.ts';
-import { type OpenedStore, openStore } from '../../src/store/open.ts';
-import type { Change, Submission } from '../../src/task.ts';
+import { type OpenedStore, openStore } from '../../src/open-store.ts';
+import { createMemoryStore } from '../../src/store/memory/memory-store.ts';
+import type { Change, Submission } from '../../src/task/task.ts';
 import { type RedisServer, startRedis } from '../support/redis.ts';
 import { createTestLog } from '../support/test-log.ts';
 import { created, failed, HOUR_MS, newSubmission, running, succeeded } from './store-samples.ts';

@@ -1,8 +1,8 @@
 import { expect, test } from 'vitest';
 import { StoreFull } from '../../src/errors.ts';
-import type { OpenedStore } from '../../src/store/open.ts';
+import type { OpenedStore } from '../../src/open-store.ts';
 import { allocatedBytes, RECORD_BYTES } from '../../src/store/room.ts';
-import type { Tensor } from '../../src/tensor.ts';
+import type { Tensor } from '../../src/tensor/tensor.ts';
 import type { RedisServer } from '../support/redis.ts';
 import { openForTest, outcomeOf, startServer } from './redis-samples.ts';
 import { announcementsArrived, failed, HOUR_MS, newSubmission, running, succeeded } from './store-samples.ts';

@@ -3,9 +3,9 @@ import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import { expect, onTestFinished, test } from 'vitest';
 import { StoreUnavailable } from '../../src/errors.ts';
-import { createRedisStore } from '../../src/store/redis.ts';
-import { openRedisLink } from '../../src/store/redis-link.ts';
-import { createRedisRoom } from '../../src/store/redis-room.ts';
+import { openRedisLink } from '../../src/redis/link.ts';
+import { createRedisRoom } from '../../src/store/redis/redis-room.ts';
+import { createRedisStore } from '../../src/store/redis/redis-store.ts';
 import type { TaskStore } from '../../src/store/store.ts';
 import { freePort } from '../support/free-port.ts';
 import { startProxy } from '../support/proxy.ts';
@@ -179,7 +179,7 @@ test('a store closes at once whatever has become of Redis, watchers and commands
 test('a process whose stores are closed, or whose Redis never came, ends by itself', async () => {
   const redis = await startServer();
   const program = `
-    import { openStore } from ${JSON.stringify(fileURLToPath(new URL('../../src/store/open.ts', import.meta.url)))};
+    import { openStore } from ${JSON.stringify(fileURLToPath(new URL('../../src/open-store.ts', import.meta.url)))};
     const log = { debug() {}, info() {}, warn() {}, error() {} };
     for (const storeUrl of ['memory:', '${redis.url}', 'redis://127.0.0.1:${await freePort()}']) {
       const { store, close } = await openStore({ storeUrl, resultTtlMs: 1000 }, log);

@@ -1,6 +1,6 @@
 import { expect, onTestFinished } from 'vitest';
-import { type OpenedStore, openStore } from '../../src/store/open.ts';
-import type { Hears } from '../../src/store/redis-channels.ts';
+import { type OpenedStore, openStore } from '../../src/open-store.ts';
+import type { Hears } from '../../src/store/redis/redis-channels.ts';
 import { type RedisServer, startRedis } from '../support/redis.ts';
 import { createTestLog, type TestLog } from '../support/test-log.ts';
 import { HOUR_MS } from './store-samples.ts';

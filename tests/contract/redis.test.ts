@@ -1,8 +1,8 @@
 import { expect, onTestFinished, test } from 'vitest';
 import { StoreUnavailable } from '../../src/errors.ts';
-import { openStore } from '../../src/store/open.ts';
-import { openRedisConnection } from '../../src/store/redis-connection.ts';
-import type { Submission } from '../../src/task.ts';
+import { openStore } from '../../src/open-store.ts';
+import { openRedisConnection } from '../../src/redis/connection.ts';
+import type { Submission } from '../../src/task/task.ts';
 import { createTestLog } from '../support/test-log.ts';
 import { openForTest, outcomeOf, startServer } from './redis-samples.ts';
 import { announcementsArrived, HOUR_MS, newSubmission, running, succeeded } from './store-samples.ts';

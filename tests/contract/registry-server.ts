@@ -1,6 +1,6 @@
 import { onTestFinished } from 'vitest';
-import type { ModelRegistry } from '../../src/models/registry.ts';
-import { openStore } from '../../src/store/open.ts';
+import { openStore } from '../../src/open-store.ts';
+import type { ModelRegistry } from '../../src/registry/registry.ts';
 import { type RedisServer, startRedis } from '../support/redis.ts';
 import { createTestLog, type TestLog } from '../support/test-log.ts';
 

@@ -1,8 +1,8 @@
 import { expect, test } from 'vitest';
 import { StoreUnavailable } from '../../src/errors.ts';
-import type { ModelRegistry } from '../../src/models/registry.ts';
 import { fingerprintOf } from '../../src/models/served-model.ts';
-import { createMemoryRegistry } from '../../src/store/memory-registry.ts';
+import { createMemoryRegistry } from '../../src/registry/memory-registry.ts';
+import type { ModelRegistry } from '../../src/registry/registry.ts';
 import { createTestLog } from '../support/test-log.ts';
 import { newModel, registryContract } from './registry.ts';
 import { openRegistry as open, RESULT_TTL_MS, startServer } from './registry-server.ts';

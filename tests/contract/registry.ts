@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import { describe, expect, test } from 'vitest';
-import type { ModelRegistry } from '../../src/models/registry.ts';
 import { fingerprintOf, type ServedModel } from '../../src/models/served-model.ts';
+import type { ModelRegistry } from '../../src/registry/registry.ts';
 
 /** Opens a registry that nobody else uses, and closes it when the test is over. */
 export type OpenRegistry = () => Promise<ModelRegistry>;

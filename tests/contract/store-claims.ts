@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import { expect, test } from 'vitest';
 import type { TaskStore } from '../../src/store/store.ts';
-import type { Change } from '../../src/task.ts';
+import type { Change } from '../../src/task/task.ts';
 import { created, failed, newSubmission, running, succeeded } from './store-samples.ts';
 
 type Use = () => TaskStore;

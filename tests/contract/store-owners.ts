@@ -1,8 +1,8 @@
 import { randomUUID } from 'node:crypto';
 import { expect, test } from 'vitest';
 import type { TaskStore } from '../../src/store/store.ts';
-import type { Submission } from '../../src/task.ts';
-import type { Tensor } from '../../src/tensor.ts';
+import type { Submission } from '../../src/task/task.ts';
+import type { Tensor } from '../../src/tensor/tensor.ts';
 import { created, newSubmission, running, succeeded } from './store-samples.ts';
 
 const MIB = 2 ** 20;

@@ -2,7 +2,7 @@ import { randomUUID } from 'node:crypto';
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
 import type { TaskStore } from '../../src/store/store.ts';
-import { type Change, REACHED_FROM, type RecordState, type Submission } from '../../src/task.ts';
+import { type Change, REACHED_FROM, type RecordState, type Submission } from '../../src/task/task.ts';
 
 /** A step of a task's life: a creation, or a change. */
 type Step =

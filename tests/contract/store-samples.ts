@@ -1,8 +1,8 @@
 import { randomUUID } from 'node:crypto';
 import { expect } from 'vitest';
 import type { TaskStore } from '../../src/store/store.ts';
-import type { Change, Submission } from '../../src/task.ts';
-import type { Tensor } from '../../src/tensor.ts';
+import type { Change, Submission } from '../../src/task/task.ts';
+import type { Tensor } from '../../src/tensor/tensor.ts';
 
 export const HOUR_MS = 3_600_000;
 

@@ -1,9 +1,9 @@
 import fc from 'fast-check';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import type { OpenedStore } from '../../src/store/open.ts';
-import { effectOf } from '../../src/store/record.ts';
+import type { OpenedStore } from '../../src/open-store.ts';
 import { allocatedBytes, RECORD_BYTES } from '../../src/store/room.ts';
-import { type Change, isTerminal, REACHED_FROM, type RecordState, type Submission } from '../../src/task.ts';
+import { effectOf } from '../../src/task/record.ts';
+import { type Change, isTerminal, REACHED_FROM, type RecordState, type Submission } from '../../src/task/task.ts';
 import { failed, HOUR_MS, newSubmission, running, succeeded } from './store-samples.ts';
 
 /** A store, and the bytes that are counted for an owner. A store in memory counts exactly, so that those of the one owner that there is are all. */

@@ -1,8 +1,8 @@
 import { expect, test } from 'vitest';
 import { StoreUnavailable } from '../../src/errors.ts';
-import { endedBy } from '../../src/store/record.ts';
 import type { TaskStore } from '../../src/store/store.ts';
-import { type Change, isTerminal, type Submission, type TaskEvent } from '../../src/task.ts';
+import { endedBy } from '../../src/task/record.ts';
+import { type Change, isTerminal, type Submission, type TaskEvent } from '../../src/task/task.ts';
 import { tensor } from '../support/tensors.ts';
 import {
   announcementsArrived,

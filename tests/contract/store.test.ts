@@ -1,12 +1,12 @@
 import { afterAll, beforeAll, describe, expect, onTestFinished, test } from 'vitest';
 import { StoreFull } from '../../src/errors.ts';
-import { createMemoryStore } from '../../src/store/memory.ts';
-import { openStore } from '../../src/store/open.ts';
-import { openRedisConnection } from '../../src/store/redis-connection.ts';
-import { readUsage } from '../../src/store/redis-usage.ts';
+import { openStore } from '../../src/open-store.ts';
+import { openRedisConnection } from '../../src/redis/connection.ts';
+import { createMemoryStore } from '../../src/store/memory/memory-store.ts';
+import { readUsage } from '../../src/store/redis/redis-usage.ts';
 import { RECORD_BYTES } from '../../src/store/room.ts';
 import type { TaskStore } from '../../src/store/store.ts';
-import type { Tensor } from '../../src/tensor.ts';
+import type { Tensor } from '../../src/tensor/tensor.ts';
 import { type RedisServer, startRedis } from '../support/redis.ts';
 import { createTestLog } from '../support/test-log.ts';
 import { storeContract } from './store.ts';

@@ -1,8 +1,8 @@
 import { randomUUID } from 'node:crypto';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import type { TaskStore } from '../../src/store/store.ts';
-import type { Change } from '../../src/task.ts';
-import { bytesOf, DATATYPES, STORAGE, type Tensor } from '../../src/tensor.ts';
+import type { Change } from '../../src/task/task.ts';
+import { bytesOf, DATATYPES, STORAGE, type Tensor } from '../../src/tensor/tensor.ts';
 import { claimTests, expiryTests } from './store-claims.ts';
 import { ownerTests } from './store-owners.ts';
 import { storeProperties } from './store-properties.ts';

@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { expect, inject, test, vi } from 'vitest';
-import { createLog } from '../../src/log.ts';
-import { openStore } from '../../src/store/open.ts';
+import { openStore } from '../../src/open-store.ts';
+import { createLog } from '../../src/process/log.ts';
 import type { Observed } from '../support/checker.ts';
 import type { Client } from '../support/client.ts';
 import { type FaultCase, startCase } from '../support/fault-case.ts';

@@ -1,7 +1,7 @@
 import { createHash, randomBytes } from 'node:crypto';
 import { expect, onTestFinished, test } from 'vitest';
-import { readConfig } from '../../src/config.ts';
-import { createLog } from '../../src/log.ts';
+import { readConfig } from '../../src/process/config.ts';
+import { createLog } from '../../src/process/log.ts';
 import { openWorker } from '../../workers/open.ts';
 import { modelsDir } from '../support/models-dir.ts';
 import { identity } from '../support/onnx-models.ts';

@@ -1,5 +1,5 @@
+import type { Predictions } from '../../src/api/predictions/predictions.ts';
 import type { ServedModel } from '../../src/models/served-model.ts';
-import type { Predictions } from '../../src/predictions/predictions.ts';
 import type { Ledger } from './ledger.ts';
 import type { Machine, Setting } from './machine.ts';
 

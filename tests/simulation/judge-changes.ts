@@ -1,4 +1,4 @@
-import { isTerminal } from '../../src/task.ts';
+import { isTerminal } from '../../src/task/task.ts';
 import type { Ledger } from './ledger.ts';
 import type { SimulatedBroker } from './simulated-broker.ts';
 

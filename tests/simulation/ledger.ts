@@ -1,4 +1,4 @@
-import type { TaskState } from '../../src/task.ts';
+import type { TaskState } from '../../src/task/task.ts';
 import type { Machine } from './machine.ts';
 import type { ClientPlan } from './scenario.ts';
 import type { Applied } from './simulated-store.ts';

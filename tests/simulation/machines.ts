@@ -1,6 +1,6 @@
-import type { Log } from '../../src/log.ts';
-import { openExpirer } from '../../src/predictions/expirer.ts';
-import { createPredictions } from '../../src/predictions/predictions.ts';
+import { openExpirer } from '../../src/api/predictions/expirer.ts';
+import { createPredictions } from '../../src/api/predictions/predictions.ts';
+import type { Log } from '../../src/process/log.ts';
 import { NO_METRICS } from '../../src/telemetry/no-metrics.ts';
 import { NO_TRACING } from '../../src/telemetry/tracing.ts';
 import type { LoadedModel } from '../../workers/repository/model-loading.ts';

@@ -1,7 +1,7 @@
 import type { Broker, Verdict } from '../../src/broker/broker.ts';
-import type { Effect } from '../../src/store/record.ts';
 import type { TaskStore } from '../../src/store/store.ts';
-import { isTerminal, TASK_STATES } from '../../src/task.ts';
+import type { Effect } from '../../src/task/record.ts';
+import { isTerminal, TASK_STATES } from '../../src/task/task.ts';
 import type { SimulatedStore } from './simulated-store.ts';
 
 interface Seams {

@@ -1,6 +1,6 @@
-import { taskOf } from '../../src/store/record.ts';
-import { isTerminal, type Task } from '../../src/task.ts';
-import { elementsOf } from '../../src/tensor-values.ts';
+import { taskOf } from '../../src/task/record.ts';
+import { isTerminal, type Task } from '../../src/task/task.ts';
+import { elementsOf } from '../../src/tensor/tensor-values.ts';
 import { judgeChanges, judgeRuns } from './judge-changes.ts';
 import { KNOWN } from './known.ts';
 import type { Given, Ledger } from './ledger.ts';

@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import { messagesIn } from '../../src/broker/amqp-bundle.ts';
-import { createBundling } from '../../src/broker/amqp-bundling.ts';
+import { messagesIn } from '../../src/broker/amqp/bundles/amqp-bundle.ts';
+import { createBundling } from '../../src/broker/amqp/bundles/amqp-bundling.ts';
 import type { Broker, BrokerMessage, Consumer, Delivery, Verdict } from '../../src/broker/broker.ts';
 import { type ComingBack, carriedOut } from '../../src/broker/coming-back.ts';
 import { DEAD_LETTER_QUEUE, queuesOf } from '../../src/broker/topology.ts';

@@ -1,5 +1,5 @@
-import type { Tensor } from '../../src/tensor.ts';
-import { elementsOf, pack } from '../../src/tensor-values.ts';
+import type { Tensor } from '../../src/tensor/tensor.ts';
+import { elementsOf, pack } from '../../src/tensor/tensor-values.ts';
 import type { InferencePool, PoolRun } from '../../workers/inference/inference-pool.ts';
 import { RunError } from '../../workers/inference/run-error.ts';
 import type { Machine, Setting } from './machine.ts';

@@ -1,8 +1,10 @@
 import { StoreUnavailable } from '../../src/errors.ts';
-import type { Log } from '../../src/log.ts';
+import type { Log } from '../../src/process/log.ts';
 import type { Deadlines } from '../../src/store/deadlines.ts';
 import { createListeners, type Listeners } from '../../src/store/listeners.ts';
 import type { Payloads } from '../../src/store/payloads.ts';
+import type { StoreRoom } from '../../src/store/room.ts';
+import type { TaskStore } from '../../src/store/store.ts';
 import {
   allows,
   applied,
@@ -13,10 +15,8 @@ import {
   headOf,
   type TaskRecord,
   taskOf,
-} from '../../src/store/record.ts';
-import type { StoreRoom } from '../../src/store/room.ts';
-import type { TaskStore } from '../../src/store/store.ts';
-import { type Change, isTerminal, type TaskEvent } from '../../src/task.ts';
+} from '../../src/task/record.ts';
+import { type Change, isTerminal, type TaskEvent } from '../../src/task/task.ts';
 import { createCaller, type Line, latencyMs, type Machine, type Setting } from './machine.ts';
 
 /** One server for all machines: each sees it through a `TaskStore` of its own, as with Redis. */

@@ -1,6 +1,6 @@
+import type { Predictions } from '../../src/api/predictions/predictions.ts';
 import { AppError } from '../../src/errors.ts';
-import type { Predictions } from '../../src/predictions/predictions.ts';
-import { isTerminal, type Task } from '../../src/task.ts';
+import { isTerminal, type Task } from '../../src/task/task.ts';
 import { type ClientOptions, OWNER } from './client-options.ts';
 import type { Ledger } from './ledger.ts';
 

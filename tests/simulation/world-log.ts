@@ -1,4 +1,4 @@
-import type { Log } from '../../src/log.ts';
+import type { Log } from '../../src/process/log.ts';
 import type { Ledger } from './ledger.ts';
 import type { Setting } from './machine.ts';
 

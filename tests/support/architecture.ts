@@ -5,16 +5,16 @@ export const LINES_MAX = 250;
 
 /** Which files may name a library; everyone else goes through that door. */
 const DOORS: Record<string, RegExp> = {
-  amqplib: /^src\/broker\/amqp[\w-]*\.ts$/,
-  ioredis: /^src\/store\/redis[\w-]*\.ts$/,
-  'graphql-redis-subscriptions': /^src\/store\/redis[\w-]*\.ts$/,
+  amqplib: /^src\/broker\/amqp\//,
+  ioredis: /^src\/(redis|store\/redis|registry)\//,
+  'graphql-redis-subscriptions': /^src\/redis\//,
   'onnxruntime-node': /^workers\/inference\/onnx-session\.ts$/,
-  graphql: /^src\/graphql\//,
-  'graphql-yoga': /^src\/graphql\//,
-  '@graphql-yoga/render-graphiql': /^src\/graphql\//,
-  '@pothos/core': /^src\/graphql\//,
+  graphql: /^src\/api\/graphql\//,
+  'graphql-yoga': /^src\/api\/graphql\//,
+  '@graphql-yoga/render-graphiql': /^src\/api\/graphql\/graphiql\//,
+  '@pothos/core': /^src\/api\/graphql\/schema\//,
   sharp: /^src\/media\/image-decoder\.ts$/,
-  pino: /^src\/log\.ts$/,
+  pino: /^src\/process\/log\.ts$/,
   'prom-client': /^src\/telemetry\/(metrics|observed|process-registry|bound-metrics)\.ts$/,
   ...Object.fromEntries(
     ['api', 'exporter-trace-otlp-http', 'resources', 'sdk-trace'].map((name) => [
@@ -22,32 +22,63 @@ const DOORS: Record<string, RegExp> = {
       /^src\/telemetry\/tracing-otlp\.ts$/,
     ]),
   ),
-  zod: /^(src\/(config|settings|submission|tensor-frame)\.ts|src\/(media|models|broker|store)\/|workers\/|bin\/)/,
+  zod: /^(src\/(process|task|tensor|media|models|registry|broker|store)\/|workers\/|bin\/)/,
 };
 
-/**
- * The rooms, from the domain up: a file may import from its own room and from the floors below it, never from above and never
- * from another room on its floor.
- */
-const FLOORS: readonly (readonly RegExp[])[] = [
-  [/^src\/(tensor|errors|task|gathering|printable)\.ts$/],
-  [/^src\/(submission|tensor-values|tensor-frame)\.ts$/],
-  [/^src\/ledger\//],
-  [/^src\/media\//],
-  [/^src\/models\//],
-  [/^src\/(log|rare-log|lifecycle|api-keys|weak-key|key-file|cors-origins|settings|package|config)\.ts$/],
-  [/^src\/telemetry\//],
-  [/^src\/broker\//, /^src\/store\//],
-  [/^src\/predictions\//],
-  [/^src\/graphql\//],
-  [/^src\/http\//],
-  [/^src\/(services|deployment|api)\.ts$/],
-  [/^workers\/inference\//],
-  [/^workers\/repository\//],
-  [/^workers\/batching\//],
-  [/^workers\/tasks\//],
-  [/^workers\/[\w-]+\.ts$/],
-  [/^bin\//],
+/** Libraries and modules of Node's that open a connection. */
+const CONNECTING = new Set(['amqplib', 'ioredis', 'node:net', 'node:tls', 'node:http', 'node:https', 'node:dgram']);
+
+/** What runs in an inference process, with all that it imports: a model's run must not hold, or lose, a connection. */
+const INFERENCE_PROCESS = 'workers/inference/inference-process.ts';
+
+type Floors = readonly (readonly string[])[];
+
+/** What API and worker share, from the domain up: a room may import from the floors below it, never from another room on its own floor. */
+const SHARED: Floors = [
+  ['src/errors.ts'],
+  ['src/process/', 'src/tensor/'],
+  ['src/async/', 'src/ledger/'],
+  ['src/task/', 'src/media/'],
+  ['src/models/'],
+  ['src/telemetry/'],
+  ['src/broker/', 'src/redis/'],
+  ['src/store/', 'src/registry/'],
+  ['src/open-store.ts'],
+  ['src/services.ts'],
+];
+
+/** The two wings stand on what they share and know nothing of each other. */
+const API: Floors = [
+  ['src/api/predictions/'],
+  ['src/api/graphql/schema/'],
+  ['src/api/graphql/request/', 'src/api/graphql/graphiql/'],
+  ['src/api/http/'],
+  ['src/api/'],
+];
+const WORKER: Floors = [
+  ['workers/inference/'],
+  ['workers/repository/'],
+  ['workers/batching/'],
+  ['workers/tasks/'],
+  ['workers/scheduling/'],
+  ['workers/intake/'],
+  ['workers/'],
+];
+const COMMANDS: Floors = [['bin/']];
+
+const WINGS = { shared: SHARED, api: API, worker: WORKER, command: COMMANDS };
+type Wing = keyof typeof WINGS;
+const MAY_IMPORT: Record<Wing, readonly Wing[]> = {
+  shared: [],
+  api: ['shared'],
+  worker: ['shared'],
+  command: ['shared', 'api', 'worker'],
+};
+
+/** Rooms below another that it has no business with all the same. */
+const APART: readonly (readonly [room: string, from: string])[] = [
+  ['src/store/', 'src/models/'],
+  ['src/broker/', 'src/models/'],
 ];
 
 interface Import {
@@ -56,15 +87,28 @@ interface Import {
   to: string;
 }
 
+/** Static imports and exports, types among them; `import()` with a text, in code and in types; and files started by their URL. */
 export function importsOf(sources: Sources): Import[] {
-  const pattern = /(?:^|\n)\s*(?:import|export)\b[^'"\n;]*?(?:\{[^}]*\}[^'"\n;]*?)?['"]([^'"]+)['"]/g;
+  const patterns = [
+    /(?:^|\n)\s*(?:import|export)\b(?!\s*\()[^'"\n;]*?(?:\{[^}]*\}[^'"\n;]*?)?['"]([^'"]+)['"]/g,
+    /\bimport\(\s*['"`]([^'"`$]+)['"`]/g,
+    /\bnew URL\(\s*['"`](\.[^'"`$]+)(?:\$\{[^}]*\})?['"`]\s*,\s*import\.meta\.url/g,
+  ];
   return [...sources].flatMap(([from, text]) =>
-    [...text.matchAll(pattern)].map(([, specifier = '']) => ({ from, to: resolve(from, specifier) })),
+    patterns.flatMap((pattern) =>
+      [...text.matchAll(pattern)].map(([, specifier = '']) => ({ from, to: resolve(from, specifier) })),
+    ),
   );
+}
+
+/** `import()` of something that is no plain text, which no rule here could follow. */
+export function hiddenImports(sources: Sources): string[] {
+  return [...sources].filter(([, text]) => /\bimport\(\s*(?!['"][^'"]+['"]\s*\))/.test(text)).map(([file]) => file);
 }
 
 function resolve(from: string, specifier: string): string {
   if (specifier.startsWith('.')) return new URL(specifier, `file:///${from}`).pathname.slice(1);
+  if (specifier.startsWith('node:')) return specifier;
   return specifier.split('/', specifier.startsWith('@') ? 2 : 1).join('/');
 }
 
@@ -74,28 +118,49 @@ export function brokenDoors(sources: Sources): string[] {
     .map(({ from, to }) => `${from} names ${to}`);
 }
 
-/** Imports that point up, or to the room next door. */
+/** Imports that point up, to the room next door, or into the other wing. */
 export function brokenDirections(sources: Sources): string[] {
-  const isBroken = (from: string, to: string) => {
-    const floors = floorOf(to) - floorOf(from);
-    return floors > 0 || (floors === 0 && roomOf(to) !== roomOf(from));
-  };
   return importsOf(sources)
-    .filter(({ from, to }) => sources.has(to) && isBroken(from, to))
+    .filter(({ from, to }) => sources.has(to) && !mayImport(from, to))
     .map(({ from, to }) => `${from} imports ${to}`);
+}
+
+function mayImport(from: string, to: string): boolean {
+  const [here, there] = [placeOf(from), placeOf(to)];
+  if (!here || !there) return false;
+  if (APART.some(([room, other]) => from.startsWith(room) && to.startsWith(other))) return false;
+  if (here.wing !== there.wing) return MAY_IMPORT[here.wing].includes(there.wing);
+  return here.room === there.room || there.floor < here.floor;
 }
 
 /** Files that no rule knows: a new room needs a floor. */
 export function withoutFloor(sources: Sources): string[] {
-  return [...sources.keys()].filter((file) => floorOf(file) < 0);
+  return [...sources.keys()].filter((file) => !placeOf(file));
 }
 
-function floorOf(file: string): number {
-  return FLOORS.findIndex((floor) => floor.some((room) => room.test(file)));
+/** The innermost room that a file lies in. */
+function placeOf(file: string): { wing: Wing; floor: number; room: string } | undefined {
+  const places = (Object.keys(WINGS) as Wing[]).flatMap((wing) =>
+    WINGS[wing].flatMap((rooms, floor) => rooms.map((room) => ({ wing, floor, room }))),
+  );
+  return places.filter(({ room }) => file.startsWith(room)).toSorted((a, b) => b.room.length - a.room.length)[0];
 }
 
-function roomOf(file: string): RegExp | undefined {
-  return FLOORS.flat().find((room) => room.test(file));
+/** What opens a connection among all that an inference process loads, with the file that names it. Imports of types load nothing. */
+export function connectionsOfInference(sources: Sources): string[] {
+  const loaded = new Map([...sources].map(([file, text]) => [file, withoutTypes(text)]));
+  const imports = Map.groupBy(importsOf(loaded), ({ from }) => from);
+  const reached = new Set([INFERENCE_PROCESS]);
+  for (const file of reached) {
+    for (const { to } of imports.get(file) ?? []) if (sources.has(to)) reached.add(to);
+  }
+  return [...reached].flatMap((file) =>
+    (imports.get(file) ?? []).filter(({ to }) => CONNECTING.has(to)).map(({ to }) => `${file} names ${to}`),
+  );
+}
+
+function withoutTypes(text: string): string {
+  return text.replace(/(?:^|\n)\s*(?:import|export) type\b[^'"]*['"][^'"]+['"]/g, '');
 }
 
 /** Each cycle of imports once, as the path around it. */
@@ -123,7 +188,7 @@ export function tooLong(sources: Sources): string[] {
 /** Words and habits the house style rules out. */
 export function banned(sources: Sources): string[] {
   const rules: [RegExp, string, RegExp?][] = [
-    [/\bprocess\.env\b/, 'reads the environment', /^(src\/config|bin\/main)\.ts$/],
+    [/\bprocess\.env\b/, 'reads the environment', /^(src\/process\/config|bin\/main)\.ts$/],
     [/\bjobs?\b/i, 'says "job"'],
     [/\b(TODO|FIXME)\b/, 'has something left to do'],
     [/@ts-(ignore|expect-error|nocheck)|biome-ignore/, 'silences a check'],

@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import { expect, onTestFinished, type TestContext } from 'vitest';
-import { ANONYMOUS } from '../../src/api-keys.ts';
+import { ANONYMOUS } from '../../src/process/api-keys.ts';
 import { type FaultCase, startCase } from './fault-case.ts';
 import type { PrivateServers } from './fleet.ts';
 import { modelsDir } from './models-dir.ts';

@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto';
 import type { ServedModel, Signature } from '../../src/models/served-model.ts';
-import type { Datatype, TensorSpec } from '../../src/tensor.ts';
+import type { Datatype, TensorSpec } from '../../src/tensor/tensor.ts';
 
 export function spec(name: string, datatype: Datatype, shape: TensorSpec['shape']): TensorSpec {
   return { name, datatype, shape };

@@ -1,4 +1,4 @@
-import type { Datatype } from '../../src/tensor.ts';
+import type { Datatype } from '../../src/tensor/tensor.ts';
 import { type OnnxNode, type OnnxValue, onnxModel, value } from './onnx.ts';
 
 type Shape = NonNullable<OnnxValue['shape']>;

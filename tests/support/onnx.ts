@@ -1,4 +1,4 @@
-import { bytesOf, type Datatype, type Tensor } from '../../src/tensor.ts';
+import { bytesOf, type Datatype, type Tensor } from '../../src/tensor/tensor.ts';
 
 /** A tensor that goes in or comes out; a dimension is a length or the symbol of one that may vary, `null` an unknown rank. */
 export interface OnnxValue {

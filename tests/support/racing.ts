@@ -1,10 +1,10 @@
 import { randomUUID } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { expect, onTestFinished, vi } from 'vitest';
-import { ANONYMOUS } from '../../src/api-keys.ts';
-import { createLog } from '../../src/log.ts';
-import { openStore } from '../../src/store/open.ts';
-import type { Submission } from '../../src/task.ts';
+import { openStore } from '../../src/open-store.ts';
+import { ANONYMOUS } from '../../src/process/api-keys.ts';
+import { createLog } from '../../src/process/log.ts';
+import type { Submission } from '../../src/task/task.ts';
 import type { Observed } from './checker.ts';
 import type { FaultCase } from './fault-case.ts';
 import { IRIS } from './models.ts';

@@ -1,4 +1,4 @@
-import { bytesOf } from '../../src/tensor.ts';
+import { bytesOf } from '../../src/tensor/tensor.ts';
 import type { Due, Output } from './checker.ts';
 import type { ModelFixture } from './model-files.ts';
 import { FOR_EVER, quotient, slow, squares } from './onnx-models.ts';

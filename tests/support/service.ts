@@ -1,11 +1,11 @@
 import { afterAll, beforeAll, onTestFinished, vi } from 'vitest';
-import { type Api, openApi } from '../../src/api.ts';
-import { ApiKeys } from '../../src/api-keys.ts';
+import { type Api, openApi } from '../../src/api/open.ts';
 import { type Lane, predictionQueue } from '../../src/broker/topology.ts';
-import { type Config, readConfig } from '../../src/config.ts';
 import { type BoundName, createLedger } from '../../src/ledger/ledger.ts';
-import { createLifecycle } from '../../src/lifecycle.ts';
-import { createLog } from '../../src/log.ts';
+import { ApiKeys } from '../../src/process/api-keys.ts';
+import { type Config, readConfig } from '../../src/process/config.ts';
+import { createLifecycle } from '../../src/process/lifecycle.ts';
+import { createLog } from '../../src/process/log.ts';
 import { openServices, type Services } from '../../src/services.ts';
 import { type OpenWorker, openWorker } from '../../workers/open.ts';
 import { Client } from './client.ts';

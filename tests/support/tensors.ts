@@ -1,5 +1,5 @@
-import { elementCount, type Tensor } from '../../src/tensor.ts';
-import { type Element, elementsOf, pack } from '../../src/tensor-values.ts';
+import { elementCount, type Tensor } from '../../src/tensor/tensor.ts';
+import { type Element, elementsOf, pack } from '../../src/tensor/tensor-values.ts';
 
 /** A tensor of these elements; a list of them if no shape is given. */
 export function tensor(

@@ -1,6 +1,6 @@
 import { getEventListeners } from 'node:events';
 import { expect, test } from 'vitest';
-import { createAbortListeners } from '../../workers/tasks/abort-listeners.ts';
+import { createAbortListeners } from '../../src/async/abort-listeners.ts';
 
 test('a signal that many listen to has one listener, which tells those that still do, each once', () => {
   const onAbort = createAbortListeners();

@@ -3,7 +3,7 @@ import { setImmediate } from 'node:timers/promises';
 import type { Channel, ConsumeMessage } from 'amqplib';
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
-import { createAcks } from '../../src/broker/amqp-acks.ts';
+import { createAcks } from '../../src/broker/amqp/amqp-acks.ts';
 
 /** A channel that settles as RabbitMQ does, and refuses what it has not given out, or was settled before. */
 class Settling {

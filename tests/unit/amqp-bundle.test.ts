@@ -1,8 +1,8 @@
 import type { Message } from 'amqplib';
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
-import { bodiesIn, bundleOf } from '../../src/broker/amqp-bundle.ts';
-import { propertiesOf, readMessages } from '../../src/broker/amqp-properties.ts';
+import { propertiesOf, readMessages } from '../../src/broker/amqp/amqp-properties.ts';
+import { bodiesIn, bundleOf } from '../../src/broker/amqp/bundles/amqp-bundle.ts';
 import { predictionQueue } from '../../src/broker/topology.ts';
 
 const QUEUE = predictionQueue('iris', 'normal');

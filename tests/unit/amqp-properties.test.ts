@@ -1,6 +1,6 @@
 import type { Message } from 'amqplib';
 import { expect, test } from 'vitest';
-import { propertiesOf, readMessages } from '../../src/broker/amqp-properties.ts';
+import { propertiesOf, readMessages } from '../../src/broker/amqp/amqp-properties.ts';
 import { predictionQueue } from '../../src/broker/topology.ts';
 
 const QUEUE = predictionQueue('iris', 'normal');

@@ -3,11 +3,11 @@ import { chmod, rename, rm, symlink, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { expect, onTestFinished, test, vi } from 'vitest';
-import { ApiKeys } from '../../src/api-keys.ts';
-import { ConfigError, readConfig } from '../../src/config.ts';
-import { followKeyFile } from '../../src/key-file.ts';
-import { rareLog } from '../../src/rare-log.ts';
-import { isWeakKey } from '../../src/weak-key.ts';
+import { ApiKeys } from '../../src/process/api-keys.ts';
+import { ConfigError, readConfig } from '../../src/process/config.ts';
+import { followKeyFile } from '../../src/process/key-file.ts';
+import { rareLog } from '../../src/process/rare-log.ts';
+import { isWeakKey } from '../../src/process/weak-key.ts';
 import { temporaryDirectory } from '../support/temporary-directory.ts';
 import { createTestLog } from '../support/test-log.ts';
 

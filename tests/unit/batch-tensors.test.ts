@@ -1,7 +1,7 @@
 import * as fc from 'fast-check';
 import { expect, test } from 'vitest';
-import { type Datatype, elementCount, type Tensor } from '../../src/tensor.ts';
-import type { Element } from '../../src/tensor-values.ts';
+import { type Datatype, elementCount, type Tensor } from '../../src/tensor/tensor.ts';
+import type { Element } from '../../src/tensor/tensor-values.ts';
 import { rowsOf, splitOutputs } from '../../workers/batching/batch-tensors.ts';
 import { joinInputs } from '../../workers/inference/tensor-rows.ts';
 import { contents, tensor } from '../support/tensors.ts';

@@ -1,7 +1,7 @@
 import * as fc from 'fast-check';
 import { expect, test } from 'vitest';
 import type { Lane } from '../../src/broker/topology.ts';
-import type { Tensor } from '../../src/tensor.ts';
+import type { Tensor } from '../../src/tensor/tensor.ts';
 import { batchKey, rowsOf } from '../../workers/batching/batch-tensors.ts';
 import { type BatchLimits, createBatcher, NORMAL_SHARE } from '../../workers/batching/batcher.ts';
 import { type Item, item, LIMITS, now } from '../support/batch-items.ts';

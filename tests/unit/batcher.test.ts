@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest';
-import type { Tensor } from '../../src/tensor.ts';
+import type { Tensor } from '../../src/tensor/tensor.ts';
 import { NORMAL_SHARE } from '../../workers/batching/batcher.ts';
 import { BATCH_BYTES_MAX } from '../../workers/batching/joined-tasks.ts';
 import { batcherOf, type Item, type ItemOptions, item, now } from '../support/batch-items.ts';

@@ -1,8 +1,8 @@
 import type { IncomingMessage } from 'node:http';
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
-import { clientAddress, networkOf } from '../../src/http/client-address.ts';
-import { settings } from '../../src/settings.ts';
+import { clientAddress, networkOf } from '../../src/api/http/client-address.ts';
+import { settings } from '../../src/process/settings.ts';
 
 const trusted = settings.TRUSTED_PROXIES.parse('10.0.0.0/8, ::1,2001:db8:ffff::/48');
 const from = (remoteAddress: string, forwarded?: string) =>

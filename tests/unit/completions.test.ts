@@ -1,13 +1,13 @@
 import { randomUUID } from 'node:crypto';
 import { expect, onTestFinished, test } from 'vitest';
+import { Completions } from '../../src/api/predictions/completions.ts';
+import { Updates } from '../../src/api/predictions/updates.ts';
 import { AppError, Overloaded } from '../../src/errors.ts';
 import { Bound } from '../../src/ledger/bound.ts';
-import { createLog } from '../../src/log.ts';
-import { Completions } from '../../src/predictions/completions.ts';
-import { Updates } from '../../src/predictions/updates.ts';
-import { createMemoryStore } from '../../src/store/memory.ts';
+import { createLog } from '../../src/process/log.ts';
+import { createMemoryStore } from '../../src/store/memory/memory-store.ts';
 import type { TaskListener, TaskStore } from '../../src/store/store.ts';
-import type { Change, Submission } from '../../src/task.ts';
+import type { Change, Submission } from '../../src/task/task.ts';
 import { tensor } from '../support/tensors.ts';
 
 const OWNER = 'ann';

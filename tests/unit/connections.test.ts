@@ -2,8 +2,8 @@ import { once } from 'node:events';
 import { createServer, type ServerResponse } from 'node:http';
 import { type AddressInfo, connect, type Socket } from 'node:net';
 import { expect, onTestFinished, test } from 'vitest';
-import { ArrivingRequest } from '../../src/http/arriving-request.ts';
-import { createConnections } from '../../src/http/connections.ts';
+import { ArrivingRequest } from '../../src/api/http/arriving-request.ts';
+import { createConnections } from '../../src/api/http/connections.ts';
 import { Bound } from '../../src/ledger/bound.ts';
 
 const GET = 'GET / HTTP/1.1\r\nhost: localhost\r\n\r\n';

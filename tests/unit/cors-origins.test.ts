@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import { ConfigError, readConfig } from '../../src/config.ts';
+import { ConfigError, readConfig } from '../../src/process/config.ts';
 
 const originsOf = (CORS_ORIGINS: string) => readConfig('start', { CORS_ORIGINS }).corsOrigins;
 

@@ -1,6 +1,6 @@
 import * as fc from 'fast-check';
 import { expect, test } from 'vitest';
-import { createDrainRate } from '../../src/predictions/drain-rate.ts';
+import { createDrainRate } from '../../src/api/predictions/drain-rate.ts';
 
 interface Drain {
   /** Tasks that leave together. */

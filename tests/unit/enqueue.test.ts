@@ -1,12 +1,12 @@
 import { expect, test } from 'vitest';
-import { createMemoryBroker } from '../../src/broker/memory.ts';
+import { createPredictions } from '../../src/api/predictions/predictions.ts';
+import type { PredictionRequest, SubmitContext } from '../../src/api/predictions/submit.ts';
+import { createMemoryBroker } from '../../src/broker/memory/memory-broker.ts';
 import type { Finding } from '../../src/models/sharing.ts';
-import { createPredictions } from '../../src/predictions/predictions.ts';
-import type { PredictionRequest, SubmitContext } from '../../src/predictions/submit.ts';
-import { openStore } from '../../src/store/open.ts';
+import { openStore } from '../../src/open-store.ts';
 import { NO_METRICS } from '../../src/telemetry/no-metrics.ts';
 import { NO_TRACING } from '../../src/telemetry/tracing.ts';
-import type { Tensor } from '../../src/tensor.ts';
+import type { Tensor } from '../../src/tensor/tensor.ts';
 import { servedModel, spec } from '../support/models.ts';
 import { createTestLog } from '../support/test-log.ts';
 

@@ -1,11 +1,11 @@
 import { randomUUID } from 'node:crypto';
 import { expect, onTestFinished, test } from 'vitest';
+import { openExpirer } from '../../src/api/predictions/expirer.ts';
 import { StoreUnavailable } from '../../src/errors.ts';
-import { createLog } from '../../src/log.ts';
-import { openExpirer } from '../../src/predictions/expirer.ts';
-import { createMemoryStore } from '../../src/store/memory.ts';
-import { createMemoryDeadlines } from '../../src/store/memory-deadlines.ts';
-import type { Submission } from '../../src/task.ts';
+import { createLog } from '../../src/process/log.ts';
+import { createMemoryDeadlines } from '../../src/store/memory/memory-deadlines.ts';
+import { createMemoryStore } from '../../src/store/memory/memory-store.ts';
+import type { Submission } from '../../src/task/task.ts';
 import { NO_METRICS } from '../../src/telemetry/no-metrics.ts';
 
 const log = createLog('silent', 'test');

@@ -2,7 +2,7 @@ import { describe, expect, test } from 'vitest';
 import type { ImageOptions } from '../../src/media/image-options.ts';
 import { imagePlan } from '../../src/media/image-plan.ts';
 import { manifestFaults, manifestSchema } from '../../src/models/manifest.ts';
-import type { Datatype, TensorSpec } from '../../src/tensor.ts';
+import type { Datatype, TensorSpec } from '../../src/tensor/tensor.ts';
 import { spec } from '../support/models.ts';
 
 type Shape = TensorSpec['shape'];

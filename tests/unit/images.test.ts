@@ -5,8 +5,8 @@ import { fileBytes } from '../../src/media/file-bytes.ts';
 import { imageReader } from '../../src/media/image.ts';
 import type { ImageOptions } from '../../src/media/image-options.ts';
 import { type MediaAllowance, UploadedFile } from '../../src/media/media.ts';
-import type { Datatype, TensorSpec } from '../../src/tensor.ts';
-import { viewAs } from '../../src/tensor.ts';
+import type { Datatype, TensorSpec } from '../../src/tensor/tensor.ts';
+import { viewAs } from '../../src/tensor/tensor.ts';
 import { withSides } from '../support/png.ts';
 
 const EVERYTHING: MediaAllowance = { owner: 'a', unpack: () => undefined, hold: () => undefined };

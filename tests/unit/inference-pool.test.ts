@@ -3,7 +3,7 @@ import { once } from 'node:events';
 import { readFileSync } from 'node:fs';
 import { writeFile } from 'node:fs/promises';
 import { describe, expect, onTestFinished, test } from 'vitest';
-import { createLog } from '../../src/log.ts';
+import { createLog } from '../../src/process/log.ts';
 import { createInferencePool, type InferencePool } from '../../workers/inference/inference-pool.ts';
 import { modelFile } from '../support/models-dir.ts';
 import { FOR_EVER, identity, slow } from '../support/onnx-models.ts';

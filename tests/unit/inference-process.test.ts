@@ -1,8 +1,8 @@
 import { copyFile, writeFile } from 'node:fs/promises';
 import { afterAll, beforeAll, describe, expect, onTestFinished, test } from 'vitest';
-import { createLog } from '../../src/log.ts';
-import { DATATYPES, type Datatype, type Tensor } from '../../src/tensor.ts';
-import type { Element } from '../../src/tensor-values.ts';
+import { createLog } from '../../src/process/log.ts';
+import { DATATYPES, type Datatype, type Tensor } from '../../src/tensor/tensor.ts';
+import type { Element } from '../../src/tensor/tensor-values.ts';
 import { createInferencePool, type InferencePool } from '../../workers/inference/inference-pool.ts';
 import { digestOf } from '../../workers/inference/model-file.ts';
 import { modelFile } from '../support/models-dir.ts';

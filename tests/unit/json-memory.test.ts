@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { countJson, memoryOfJson, REQUEST_MEMORY_BYTES_MAX } from '../../src/graphql/json-memory.ts';
+import { countJson, memoryOfJson, REQUEST_MEMORY_BYTES_MAX } from '../../src/api/graphql/request/json-memory.ts';
 import { isRecord } from '../../src/models/input-issues.ts';
 
 const estimate = (text: string | Buffer, max = Number.MAX_SAFE_INTEGER) => memoryOfJson(Buffer.from(text), max);

@@ -1,8 +1,8 @@
 import { buildSchema, parse } from 'graphql';
 import { expect, test } from 'vitest';
-import { declaredVariables } from '../../src/graphql/declared-variables.ts';
-import { createKnownOperations } from '../../src/graphql/known-operations.ts';
-import { createLimits, type Limits } from '../../src/graphql/limits.ts';
+import { declaredVariables } from '../../src/api/graphql/request/declared-variables.ts';
+import { createKnownOperations } from '../../src/api/graphql/request/known-operations.ts';
+import { createLimits, type Limits } from '../../src/api/graphql/request/limits.ts';
 
 const SCHEMA = buildSchema('type Query { a(id: ID): Int }');
 

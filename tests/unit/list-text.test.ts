@@ -1,8 +1,8 @@
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
-import { isFiniteTensor, listText } from '../../src/graphql/list-text.ts';
-import { DATATYPES, elementCount, STORAGE, type Tensor } from '../../src/tensor.ts';
-import { elementsOf } from '../../src/tensor-values.ts';
+import { isFiniteTensor, listText } from '../../src/api/graphql/schema/list-text.ts';
+import { DATATYPES, elementCount, STORAGE, type Tensor } from '../../src/tensor/tensor.ts';
+import { elementsOf } from '../../src/tensor/tensor-values.ts';
 
 const shapes = fc.array(fc.integer({ min: 1, max: 5 }), { minLength: 1, maxLength: 4 });
 

@@ -1,8 +1,8 @@
 import { createServer, request, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { expect, onTestFinished, test } from 'vitest';
+import { createLoad, type RequestLoad } from '../../src/api/http/load.ts';
 import { AppError } from '../../src/errors.ts';
-import { createLoad, type RequestLoad } from '../../src/http/load.ts';
 import { type BoundName, createLedger } from '../../src/ledger/ledger.ts';
 
 const MIB = 2 ** 20;

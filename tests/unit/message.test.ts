@@ -1,9 +1,9 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { decodeMessage, encodeMessage, isReference, type PredictionMessage } from '../../src/broker/message.ts';
-import type { Submission } from '../../src/task.ts';
-import { DATATYPES, type Datatype, elementCount, STORAGE, type Tensor } from '../../src/tensor.ts';
-import { encodeFrame } from '../../src/tensor-frame.ts';
+import type { Submission } from '../../src/task/task.ts';
+import { DATATYPES, type Datatype, elementCount, STORAGE, type Tensor } from '../../src/tensor/tensor.ts';
+import { encodeFrame } from '../../src/tensor/tensor-frame.ts';
 
 const submission: Submission = {
   id: '6a2f41a3-c54c-4b0e-9a3b-0d9f6f1d2c11',

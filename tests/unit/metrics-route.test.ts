@@ -1,10 +1,10 @@
 import { once } from 'node:events';
 import { get, type IncomingMessage } from 'node:http';
 import { expect, onTestFinished, test } from 'vitest';
-import { readConfig } from '../../src/config.ts';
-import { openHttpServer } from '../../src/http/http-server.ts';
-import { metricsRoute } from '../../src/http/metrics-route.ts';
-import { createRefusedKeys } from '../../src/http/refused-keys.ts';
+import { openHttpServer } from '../../src/api/http/http-server.ts';
+import { metricsRoute } from '../../src/api/http/metrics-route.ts';
+import { createRefusedKeys } from '../../src/api/http/refused-keys.ts';
+import { readConfig } from '../../src/process/config.ts';
 import { createMetrics, type Metrics } from '../../src/telemetry/metrics.ts';
 import { createTestLog, type TestLog } from '../support/test-log.ts';
 

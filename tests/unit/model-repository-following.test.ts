@@ -1,8 +1,8 @@
 import { mkdir, readFile, rename, rm, stat, symlink, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { afterAll, beforeAll, expect, onTestFinished, test } from 'vitest';
-import { findModel } from '../../src/models/registry.ts';
-import type { ModelReference } from '../../src/task.ts';
+import { findModel } from '../../src/registry/registry.ts';
+import type { ModelReference } from '../../src/task/task.ts';
 import { createInferencePool, type InferencePool } from '../../workers/inference/inference-pool.ts';
 import type { LoadedModel } from '../../workers/repository/model-loading.ts';
 import { openModelRepository } from '../../workers/repository/model-repository.ts';

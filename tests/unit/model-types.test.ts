@@ -1,10 +1,10 @@
 import fc from 'fast-check';
 import { assertValidSchema, type GraphQLInputObjectType, type GraphQLObjectType, type GraphQLUnionType } from 'graphql';
 import { describe, expect, test } from 'vitest';
-import { graphiqlTabs } from '../../src/graphql/examples.ts';
-import { type Api, buildApi, schemaText } from '../../src/graphql/schema.ts';
+import { graphiqlTabs } from '../../src/api/graphql/graphiql/examples.ts';
+import { type Api, buildApi, schemaText } from '../../src/api/graphql/schema/schema.ts';
 import type { ServedModel } from '../../src/models/served-model.ts';
-import { DATATYPES, type TensorSpec } from '../../src/tensor.ts';
+import { DATATYPES, type TensorSpec } from '../../src/tensor/tensor.ts';
 import { IRIS, servedModel, spec } from '../support/models.ts';
 
 const echo = (name: string, more: Partial<ServedModel> = {}) =>

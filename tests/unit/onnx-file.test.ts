@@ -1,7 +1,7 @@
 import { stat, truncate, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { expect, onTestFinished, test } from 'vitest';
-import { createLog } from '../../src/log.ts';
+import { createLog } from '../../src/process/log.ts';
 import { createInferencePool } from '../../workers/inference/inference-pool.ts';
 import { digestOf, sizeOf } from '../../workers/inference/model-file.ts';
 import { declaredValues, factsOf } from '../../workers/inference/onnx-file.ts';

@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'vitest';
 import { outputFault } from '../../src/models/outputs.ts';
 import type { ServedModel } from '../../src/models/served-model.ts';
-import type { Datatype } from '../../src/tensor.ts';
+import type { Datatype } from '../../src/tensor/tensor.ts';
 import { tensor } from '../support/tensors.ts';
 
 const model: ServedModel = {

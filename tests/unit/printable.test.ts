@@ -1,6 +1,6 @@
 import * as fc from 'fast-check';
 import { expect, test } from 'vitest';
-import { oneLine, printable } from '../../src/printable.ts';
+import { oneLine, printable } from '../../src/process/printable.ts';
 
 const text = fc.string({
   unit: fc.oneof(fc.nat({ max: 0x2fff }).map(String.fromCharCode), fc.string({ unit: 'binary' })),

@@ -2,7 +2,7 @@ import { readFileSync } from 'node:fs';
 import { expect, test } from 'vitest';
 import { imageOptions } from '../../src/media/image-options.ts';
 import { manifestSchema } from '../../src/models/manifest.ts';
-import { describeSettings } from '../../src/settings.ts';
+import { describeSettings } from '../../src/process/settings.ts';
 
 const readme = readFileSync('README.md', 'utf8');
 

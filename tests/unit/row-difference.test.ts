@@ -1,6 +1,6 @@
 import * as fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import type { Datatype } from '../../src/tensor.ts';
+import type { Datatype } from '../../src/tensor/tensor.ts';
 import { rowDifferences, rowScales } from '../../workers/inference/row-difference.ts';
 import { tensor } from '../support/tensors.ts';
 

@@ -1,8 +1,8 @@
 import fc from 'fast-check';
 import { afterAll, describe, expect, test } from 'vitest';
 import type { Sharings } from '../../src/models/sharing.ts';
-import { createMemorySharing } from '../../src/store/memory-sharing.ts';
-import { bytesOf, type Tensor, viewAs } from '../../src/tensor.ts';
+import { createMemorySharing } from '../../src/registry/memory-sharing.ts';
+import { bytesOf, type Tensor, viewAs } from '../../src/tensor/tensor.ts';
 import { createInferencePool, type InferencePool } from '../../workers/inference/inference-pool.ts';
 import { proveSharing } from '../../workers/inference/sharing-proof.ts';
 import type { LoadedModel } from '../../workers/repository/model-loading.ts';

@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest';
-import type { Tensor } from '../../src/tensor.ts';
+import type { Tensor } from '../../src/tensor/tensor.ts';
 import { CHECKS_FIRST, type CheckedRun, SharingWatch } from '../../workers/batching/sharing-watch.ts';
 import { tensor } from '../support/tensors.ts';
 

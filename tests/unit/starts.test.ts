@@ -1,6 +1,6 @@
 import { setImmediate as untilNextRound } from 'node:timers/promises';
 import { expect, test } from 'vitest';
-import { createStarts } from '../../src/http/starts.ts';
+import { createStarts } from '../../src/api/http/starts.ts';
 
 test('a burst begins a few at a time, and another owner’s request begins in the next round', async () => {
   const { enter } = createStarts({ roundMax: 10 });

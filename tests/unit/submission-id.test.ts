@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import { expect, test } from 'vitest';
-import { isTaskId, keyedTaskId } from '../../src/predictions/submission-id.ts';
+import { isTaskId, keyedTaskId } from '../../src/api/predictions/submission-id.ts';
 
 test('an owner’s key always gives the same id, a UUID of version 8', () => {
   // Written out: another release that computed it differently would run a task twice.

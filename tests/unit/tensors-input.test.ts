@@ -4,8 +4,8 @@ import { InputError } from '../../src/errors.ts';
 import { InputIssues } from '../../src/models/input-issues.ts';
 import type { Signature } from '../../src/models/served-model.ts';
 import { readTensorsInput, type TensorInput } from '../../src/models/tensors-input.ts';
-import { DATATYPES, type Tensor } from '../../src/tensor.ts';
-import { elementsOf } from '../../src/tensor-values.ts';
+import { DATATYPES, type Tensor } from '../../src/tensor/tensor.ts';
+import { elementsOf } from '../../src/tensor/tensor-values.ts';
 import { spec } from '../support/models.ts';
 
 function read(signature: Signature, inputs: TensorInput[]): Tensor[] {

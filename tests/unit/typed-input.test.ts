@@ -5,8 +5,8 @@ import { InputIssues, type Path } from '../../src/models/input-issues.ts';
 import type { ServedModel } from '../../src/models/served-model.ts';
 import { typedDoorOf } from '../../src/models/typed-door.ts';
 import { readTypedInput } from '../../src/models/typed-input.ts';
-import type { Tensor } from '../../src/tensor.ts';
-import { elementsOf } from '../../src/tensor-values.ts';
+import type { Tensor } from '../../src/tensor/tensor.ts';
+import { elementsOf } from '../../src/tensor/tensor-values.ts';
 import { FLOWER, IRIS, servedModel, spec } from '../support/models.ts';
 
 function read(model: ServedModel, input: unknown): Tensor[] {

@@ -1,10 +1,10 @@
 import { describe, expect, test } from 'vitest';
 import type { Broker } from '../../src/broker/broker.ts';
-import { createMemoryBroker } from '../../src/broker/memory.ts';
-import type { Log } from '../../src/log.ts';
+import { createMemoryBroker } from '../../src/broker/memory/memory-broker.ts';
 import { manifestSchema } from '../../src/models/manifest.ts';
 import { OUTPUT_BYTES_MAX } from '../../src/models/outputs.ts';
-import { isOutgrown, nextPace, type Pace, prefetchAt, prefetchMax } from '../../workers/prefetch.ts';
+import type { Log } from '../../src/process/log.ts';
+import { isOutgrown, nextPace, type Pace, prefetchAt, prefetchMax } from '../../workers/scheduling/prefetch.ts';
 import { createHeldBytes } from '../../workers/tasks/held-bytes.ts';
 import { IRIS } from '../support/models.ts';
 import { int64s, onnxModel, value } from '../support/onnx.ts';

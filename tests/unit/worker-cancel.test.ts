@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'vitest';
 import { predictionQueue } from '../../src/broker/topology.ts';
 import type { TaskListener, TaskStore } from '../../src/store/store.ts';
-import type { Submission } from '../../src/task.ts';
+import type { Submission } from '../../src/task/task.ts';
 import { FOR_EVER, identity, slow } from '../support/onnx-models.ts';
 import { tensor } from '../support/tensors.ts';
 import { startTestWorker, type TestWorker } from '../support/worker.ts';

@@ -1,10 +1,10 @@
 import { randomUUID } from 'node:crypto';
 import { describe, expect, test } from 'vitest';
 import type { Broker, Delivery } from '../../src/broker/broker.ts';
-import { createMemoryBroker } from '../../src/broker/memory.ts';
+import { createMemoryBroker } from '../../src/broker/memory/memory-broker.ts';
 import { predictionQueue } from '../../src/broker/topology.ts';
-import type { Log } from '../../src/log.ts';
-import type { Submission } from '../../src/task.ts';
+import type { Log } from '../../src/process/log.ts';
+import type { Submission } from '../../src/task/task.ts';
 import { RETURNS_MAX } from '../../workers/tasks/absent-model.ts';
 import { identity, slow } from '../support/onnx-models.ts';
 import { tensor } from '../support/tensors.ts';

@@ -2,7 +2,7 @@ import { randomUUID } from 'node:crypto';
 import { expect, test } from 'vitest';
 import { encodeMessage } from '../../src/broker/message.ts';
 import { DEAD_LETTER_QUEUE, predictionQueue } from '../../src/broker/topology.ts';
-import type { Submission } from '../../src/task.ts';
+import type { Submission } from '../../src/task/task.ts';
 import { RETURNS_MAX } from '../../workers/tasks/absent-model.ts';
 import { identity } from '../support/onnx-models.ts';
 import { tensor } from '../support/tensors.ts';

@@ -1,9 +1,9 @@
 import { describe, expect, test } from 'vitest';
-import { createMemoryBroker } from '../../src/broker/memory.ts';
+import { createMemoryBroker } from '../../src/broker/memory/memory-broker.ts';
 import { type Lane, predictionQueue } from '../../src/broker/topology.ts';
 import { StoreUnavailable } from '../../src/errors.ts';
 import type { TaskStore } from '../../src/store/store.ts';
-import type { Submission } from '../../src/task.ts';
+import type { Submission } from '../../src/task/task.ts';
 import { FOR_EVER, slow } from '../support/onnx-models.ts';
 import { tensor } from '../support/tensors.ts';
 import { startTestWorker, type TestWorker, type TestWorkerOptions } from '../support/worker.ts';

@@ -1,8 +1,8 @@
 import { describe, expect, test } from 'vitest';
-import type { Task } from '../../src/task.ts';
+import type { Task } from '../../src/task/task.ts';
 import { NO_METRICS } from '../../src/telemetry/no-metrics.ts';
-import type { Tensor } from '../../src/tensor.ts';
-import { elementsOf } from '../../src/tensor-values.ts';
+import type { Tensor } from '../../src/tensor/tensor.ts';
+import { elementsOf } from '../../src/tensor/tensor-values.ts';
 import type { ModelSource } from '../../workers/repository/model-repository.ts';
 import type { WorkerObserver } from '../../workers/tasks/worker-observer.ts';
 import { int64s } from '../support/onnx.ts';

@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest';
-import type { Submission } from '../../src/task.ts';
+import type { Submission } from '../../src/task/task.ts';
 import { NO_METRICS } from '../../src/telemetry/no-metrics.ts';
 import type { WorkerObserver } from '../../workers/tasks/worker-observer.ts';
 import { identity, slow } from '../support/onnx-models.ts';

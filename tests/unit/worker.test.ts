@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest';
 import { DEAD_LETTER_QUEUE, predictionQueue } from '../../src/broker/topology.ts';
-import type { Task } from '../../src/task.ts';
+import type { Task } from '../../src/task/task.ts';
 import { RETURNS_MAX } from '../../workers/tasks/absent-model.ts';
 import { identity, mixesRows, signs, squares, unary } from '../support/onnx-models.ts';
 import { DEPENDENT } from '../support/sharing-models.ts';

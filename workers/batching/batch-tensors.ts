@@ -1,4 +1,4 @@
-import type { Tensor } from '../../src/tensor.ts';
+import type { Tensor } from '../../src/tensor/tensor.ts';
 import { RunError } from '../inference/run-error.ts';
 import { sliceRows } from '../inference/tensor-rows.ts';
 

@@ -1,5 +1,5 @@
 import type { Lane } from '../../src/broker/topology.ts';
-import { byteLength, type Tensor } from '../../src/tensor.ts';
+import { byteLength, type Tensor } from '../../src/tensor/tensor.ts';
 import { batchKey, rowsOf } from './batch-tensors.ts';
 import { type Batch, type Entry, gather } from './joined-tasks.ts';
 import type { OwnerCosts, RunCost, Standing } from './owner-costs.ts';

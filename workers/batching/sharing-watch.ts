@@ -1,4 +1,4 @@
-import type { Tensor } from '../../src/tensor.ts';
+import type { Tensor } from '../../src/tensor/tensor.ts';
 import type { RunAlone } from '../inference/inference-messages.ts';
 import { isRounding, rowDifferences } from '../inference/row-difference.ts';
 import { RunError } from '../inference/run-error.ts';

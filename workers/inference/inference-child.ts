@@ -1,6 +1,6 @@
 import { type ChildProcess, fork } from 'node:child_process';
 import { extname } from 'node:path';
-import { childEnvironment } from '../../src/config.ts';
+import { childEnvironment } from '../../src/process/config.ts';
 import type { InferenceAnswer, InferenceReply, InferenceRequest, Noted } from './inference-messages.ts';
 import { MemoryWatch, offerToOomKiller, ownBytes } from './process-memory.ts';
 import { RunError } from './run-error.ts';

@@ -1,7 +1,7 @@
 import type { ExecutionProvider } from '../../src/models/manifest.ts';
 import type { Sharing } from '../../src/models/sharing.ts';
 import type { OnnxTensor } from '../../src/models/signature.ts';
-import type { Tensor } from '../../src/tensor.ts';
+import type { Tensor } from '../../src/tensor/tensor.ts';
 import type { LeftOut } from './left-out.ts';
 import type { Probe, ProbeReport } from './probe.ts';
 import type { SessionsReport } from './sessions.ts';

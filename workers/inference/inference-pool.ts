@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
-import type { Log } from '../../src/log.ts';
 import type { Sharing } from '../../src/models/sharing.ts';
-import type { Tensor } from '../../src/tensor.ts';
+import type { Log } from '../../src/process/log.ts';
+import type { Tensor } from '../../src/tensor/tensor.ts';
 import type { Answered, AskOptions } from './inference-child.ts';
 import type { InferenceRequest, ModelFile, OnnxSignature, RunAlone, WarmUp } from './inference-messages.ts';
 import { InferenceSlot } from './inference-slot.ts';

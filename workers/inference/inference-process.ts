@@ -1,6 +1,6 @@
 import { Worker } from 'node:worker_threads';
 import { messageOf } from '../../src/errors.ts';
-import type { Tensor } from '../../src/tensor.ts';
+import type { Tensor } from '../../src/tensor/tensor.ts';
 import { requireOnnx } from './foreign-file.ts';
 import type { InferenceAnswer, InferenceReply, InferenceRequest, ModelFile, RunAlone } from './inference-messages.ts';
 import { digestOf, sizeOf } from './model-file.ts';

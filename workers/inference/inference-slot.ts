@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import type { Log } from '../../src/log.ts';
+import type { Log } from '../../src/process/log.ts';
 import { type Answered, type AskOptions, InferenceChild, type ProcessMemory } from './inference-child.ts';
 import type { InferenceRequest, WarmUp } from './inference-messages.ts';
 import { poolClosed, RunError } from './run-error.ts';

@@ -3,7 +3,7 @@ import * as ort from 'onnxruntime-node';
 import { messageOf } from '../../src/errors.ts';
 import type { ExecutionProvider } from '../../src/models/manifest.ts';
 import type { OnnxTensor } from '../../src/models/signature.ts';
-import { bytesOf, DATATYPES, type Datatype, type Tensor, viewAs } from '../../src/tensor.ts';
+import { bytesOf, DATATYPES, type Datatype, type Tensor, viewAs } from '../../src/tensor/tensor.ts';
 import { type ProviderChoice, Providers } from './execution-providers.ts';
 import type { OnnxSignature } from './inference-messages.ts';
 import { type LeftOut, leftOutText } from './left-out.ts';

@@ -1,4 +1,4 @@
-import type { Tensor } from '../../src/tensor.ts';
+import type { Tensor } from '../../src/tensor/tensor.ts';
 import type { ProbeRow } from './probe-rows.ts';
 
 /** A row, and what it gives alone. */

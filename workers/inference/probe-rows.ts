@@ -6,8 +6,8 @@ import {
   type Tensor,
   type TensorSpec,
   viewAs,
-} from '../../src/tensor.ts';
-import { pack } from '../../src/tensor-values.ts';
+} from '../../src/tensor/tensor.ts';
+import { pack } from '../../src/tensor/tensor-values.ts';
 
 /** One row of every input, as a run of the model takes it alone. */
 export interface ProbeRow {

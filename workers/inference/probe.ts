@@ -1,4 +1,4 @@
-import { elementCount, STORAGE, type Tensor } from '../../src/tensor.ts';
+import { elementCount, STORAGE, type Tensor } from '../../src/tensor/tensor.ts';
 
 /** One dimension of one tensor in another size. */
 export interface Resize {

@@ -1,4 +1,11 @@
-import { describeShape, elementCount, type NumericArray, STORAGE, type Tensor, viewAs } from '../../src/tensor.ts';
+import {
+  describeShape,
+  elementCount,
+  type NumericArray,
+  STORAGE,
+  type Tensor,
+  viewAs,
+} from '../../src/tensor/tensor.ts';
 
 /** How far floats may be apart, as a share of the largest finite value of their row: sums are rounded in another order. */
 const TOLERANCE = 1e-4;

@@ -1,4 +1,4 @@
-import type { TaskError } from '../../src/task.ts';
+import type { TaskError } from '../../src/task/task.ts';
 
 /** Why a run gives no result. That a result does not fit into the store is found only after the run. */
 type RunErrorCode = Exclude<TaskError['code'], 'STORE_FULL'>;

@@ -1,4 +1,4 @@
-import { byteLength, type Tensor } from '../../src/tensor.ts';
+import { byteLength, type Tensor } from '../../src/tensor/tensor.ts';
 import {
   essentialBatches,
   furtherBatches,

@@ -1,6 +1,6 @@
 import { messageOf } from '../../src/errors.ts';
 import type { Sharing } from '../../src/models/sharing.ts';
-import type { Tensor } from '../../src/tensor.ts';
+import type { Tensor } from '../../src/tensor/tensor.ts';
 import { readableFault } from './onnx-fault.ts';
 import { madeUpRow, type RowSpec, rowBytes, rowsFrom } from './probe-rows.ts';
 import { seeded } from './seeded.ts';

@@ -1,4 +1,4 @@
-import type { Tensor } from '../../src/tensor.ts';
+import type { Tensor } from '../../src/tensor/tensor.ts';
 import type { RowAlone } from './probe-batches.ts';
 import { rowDifferences } from './row-difference.ts';
 

@@ -1,4 +1,4 @@
-import { STORAGE, type Tensor } from '../../src/tensor.ts';
+import { STORAGE, type Tensor } from '../../src/tensor/tensor.ts';
 
 /** The inputs of several tasks with the same `batchKey`, one behind the other along dimension 0. */
 export function joinInputs(tasks: readonly (readonly Tensor[])[]): Tensor[] {

@@ -1,5 +1,5 @@
-import { ConfigError } from '../../src/config.ts';
-import type { Log } from '../../src/log.ts';
+import { ConfigError } from '../../src/process/config.ts';
+import type { Log } from '../../src/process/log.ts';
 
 /**
  * Compares the names of the models that a worker is to serve with those that are there as it starts. One that is not is warned of, since

@@ -1,5 +1,5 @@
 import { join } from 'node:path';
-import { defaultVersions } from '../../src/models/registry.ts';
+import { defaultVersions } from '../../src/registry/registry.ts';
 import { ModelFault } from './model-fault.ts';
 import type { LoadedModel } from './model-loading.ts';
 

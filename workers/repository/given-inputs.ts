@@ -3,7 +3,7 @@ import type { Manifest } from '../../src/models/manifest.ts';
 import type { ServedModel } from '../../src/models/served-model.ts';
 import { typedDoorOf } from '../../src/models/typed-door.ts';
 import { readTypedInput } from '../../src/models/typed-input.ts';
-import type { Tensor } from '../../src/tensor.ts';
+import type { Tensor } from '../../src/tensor/tensor.ts';
 
 /** The most warm-up inputs that are tried. */
 const WARM_UPS_MAX = 2;

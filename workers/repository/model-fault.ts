@@ -1,5 +1,5 @@
 import { join } from 'node:path';
-import { oneLine } from '../../src/printable.ts';
+import { oneLine } from '../../src/process/printable.ts';
 import { RunError } from '../inference/run-error.ts';
 
 /** Something in the directory of models that cannot be served: where, and what is wrong there, in one line. */

@@ -1,7 +1,7 @@
-import type { Log } from '../../src/log.ts';
 import type { Sharings } from '../../src/models/sharing.ts';
-import { createMemorySharing } from '../../src/store/memory-sharing.ts';
-import type { ModelReference } from '../../src/task.ts';
+import type { Log } from '../../src/process/log.ts';
+import { createMemorySharing } from '../../src/registry/memory-sharing.ts';
+import type { ModelReference } from '../../src/task/task.ts';
 import { checkChosen } from './chosen-models.ts';
 import { FollowedDirectory } from './followed-directory.ts';
 import type { ModelFault } from './model-fault.ts';

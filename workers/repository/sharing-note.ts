@@ -1,4 +1,4 @@
-import type { Log } from '../../src/log.ts';
+import type { Log } from '../../src/process/log.ts';
 import type { LoadedModel } from './model-loading.ts';
 
 type Noted = Pick<LoadedModel, 'served' | 'sharing' | 'unbatched'>;

@@ -1,9 +1,9 @@
 import type { Delivery, Verdict } from '../../src/broker/broker.ts';
 import { LONGEST_RUNG, RETRY_LADDER } from '../../src/broker/topology.ts';
 import { ifUnavailable } from '../../src/errors.ts';
-import type { Log } from '../../src/log.ts';
 import type { ServedModel } from '../../src/models/served-model.ts';
-import type { Submission } from '../../src/task.ts';
+import type { Log } from '../../src/process/log.ts';
+import type { Submission } from '../../src/task/task.ts';
 import type { LoadedModel } from '../repository/model-loading.ts';
 import type { ModelSource } from '../repository/model-repository.ts';
 import type { PatientStore } from './patient-store.ts';

@@ -1,8 +1,8 @@
 import type { Verdict } from '../../src/broker/broker.ts';
 import { LONGEST_RUNG } from '../../src/broker/topology.ts';
-import type { Log } from '../../src/log.ts';
+import type { Log } from '../../src/process/log.ts';
 import type { TaskStore } from '../../src/store/store.ts';
-import { type Change, isTerminal, type Submission } from '../../src/task.ts';
+import { type Change, isTerminal, type Submission } from '../../src/task/task.ts';
 import { RETURNS_MAX } from './absent-model.ts';
 import type { HeldTask } from './held-task.ts';
 import { wornOut } from './outcome.ts';

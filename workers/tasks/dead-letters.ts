@@ -2,10 +2,10 @@ import type { Broker, Consumer, Delivery, Verdict } from '../../src/broker/broke
 import { decodeMessage } from '../../src/broker/message.ts';
 import { DEAD_LETTER_QUEUE, LONGEST_RUNG } from '../../src/broker/topology.ts';
 import { StoreUnavailable } from '../../src/errors.ts';
-import type { Log } from '../../src/log.ts';
 import { manifestSchema } from '../../src/models/manifest.ts';
-import { submissionSchema } from '../../src/submission.ts';
-import { isTerminal, type Submission, type TaskError } from '../../src/task.ts';
+import type { Log } from '../../src/process/log.ts';
+import { submissionSchema } from '../../src/task/submission.ts';
+import { isTerminal, type Submission, type TaskError } from '../../src/task/task.ts';
 import type { ModelSource } from '../repository/model-repository.ts';
 import { RETURNS_MAX } from './absent-model.ts';
 import { wornOut } from './outcome.ts';

@@ -1,8 +1,8 @@
 import { randomUUID } from 'node:crypto';
 import type { Delivery, Verdict } from '../../src/broker/broker.ts';
 import type { Lane } from '../../src/broker/topology.ts';
-import type { Submission } from '../../src/task.ts';
-import { describeShape, fitsShape, type Tensor } from '../../src/tensor.ts';
+import type { Submission } from '../../src/task/task.ts';
+import { describeShape, fitsShape, type Tensor } from '../../src/tensor/tensor.ts';
 import type { BatchItem } from '../batching/batcher.ts';
 import type { LoadedModel } from '../repository/model-loading.ts';
 

@@ -1,6 +1,6 @@
 import { LONGEST_RUNG, RETRY_LADDER } from '../../src/broker/topology.ts';
 import { sizesFault } from '../../src/models/equal-sizes.ts';
-import type { TaskError } from '../../src/task.ts';
+import type { TaskError } from '../../src/task/task.ts';
 import { RunError } from '../inference/run-error.ts';
 import type { HeldTask } from './held-task.ts';
 

@@ -1,8 +1,8 @@
 import { setTimeout as sleep } from 'node:timers/promises';
+import { createAbortListeners } from '../../src/async/abort-listeners.ts';
 import { StoreFull, StoreUnavailable } from '../../src/errors.ts';
-import type { Log } from '../../src/log.ts';
+import type { Log } from '../../src/process/log.ts';
 import type { TaskStore } from '../../src/store/store.ts';
-import { createAbortListeners } from './abort-listeners.ts';
 
 /** Pause before a store that could not be reached is tried again: doubled each time, with jitter. */
 const RETRY_DELAY_MS = 100;

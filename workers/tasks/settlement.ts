@@ -1,7 +1,7 @@
 import { StoreFull } from '../../src/errors.ts';
-import type { Log } from '../../src/log.ts';
+import type { Log } from '../../src/process/log.ts';
 import type { TaskStore } from '../../src/store/store.ts';
-import type { Change, RunResult, TaskError } from '../../src/task.ts';
+import type { Change, RunResult, TaskError } from '../../src/task/task.ts';
 import type { RunError } from '../inference/run-error.ts';
 import type { HeldTask } from './held-task.ts';
 import { type Outcome, outcomeOf, withSizes } from './outcome.ts';

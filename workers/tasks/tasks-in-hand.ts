@@ -1,9 +1,9 @@
+import { createAbortListeners } from '../../src/async/abort-listeners.ts';
 import type { Delivery, Verdict } from '../../src/broker/broker.ts';
 import { ifUnavailable } from '../../src/errors.ts';
-import type { Log } from '../../src/log.ts';
+import type { Log } from '../../src/process/log.ts';
 import type { TaskStore } from '../../src/store/store.ts';
-import { isTerminal, type TaskState } from '../../src/task.ts';
-import { createAbortListeners } from './abort-listeners.ts';
+import { isTerminal, type TaskState } from '../../src/task/task.ts';
 import type { HeldTask } from './held-task.ts';
 
 /** What is done with tasks that wait for their run, or are in it. */

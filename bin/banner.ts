@@ -1,0 +1,58 @@
+import { synchronousExample } from '../src/api/graphql/graphiql/examples.ts';
+import { GRAPHQL_PATH } from '../src/api/graphql/request/server.ts';
+import type { Api } from '../src/api/graphql/schema/schema.ts';
+import type { Config } from '../src/process/config.ts';
+import { HAS_DEMO } from '../src/process/package.ts';
+import { oneLine } from '../src/process/printable.ts';
+import type { ModelRepository } from '../workers/repository/model-repository.ts';
+import { sharingNote } from '../workers/repository/sharing-note.ts';
+
+/** Where the demo looks unless it is told otherwise. */
+const DEMO_URL = 'http://127.0.0.1:4000/graphql';
+
+/** What `npm start` says once it serves: which models, what is kept, and what to do next. */
+export function welcome(started: { config: Config; url: string; api: Api; repository: ModelRepository }): string {
+  const { config, url, api, repository } = started;
+  const endpoint = url + GRAPHQL_PATH;
+  const models = repository.models().map((model) => {
+    const { name, version, description } = model.served;
+    return `${oneLine(`  ${name} ${version}  ${description ?? ''}`).trimEnd()}\n    ${oneLine(sharingNote(model))}`;
+  });
+  const served = models.length > 0 ? models.join('\n') : `  none: put <name>/1/model.onnx into ${config.modelsDir}`;
+  const faults = repository
+    .faults()
+    .map(({ message }) => `\nLeft out: ${message}`)
+    .join('');
+  const shipped = config.shippedModels
+    ? '\n\nThey come along with Foretell, since there is no folder "models" here: make one with your own, or set MODELS_DIR, and start again.'
+    : '';
+  const kept = config.embedded
+    ? 'Broker and store are in this process: nothing outlives it. Set BROKER_URL and STORE_URL to keep tasks.'
+    : 'Tasks are in the broker and the store that BROKER_URL and STORE_URL name.';
+  const authorization = config.apiKeys.required ? " \\\n    -H 'authorization: Bearer <key>'" : '';
+  const environment = `${endpoint === DEMO_URL ? '' : `FORETELL_URL=${endpoint} `}${config.apiKeys.required ? 'FORETELL_KEY=<key> ' : ''}`;
+  const ways = [
+    config.graphiql && `open ${endpoint} in a browser`,
+    HAS_DEMO && `run one hundred predictions: ${environment}npm run demo`,
+  ].filter((way) => way !== false);
+  return `
+Foretell serves ${endpoint}
+
+${served}${faults}${shipped}
+
+${kept}
+
+Try it:
+
+  curl -s ${endpoint} -H 'content-type: application/json'${authorization} \\
+    -d '${exampleBody(api)}'
+
+${ways.length > 0 ? `Or ${ways.join(', or ')}\n\n` : ''}`;
+}
+
+/** The example as one line of JSON inside single quotes, as a shell takes it. */
+function exampleBody(api: Api): string {
+  const { query, variables } = synchronousExample(api.models);
+  const oneLine = query.replace(/^#.*$/gm, '').replace(/\s+/g, ' ').trim();
+  return JSON.stringify({ query: oneLine, variables }).replaceAll("'", "'\\''");
+}

@@ -1,0 +1,102 @@
+import type { Lane } from '../../../broker/topology.ts';
+import { InputIssues } from '../../../models/input-issues.ts';
+import type { Builder } from './builder.ts';
+
+const WAIT_MS_MAX = 30_000;
+
+/** A record is kept no longer while its task is unfinished. */
+const EXPIRES_IN_MS_MAX = 7 * 24 * 3_600_000;
+
+const IDEMPOTENCY_KEY_LENGTH_MAX = 255;
+
+/** `SubmitOptions` as GraphQL has coerced it; a null is as good as nothing. */
+export interface SubmitOptions {
+  version?: string | null | undefined;
+  idempotencyKey?: string | null | undefined;
+  expiresInMs?: number | null | undefined;
+  priority?: Lane | null | undefined;
+  waitMs?: number | null | undefined;
+}
+
+/** What was asked of a submission, beside its inputs. */
+export interface SubmitTerms {
+  version: string | undefined;
+  idempotencyKey: string | undefined;
+  expiresInMs: number | undefined;
+  lane: Lane;
+  waitMs: number;
+}
+
+export function addSubmitOptions(builder: Builder) {
+  const priority = builder.enumType('Priority', {
+    values: {
+      NORMAL: { value: 'normal' as const },
+      HIGH: { value: 'high' as const, description: 'Taken before NORMAL, which always keeps a share.' },
+    },
+  });
+  return builder.inputRef<SubmitOptions>('SubmitOptions').implement({
+    fields: (t) => ({
+      version: t.string({
+        description:
+          "Pins a model version; the default is the model's default version. A typed input that does not fit the pinned version's signature: INVALID_INPUT.",
+      }),
+      idempotencyKey: t.string({
+        description:
+          'The same key from the same owner gives the same task, for as long as the task is kept. Not with submitPredictions. 1 to 255 characters.',
+      }),
+      expiresInMs: t.int({
+        description: `If it has not started after this many milliseconds it ends as EXPIRED. 1 to ${thousands(EXPIRES_IN_MS_MAX)}, a week.`,
+      }),
+      priority: t.field({
+        type: priority,
+        defaultValue: 'normal',
+        description: 'HIGH is taken first, without starving NORMAL.',
+      }),
+      waitMs: t.int({
+        defaultValue: 0,
+        description:
+          'Synchronous use: hold the answer until the task is terminal or this many milliseconds have passed. 0 to 30,000.',
+      }),
+    }),
+  });
+}
+
+/** Throws INVALID_INPUT, naming each option that is wrong. A key stands for one task: `isBulk` has no use for it. */
+export function readSubmitOptions(given: SubmitOptions | null | undefined, isBulk: boolean): SubmitTerms {
+  const { version, idempotencyKey, expiresInMs, priority, waitMs } = given ?? {};
+  const issues = new InputIssues();
+  checkRange(issues, 'waitMs', waitMs, 0, WAIT_MS_MAX);
+  checkRange(issues, 'expiresInMs', expiresInMs, 1, EXPIRES_IN_MS_MAX);
+  if (idempotencyKey != null) {
+    const path = ['options', 'idempotencyKey'];
+    const { length } = idempotencyKey;
+    if (isBulk) issues.add(path, 'expected no key with submitPredictions: a key stands for one task');
+    else if (length < 1 || length > IDEMPOTENCY_KEY_LENGTH_MAX) {
+      issues.add(path, `expected 1 to ${IDEMPOTENCY_KEY_LENGTH_MAX} characters, got ${length}`);
+    }
+  }
+  issues.refuse();
+  return {
+    version: version ?? undefined,
+    idempotencyKey: idempotencyKey ?? undefined,
+    expiresInMs: expiresInMs ?? undefined,
+    lane: priority ?? 'normal',
+    waitMs: waitMs ?? 0,
+  };
+}
+
+function checkRange(
+  issues: InputIssues,
+  option: string,
+  value: number | null | undefined,
+  min: number,
+  max: number,
+): void {
+  if (value == null || (value >= min && value <= max)) return;
+  issues.add(['options', option], `expected ${min} to ${max} milliseconds, got ${value}`);
+}
+
+/** Not by `toLocaleString`, which has a process load its languages first: a tenth of a second at each start. */
+function thousands(value: number): string {
+  return String(value).replace(/\B(?=(\d{3})+$)/g, ',');
+}

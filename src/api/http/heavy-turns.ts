@@ -1,0 +1,34 @@
+import { setTimeout as sleep, setImmediate as untilNextRound } from 'node:timers/promises';
+import { createTurns } from '../../ledger/turns.ts';
+
+/** Bytes of JSON from which on they take longer than all else about a request; a crowd of such requests is noticed. */
+const HEAVY_BYTES = 16 * 1024;
+
+/** After a piece that took so long others are given as much time, up to a bound: an ordinary request takes several rounds of the event loop. */
+const LONG_MS = 20;
+const REST_MS_MAX = 1_000;
+
+/** Pieces of work that hold the event loop, parsing and writing of what is large: one at a time, owner by owner. */
+export interface HeavyTurns {
+  /** Resolves when it is this owner's turn, which is what follows without waiting again; `undefined` where so few bytes need none. */
+  enter(owner: string, bytes: number): Promise<void> | undefined;
+}
+
+export function createHeavyTurns(): HeavyTurns {
+  const turns = createTurns(1);
+  return {
+    enter(owner, bytes) {
+      if (bytes < HEAVY_BYTES) return undefined;
+      return new Promise((resolve) => {
+        void turns.take(owner, async () => {
+          const startedAt = performance.now();
+          resolve();
+          // What the promise's owner does without waiting is done by then.
+          await untilNextRound();
+          const tookMs = performance.now() - startedAt;
+          if (tookMs > LONG_MS && turns.waiting() > 0) await sleep(Math.min(REST_MS_MAX, tookMs));
+        });
+      });
+    },
+  };
+}

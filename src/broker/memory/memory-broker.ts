@@ -1,0 +1,93 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import { BrokerUnavailable } from '../../errors.ts';
+import type { Log } from '../../process/log.ts';
+import type { Broker, BrokerObserver, Consumer, Delivery, Verdict } from '../broker.ts';
+import { comingBack, kindOf } from '../coming-back.ts';
+import { DEAD_LETTER_QUEUE } from '../topology.ts';
+import { createMemoryQueue, type MemoryQueue, type Waiting } from './memory-queue.ts';
+
+/** Bodies in the broker, from their publish until they are settled for good; beyond that it refuses more, as a full RabbitMQ does. */
+const WAITING_BYTES_MAX = 1024 * 1024 * 1024;
+
+/** Before a delivery whose handler threw is given out again: no hot loop. */
+const REQUEUE_PAUSE_MS = 1_000;
+
+type Handler = (delivery: Delivery) => Promise<Verdict>;
+
+/** A broker in this process, which keeps nothing beyond it. */
+export function createMemoryBroker(log: Log, observer: BrokerObserver = {}): Broker {
+  const queues = new Map<string, MemoryQueue>();
+  const closing = new AbortController();
+  const inHand = new Set<AbortController>();
+  let waitingBytes = 0;
+
+  function queueOf(name: string): MemoryQueue {
+    const known = queues.get(name);
+    if (known) return known;
+    const queue = createMemoryQueue();
+    queues.set(name, queue);
+    return queue;
+  }
+
+  /** Resolves when the broker closes, if that is earlier. */
+  async function pause(ms: number): Promise<void> {
+    await sleep(ms, undefined, { signal: closing.signal }).catch(() => undefined);
+  }
+
+  async function verdictOf(queue: string, handler: Handler, { message, redelivered }: Waiting): Promise<Verdict> {
+    const ours = new AbortController();
+    inHand.add(ours);
+    try {
+      const { returnsBefore = 0 } = message;
+      return await handler({ ...message, returnsBefore, redelivered, signal: ours.signal });
+    } catch (error) {
+      log.error({ queue, taskId: message.id, err: error }, 'handler failed');
+      await pause(REQUEUE_PAUSE_MS);
+      return 'requeue';
+    } finally {
+      inHand.delete(ours);
+    }
+  }
+
+  async function comeBack({ message, origin }: Waiting, verdict: Extract<Verdict, object>): Promise<void> {
+    const again = comingBack(message, verdict);
+    await pause(again.delayMs);
+    queueOf(origin).push({ message: again.message, origin, redelivered: false });
+  }
+
+  async function deliver(queue: string, handler: Handler, waiting: Waiting): Promise<void> {
+    const verdict = await verdictOf(queue, handler, waiting);
+    if (closing.signal.aborted) return;
+    const isDead = verdict === 'dead-letter' && queue !== DEAD_LETTER_QUEUE;
+    if (verdict === 'requeue') queueOf(queue).giveBack({ ...waiting, redelivered: true });
+    else if (isDead) queueOf(DEAD_LETTER_QUEUE).push({ ...waiting, redelivered: false });
+    // The delivery is settled now; the message waits without it.
+    else if (typeof verdict === 'object') void comeBack(waiting, verdict);
+    else waitingBytes -= waiting.message.body.byteLength;
+    observer.onVerdict?.(queue, kindOf(verdict));
+  }
+
+  return {
+    isReady: () => !closing.signal.aborted,
+    publish: async (queue, message) => {
+      const bytes = message.body.byteLength;
+      if (closing.signal.aborted) throw new BrokerUnavailable('the broker is closed');
+      if (waitingBytes + bytes > WAITING_BYTES_MAX) {
+        throw new BrokerUnavailable(`the broker holds ${WAITING_BYTES_MAX} bytes and takes no more`);
+      }
+      waitingBytes += bytes;
+      queueOf(queue).push({ message, origin: queue, redelivered: false });
+    },
+    consume: async ({ queue, prefetch }, handler): Promise<Consumer> => {
+      if (closing.signal.aborted) throw new BrokerUnavailable('the broker is closed');
+      return queueOf(queue).consume(prefetch, (waiting) => deliver(queue, handler, waiting), closing.signal);
+    },
+    prepare: async () => undefined,
+    depth: async (queue) => queues.get(queue)?.depth() ?? 0,
+    close: async () => {
+      const reason = new Error('the broker is closed');
+      closing.abort(reason);
+      for (const ours of inHand) ours.abort(reason);
+    },
+  };
+}

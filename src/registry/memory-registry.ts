@@ -1,0 +1,56 @@
+import { StoreUnavailable } from '../errors.ts';
+import { fingerprintOf, type ServedModel, servedModelSchema } from '../models/served-model.ts';
+import type { Log } from '../process/log.ts';
+import { createAnnounced } from './announced.ts';
+import { WITHDRAWN_MAX } from './last-withdrawn.ts';
+import { createMemorySharing } from './memory-sharing.ts';
+import type { ModelRegistry, RegistryFault } from './registry.ts';
+
+/** The most replaced announcements that are remembered for the tasks submitted for them; beyond it the oldest go first. */
+const REPLACED_MAX = 1_000;
+
+/** The models of the one process that announces and serves them. */
+export function createMemoryRegistry({ log }: { log: Log }): ModelRegistry {
+  const announced = createAnnounced(log);
+  const known = new Map<string, ServedModel>();
+  /** By name, in the order in which they went. */
+  const withdrawn = new Map<string, ServedModel[]>();
+  let faulty: readonly RegistryFault[] = [];
+  let closed = false;
+  return {
+    ...createMemorySharing(announced.tell),
+    isReady: () => !closed,
+    async announce(models, faults = []) {
+      if (closed) throw new StoreUnavailable('the registry is closed');
+      // Parsed as it would be on the way through Redis, so that the same models are refused.
+      const parsed = models.map((model) => servedModelSchema.parse(model));
+      for (const model of parsed) {
+        const fingerprint = fingerprintOf(model);
+        known.delete(fingerprint);
+        known.set(fingerprint, model);
+      }
+      for (const fingerprint of known.keys()) {
+        if (known.size <= REPLACED_MAX + models.length) break;
+        known.delete(fingerprint);
+      }
+      faulty = faults;
+      for (const [name, versions] of Map.groupBy(announced.list(), (model) => model.name))
+        withdrawn.set(name, versions);
+      for (const { name } of parsed) withdrawn.delete(name);
+      for (const oldest of withdrawn.keys()) {
+        if (withdrawn.size <= WITHDRAWN_MAX) break;
+        withdrawn.delete(oldest);
+      }
+      announced.replace(parsed, [...withdrawn.values()].flat());
+    },
+    list: announced.list,
+    withdrawn: announced.withdrawn,
+    workers: (fingerprint) => announced.list().filter((model) => fingerprintOf(model) === fingerprint).length,
+    faults: () => faulty,
+    find: async (fingerprint) => known.get(fingerprint),
+    watch: announced.watch,
+    async close() {
+      closed = true;
+    },
+  };
+}
