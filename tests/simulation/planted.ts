@@ -61,6 +61,17 @@ export const PLANTED: Record<string, Planted> = {
   'stores a second result over the first': {
     effect: (effect) => (effect.end ? { ...effect, from: [...TASK_STATES, 'ABSENT'] } : effect),
   },
+  'believes that all clocks agree': {
+    seams: ({ store, server }) => ({
+      store: {
+        ...store,
+        transition: async (id, change) => {
+          const { submittedAt = 0 } = server.record(id)?.submission ?? {};
+          return change.to === 'SUCCEEDED' && change.at < submittedAt ? undefined : store.transition(id, change);
+        },
+      },
+    }),
+  },
   'deletes a submission that was refused, and leaves no tombstone': {
     seams: ({ store, server }) => ({
       store: {
