@@ -125,6 +125,24 @@ test('metrics that exist are documented, and no others', () => {
   expect(new Set(documented)).toEqual(existing);
 });
 
+test('paths that are documented exist, and every room is in ARCHITECTURE.md', () => {
+  const paths = [...documents].flatMap(([file, text]) =>
+    [...text.matchAll(/`((?:src|workers|bin|tests|bench|docs|examples|models)\/[\w./-]*)`/g)].map(([, path = '']) => [
+      file,
+      path,
+    ]),
+  );
+  expect(paths.length).toBeGreaterThan(15);
+  const isPlaceholder = (path: string) => /\/[A-Z]+\//.test(path);
+  expect(paths.filter(([, path = '']) => !existsSync(path) && !isPlaceholder(path))).toEqual([]);
+  const [rooms] = fencesOf(textOf('ARCHITECTURE.md')).filter(({ text }) => text.includes('workers/'));
+  const names = new Set(rooms?.text.match(/[a-z]+/g));
+  const existing = globSync(['src/*/', 'src/api/*/', 'workers/*/', 'tests/*/'], { withFileTypes: true });
+  const directories = existing.filter((entry) => entry.isDirectory()).map(({ name }) => name);
+  expect(directories.length).toBeGreaterThan(20);
+  expect(directories.filter((name) => !names.has(name))).toEqual([]);
+});
+
 describe('each check can fail', () => {
   const one = (text: string) => new Map([['docs/a.md', text]]);
 
