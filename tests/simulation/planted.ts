@@ -27,7 +27,7 @@ const verdicts =
     },
   });
 
-/** Each of them breaks one of the orders that ARCHITECTURE.md gives the reasons of. */
+/** Each of them breaks one of the orders that docs/decisions/order.md gives the reasons of. */
 export const PLANTED: Record<string, Planted> = {
   'acks before it stores': {
     seams: verdicts(async (verdict) => {
