@@ -187,7 +187,7 @@ export function runMemoryMb(slots: number): number {
 /** Defaults that differ from machine to machine. */
 const SHOWN: Record<string, string> = { WORKER_SLOTS: 'cores', MODEL_MEMORY_MB: 'half' };
 
-/** The table of settings, for `--help` and the README. */
+/** The table of settings, for `--help` and docs/settings.md. */
 export function describeSettings(): { name: string; default: string; description: string }[] {
   return Object.entries(settings).map(([name, setting]) => {
     const fallback = setting.safeParse(undefined);

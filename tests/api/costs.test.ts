@@ -202,6 +202,16 @@ describe.each(PAIRS)('on %s', (pair) => {
       expect(long.text.length).toBeLessThan(2_000);
     });
 
+    test('one variable that stands for a hundred inputs counts a hundred times', async () => {
+      await service.registry.announce([GRID]);
+      const inputs = '{ tensors: $input } '.repeat(100);
+      const many = `mutation ($input: TensorsInput!) { submitPredictions(inputs: [${inputs}]) { id } }`;
+      const data = { base64: Buffer.alloc(4 * 500_000).toString('base64') };
+      const input = { model: 'grid', inputs: [{ name: 'x', datatype: 'FP32', shape: [500_000, 1], data }] };
+      const { errors } = await ask(way, many, { input });
+      expect(errors).toMatchObject([{ extensions: { code: 'INVALID_INPUT', issues: [{ path: ['inputs', 67] }] } }]);
+    });
+
     test('faults are named up to a fixed number, and that there are more', async () => {
       const keys = Object.fromEntries(Array.from({ length: 9_000 }, (_, i) => [`k${i}`, 1]));
       const tensors = (data: unknown) => ({

@@ -8,11 +8,14 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { promisify } from 'node:util';
 import { type Channel, connect } from 'amqplib';
 import { requireBinary } from './binaries.ts';
+import type { Certificates } from './certificates.ts';
 import { freePort } from './free-port.ts';
 
 /** A RabbitMQ of one's own: private ports, node name, data and cookie, so that a test may kill it. */
 export interface Rabbitmq {
   readonly url: string;
+  /** The same over TLS, where it was given certificates. */
+  readonly tlsUrl: string | undefined;
   /** What the nodes of a cluster call it. */
   readonly name: string;
   readonly pid: number;
@@ -44,6 +47,8 @@ export interface RabbitmqOptions {
   cookie?: string;
   /** Virtual hosts that it has from the start, beside `/`. */
   vhosts?: readonly string[];
+  /** Listens with TLS as well, on a port of its own. */
+  tls?: Certificates;
 }
 
 export async function startRabbitmq(options: RabbitmqOptions = {}): Promise<Rabbitmq> {
@@ -66,6 +71,7 @@ export async function startRabbitmq(options: RabbitmqOptions = {}): Promise<Rabb
   };
   return {
     url: node.url,
+    tlsUrl: node.tlsUrl,
     name: node.name,
     get pid() {
       return beam.pid ?? -1;
@@ -93,28 +99,27 @@ interface Node {
   scripts: string;
   name: string;
   url: string;
+  tlsUrl: string | undefined;
   env: NodeJS.ProcessEnv;
 }
 
-async function prepare({
-  port: asked,
-  cookie = randomBytes(16).toString('hex'),
-  vhosts = [],
-}: RabbitmqOptions): Promise<Node> {
+async function prepare(options: RabbitmqOptions): Promise<Node> {
+  const { port = await freePort(), cookie = randomBytes(16).toString('hex'), vhosts = [], tls } = options;
+  const tlsPort = tls && (await freePort());
   const scripts = await findScripts();
-  const port = asked ?? (await freePort());
   const directory = await mkdtemp(join(tmpdir(), 'foretell-rabbitmq-'));
   const distributionPort = await freePort();
   const name = `foretell-${randomBytes(6).toString('hex')}@localhost`;
   const path = (name: string) => join(directory, name);
   await mkdir(path('home'));
-  await writeFile(path('home/.erlang.cookie'), cookie);
+  await writeFile(path('home/.erlang.cookie'), cookie ?? randomBytes(16).toString('hex'));
   await chmod(path('home/.erlang.cookie'), 0o400);
   await writeFile(path('enabled_plugins'), '[].');
   await writeFile(path('rabbitmq-env.conf'), '');
   // The free space of a test machine is not what is tested. Terms of Erlang, because a rabbitmq.conf is checked against
   // the schema of every plugin, which takes a second.
   const terms = ['{disk_free_limit, 1000000}', '{log, [{file, [{level, warning}]}]}'];
+  if (tls) terms.push(...tlsTerms(tls, tlsPort));
   if (vhosts.length > 0) {
     await writeFile(path('definitions.json'), JSON.stringify(definitionsOf(['/', ...vhosts])));
     terms.push(`{load_definitions, "${path('definitions.json')}"}`);
@@ -125,6 +130,7 @@ async function prepare({
     scripts,
     name,
     url: `amqp://127.0.0.1:${port}`,
+    tlsUrl: tlsPort === undefined ? undefined : `amqps://localhost:${tlsPort}`,
     env: {
       PATH: process.env['PATH'],
       LANG: 'C.UTF-8',
@@ -157,6 +163,11 @@ function definitionsOf(vhosts: readonly string[]) {
     vhosts: vhosts.map((name) => ({ name })),
     permissions: vhosts.map((vhost) => ({ user, vhost, configure: '.*', write: '.*', read: '.*' })),
   };
+}
+
+function tlsTerms({ ca, cert, key }: Certificates, port: number | undefined): string[] {
+  const files = `{cacertfile, "${ca}"}, {certfile, "${cert}"}, {keyfile, "${key}"}`;
+  return [`{ssl_listeners, [{"127.0.0.1", ${port}}]}`, `{ssl_options, [${files}, {verify, verify_none}]}`];
 }
 
 /** Debian's commands in /usr/sbin change to the user rabbitmq, who may not read our directories; the real ones lie elsewhere. */

@@ -112,7 +112,7 @@ test('results count until the answer is out, for the process and for the answer'
   expect(codeOf(() => other.load?.hold(60 * MIB, ['ids']))).toBeUndefined();
 });
 
-test('tensors that files become count until the answer is out, what is unpacked counts for the request', async () => {
+test('tensors that inputs become count until the answer is out, what is unpacked counts for the request', async () => {
   const { send } = await open({ memoryBytes: 220 * MIB });
   const [one, other] = [await send('ann'), await send('ann')];
   one.load?.holdTensor(100 * MIB, ['input']);

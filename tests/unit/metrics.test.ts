@@ -142,6 +142,13 @@ test('a broker that hangs costs a scrape the depths of its queues and nothing el
   expect((await after).get('foretell_queue_messages{model="iris",lane="normal"}')).toBe(7);
 });
 
+test('control characters in the name of a model do not reach a terminal', async () => {
+  const metrics = createMetrics();
+  for (let i = 0; i < 2; i++) metrics.accepted({ model: '\u001b[31mred\u202e' });
+  const series = await scrape(metrics);
+  expect(series.get(String.raw`foretell_submissions_total{model="\\u001b[31mred\\u202e"}`)).toBe(2);
+});
+
 test('a broker that is away is no fault of a scrape, any other error is', async () => {
   const away = createMetrics();
   away.observe({ queueDepths: () => Promise.reject(new BrokerUnavailable('not connected')) });

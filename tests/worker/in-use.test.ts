@@ -5,7 +5,9 @@ import type { Tensor } from '../../src/tensor/tensor.ts';
 import { elementsOf } from '../../src/tensor/tensor-values.ts';
 import type { ModelSource } from '../../workers/repository/model-repository.ts';
 import type { WorkerObserver } from '../../workers/tasks/worker-observer.ts';
+import { int64s } from '../support/onnx.ts';
 import { betrayed, dropping, identity, MAGIC } from '../support/onnx-models.ts';
+import { op, rows } from '../support/onnx-rows.ts';
 import { tensor } from '../support/tensors.ts';
 import { startTestWorker } from '../support/worker.ts';
 
@@ -75,6 +77,19 @@ describe('tasks that shared a run which mixed them', () => {
       [2, 2],
     ]);
   });
+});
+
+test('a task without rows runs alone, and its failure does not end sharing', async () => {
+  const flattened = rows({
+    nodes: [op('Reshape', 'x all', 'y')],
+    initializers: [int64s('all', [0, -1])],
+  });
+  const one = await startTestWorker({ models: { flattened: { onnx: flattened, manifest: gathering } } });
+  const ofFour = (count: number) => [tensor('x', 'FP32', Array<number>(4 * count).fill(count), [count, 4])];
+  const [none, ...others] = await together(one, 'flattened', [0, 1, 2].map(ofFour));
+  expect(none).toMatchObject({ state: 'FAILED', error: { code: 'MODEL_ERROR' } });
+  expect(sizesOf(others)).toEqual([2, 2]);
+  expect(one.log.lines('warn').filter(({ message }) => message === ENDED)).toEqual([]);
 });
 
 test('tasks whose run goes on while sharing ends elsewhere run alone', async () => {

@@ -9,7 +9,7 @@ import { createInferencePool, type InferencePool } from '../../workers/inference
 import { openModelRepository } from '../../workers/repository/model-repository.ts';
 import type { ModelFixture } from '../support/model-files.ts';
 import { modelsDir } from '../support/models-dir.ts';
-import { add, identity, signs } from '../support/onnx-models.ts';
+import { add, identity, signs, slow } from '../support/onnx-models.ts';
 
 const log = createLog('silent', 'test');
 let pool: InferencePool;
@@ -125,6 +125,16 @@ test.each<[string, Record<string, ModelFixture>, string]>([
     'keys within keys that are wrong',
     { bad: { manifest: { inputs: { x: { field: ['a'], image: { color: 'rgb' } } } }, onnx: identity('FP32') } },
     'bad/model.json: inputs.x.image: Unrecognized key: "color"; expected some of colour, layout, width, height, fit, background, invert, ink, scale, mean, std; inputs.x: Unrecognized key: "field"; expected some of fields, labels, image',
+  ],
+  [
+    'keys of an execution provider that are wrong',
+    { bad: { manifest: { executionProviders: ['cpu', { name: 'cuda', device: 1 }] }, onnx: identity('FP32') } },
+    'bad/model.json: executionProviders.1: Unrecognized key: "device"; expected some of name, deviceId',
+  ],
+  [
+    'weights that lie elsewhere',
+    { bad: { onnx: slow({ location: '../rounds.bin' }) } },
+    'bad/1/model.onnx: the model could not be loaded: its weights are in "../rounds.bin"; expected files beside or below it',
   ],
   [
     'lists within lists without end',

@@ -215,7 +215,8 @@ export function createBatcher<M, T extends BatchItem<M>>(
 
 function entryOf<M, T extends BatchItem<M>>(item: T, { maxBatch }: BatchLimits): Entry<T> {
   const rows = rowsOf(item.inputs);
-  const mayShare = !item.alone && rows !== undefined && rows <= maxBatch;
+  // Some models fail or crash without any row: as a part of a shared run, such a task would cost others theirs when it is checked.
+  const mayShare = !item.alone && rows !== undefined && rows > 0 && rows <= maxBatch;
   const bytes = item.inputs.reduce((sum, input) => sum + byteLength(input), 0);
   return { item, rows: rows ?? 0, bytes, key: mayShare ? batchKey(item.inputs) : undefined };
 }

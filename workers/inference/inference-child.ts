@@ -25,6 +25,9 @@ const MALLOC = { MALLOC_TRIM_THRESHOLD_: String(1024 * 1024) };
  */
 const QUIET = { ORT_DISABLE_TELEMETRY: '1' };
 
+/** Under `node --watch` a process tells its parent what it imports, between its answers. */
+const UNWATCHED = { WATCH_REPORT_DEPENDENCIES: undefined };
+
 /** Hashing and loading a model, of gigabytes from a slow disk if need be, before its run begins. */
 const LOAD_TIMEOUT_MS = 300_000;
 
@@ -88,7 +91,7 @@ export class InferenceChild {
       serialization: 'advanced',
       // Not what this process was started with: the port of an inspector, for one, is taken.
       execArgv: ['--expose-gc'],
-      env: childEnvironment({ ...MALLOC, ...QUIET }),
+      env: { ...childEnvironment({ ...MALLOC, ...QUIET }), ...UNWATCHED },
       stdio: ['ignore', 'ignore', 'inherit', 'ipc'],
     });
     if (this.pid !== undefined) offerToOomKiller(this.pid);

@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto';
 import { open, stat } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
-import { externalFiles } from './onnx-weights.ts';
+import { externalFiles, requireWeightsBelow } from './onnx-weights.ts';
 
 const CHUNK_BYTES = 1024 * 1024;
 
@@ -23,9 +23,11 @@ export async function digestOf(file: string, signal?: AbortSignal): Promise<stri
   }
 }
 
-/** Bytes of a model's file, and of those beside it that hold its weights. */
+/** Bytes of a model's file, and of those beside it that hold its weights. Throws where weights lie elsewhere. */
 export async function sizeOf(file: string): Promise<number> {
-  const paths = [file, ...externalFilesOf(file).map((name) => join(dirname(file), name))];
+  const weights = externalFilesOf(file);
+  requireWeightsBelow(weights);
+  const paths = [file, ...weights.map((name) => join(dirname(file), name))];
   const sizes = await Promise.all(paths.map((path) => stat(path).then(({ size }) => size)));
   return sizes.reduce((sum, size) => sum + size, 0);
 }

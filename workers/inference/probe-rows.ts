@@ -59,6 +59,17 @@ const VARIATIONS: readonly Variation[] = [
     float: (random, base, largest) => 2 * largest * noise(random) - base / 2,
   },
   { what: 'zeros', isOrdinary: false, float: () => 0, integer: () => 0 },
+  {
+    what: 'infinities',
+    isOrdinary: false,
+    float: (random, base) => (random() < 0.5 ? base : Number.POSITIVE_INFINITY * (random() - 0.5)),
+  },
+  {
+    what: 'integers from -1,000',
+    isOrdinary: false,
+    integer: (random) => Math.floor(2_001 * random()) - 1_000,
+    madeUpOnly: true,
+  },
   { what: 'values from 0 to 1', isOrdinary: true, float: (random) => random() },
   ...['values of many sizes', 'others of many sizes'].map((what) => ({
     what,

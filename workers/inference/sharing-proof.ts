@@ -4,7 +4,8 @@ import type { Tensor } from '../../src/tensor/tensor.ts';
 import { readableFault } from './onnx-fault.ts';
 import { madeUpRow, type RowSpec, rowBytes, rowsFrom } from './probe-rows.ts';
 import { seeded } from './seeded.ts';
-import { type RunRows, SharingExperiment, type Verdict } from './sharing-experiment.ts';
+import { SharingExperiment } from './sharing-experiment.ts';
+import type { RunRows, Verdict } from './sharing-verdict.ts';
 
 /** What an experiment is made with. */
 export interface SharingPlan {

@@ -29,9 +29,6 @@ interface Options<Given> {
   otherwise: (request: IncomingMessage, response: ServerResponse, given: Given) => unknown;
 }
 
-/** A body from which on each step of the work on it takes a turn of its own. */
-const LARGE_BYTES = 1024 * 1024;
-
 type Args = ExecutionArgs & { contextValue: GraphQLContext };
 
 /**
@@ -68,27 +65,21 @@ export function createDirectAnswers<Given extends Pick<GraphQLContext, 'load'>>(
       operationName: params.operationName,
     };
     // Not awaited here: a stream goes on for as long as its client likes, and would keep the body for as long.
-    return operation.isSubscription
-      ? stream(response, args, options)
-      : answer(response, args, { type: answerType, bodyBytes: body.length }, options);
+    return operation.isSubscription ? stream(response, args, options) : answer(response, args, answerType, options);
   };
 }
 
 async function answer<Given>(
   response: ServerResponse,
   args: Args,
-  { type, bodyBytes }: { type: AnswerType; bodyBytes: number },
+  type: AnswerType,
   options: Options<Given>,
 ): Promise<void> {
   const { load } = args.contextValue;
-  // Parse, check and coercion of millions of numbers take a second each: other owners are answered in between.
-  const nextTurn = () => (bodyBytes < LARGE_BYTES ? undefined : load.turn(bodyBytes));
   try {
-    const checkTurn = nextTurn();
-    if (checkTurn !== undefined) await checkTurn;
-    const fault = variableFault(args);
-    const runTurn = nextTurn();
-    if (runTurn !== undefined) await runTurn;
+    const fault = await checked(args);
+    const turn = load.step();
+    if (turn !== undefined) await turn;
     const result = fault ? { errors: [fault] } : await execute(args);
     await send(response, answerOf(result, args.contextValue, type, options), type);
   } catch (error) {
@@ -97,11 +88,21 @@ async function answer<Given>(
 }
 
 async function stream<Given>(response: ServerResponse, args: Args, options: Options<Given>): Promise<void> {
-  const fault = variableFault(args);
+  const fault = await checked(args);
+  const turn = args.contextValue.load.step();
+  if (turn !== undefined) await turn;
+  if (response.destroyed) return undefined;
   const source = fault ? { errors: [fault] } : await createSourceEventStream(args).catch(thrown);
   // The lists are for the subscription's own argument, which has been read; no field of an event takes one.
   const variableValues = withoutLists(args.variableValues ?? {});
   return sendEvents(response, eventsOf(source, { ...args, variableValues }, options), args.contextValue.owner);
+}
+
+/** Parse, check and coercion of millions of values take a second each: other owners are answered in between. */
+async function checked(args: Args): Promise<GraphQLError | undefined> {
+  const turn = args.contextValue.load.step();
+  if (turn !== undefined) await turn;
+  return variableFault(args);
 }
 
 /** The operation, or why it may not be read: what takes too much is not read a second time to be refused. */

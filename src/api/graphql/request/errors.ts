@@ -4,6 +4,7 @@ import type { Plugin } from 'graphql-yoga';
 import { AppError, ERROR_CODES, shortened } from '../../../errors.ts';
 import { InputIssues } from '../../../models/input-issues.ts';
 import type { Log } from '../../../process/log.ts';
+import type { GraphQLContext } from '../schema/builder.ts';
 import { findVariableIssues } from './variable-issues.ts';
 
 /** What Yoga calls for every error on its way out: ours with code and issues, the caller's as they are, any other masked. */
@@ -49,11 +50,16 @@ export function variableFault(args: ExecutionArgs): GraphQLError | undefined {
   return issues.found ? toGraphQLError(issues) : undefined;
 }
 
-/** Has Yoga refuse them before GraphQL tries. */
-export function useVariableIssues(): Plugin {
-  const refuse = (args: ExecutionArgs, stop: (result: ExecutionResult & { errors: GraphQLError[] }) => void) => {
+type Given = Pick<GraphQLContext, 'load'>;
+type Args = ExecutionArgs & { contextValue: Given };
+
+/** Has Yoga refuse them before GraphQL tries; each of both takes a turn where the request is large. */
+export function useVariableIssues(): Plugin<Given> {
+  const refuse = async (args: Args, stop: (result: ExecutionResult & { errors: GraphQLError[] }) => void) => {
+    await args.contextValue.load.step();
     const fault = variableFault(args);
     if (fault) stop({ errors: [fault] });
+    else await args.contextValue.load.step();
   };
   return {
     onExecute: ({ args, setResultAndStopExecution }) => refuse(args, setResultAndStopExecution),
