@@ -12,9 +12,9 @@ function counted() {
   const parsed: string[] = [];
   const counting: Limits = {
     ...limits,
-    parse(source, options) {
+    parse(source) {
       parsed.push(source);
-      return limits.parse(source, options);
+      return limits.parse(source);
     },
   };
   return { limits: counting, parsed };

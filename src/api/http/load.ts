@@ -35,6 +35,8 @@ export interface Load {
 export interface RequestLoad {
   /** Whose share it is. */
   readonly owner: string;
+  /** Of the body, as far as it came. */
+  readonly bodyBytes: number;
   /** Counts memory of this request in. Throws RATE_LIMITED, or INVALID_INPUT where one request may not take so much. */
   take(bytes: number): void;
   /** Counts a part of the body in. Throws RATE_LIMITED. */
@@ -79,6 +81,7 @@ interface HeldOptions {
 
 class HeldByRequest implements RequestLoad {
   readonly owner: string;
+  bodyBytes = 0;
   readonly #memory: Bound;
   readonly #turns: HeavyTurns;
   readonly #response: ServerResponse;
@@ -119,6 +122,7 @@ class HeldByRequest implements RequestLoad {
   };
 
   receive(bytes: number): void {
+    this.bodyBytes += bytes;
     this.#uncountedBytes += bytes;
     if (this.#uncountedBytes < SMALL_BYTES) return;
     this.#count(this.#uncountedBytes);

@@ -23,6 +23,8 @@ export interface GraphQLContext {
     Record<'take' | 'holdEvent', (bytes: number) => void> & {
       /** Whose share of each bound it is. */
       readonly owner: string;
+      /** Of the request's body, as it came. */
+      readonly bodyBytes: number;
       /** Waits for this owner's turn to hold the event loop for so much; what follows without waiting again is the turn. */
       turn(bytes: number): Promise<void> | undefined;
     };
