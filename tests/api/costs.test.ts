@@ -159,6 +159,13 @@ describe.each(PAIRS)('on %s', (pair) => {
         if (form === 'floats') expect(output['again']).toEqual(elements);
         if (!Array.isArray(tensor.data)) expect(output['base64']).toBe(Buffer.from(tensor.data).toString('base64'));
       }
+      const stream = await post(
+        way,
+        JSON.stringify({ query: RESULT(`name ${all}`), variables: { id } }),
+        'text/event-stream',
+      );
+      const [, event = ''] = /\ndata: ([^\n]*)\n/.exec(stream.text) ?? [];
+      expect(JSON.parse(event)).toEqual({ data });
       const holed = Float32Array.from({ length: 1_000 }, (_, i) => (i === 999 ? Number.NaN : i));
       const hole = await finished([{ name: 'x', datatype: 'FP32', shape: [1_000], data: bytesOf(holed) }]);
       const answer = await ask<Outputs>(way, RESULT('floats'), { id: hole });
