@@ -31,11 +31,7 @@ const GRID = servedModel(
   { names: { inputs: {}, outputs: { classes: { labels: ['off', 'on"'] }, boxes: { fields: ['x', 'y'] } } } },
 );
 
-const referenceTo = (model: ServedModel) => ({
-  name: model.name,
-  version: model.version,
-  fingerprint: fingerprintOf(model),
-});
+const referenceTo = (to: ServedModel) => ({ name: to.name, version: to.version, fingerprint: fingerprintOf(to) });
 
 type Outputs = { result: { prediction: { outputs: Record<string, unknown>[] } } };
 
@@ -124,6 +120,13 @@ describe.each(PAIRS)('on %s', (pair) => {
         if (form === 'floats') expect(output['again']).toEqual(elements);
         if (!Array.isArray(tensor.data)) expect(output['base64']).toBe(Buffer.from(tensor.data).toString('base64'));
       }
+      const stream = await post(
+        way,
+        JSON.stringify({ query: RESULT(`name ${all}`), variables: { id } }),
+        'text/event-stream',
+      );
+      const [, event = ''] = /\ndata: ([^\n]*)\n/.exec(stream.text) ?? [];
+      expect(JSON.parse(event)).toEqual({ data });
       const holed = Float32Array.from({ length: 1_000 }, (_, i) => (i === 999 ? Number.NaN : i));
       const hole = await finished([{ name: 'x', datatype: 'FP32', shape: [1_000], data: bytesOf(holed) }]);
       const answer = await ask<Outputs>(way, RESULT('floats'), { id: hole });
