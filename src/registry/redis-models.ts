@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { forgetOldest } from '../async/oldest-first.ts';
 import { type ServedModel, servedModelSchema } from '../models/served-model.ts';
 import type { Log } from '../process/log.ts';
 import type { RedisConnection } from '../redis/connection.ts';
@@ -181,10 +182,7 @@ function createModelCache(log: Log) {
       const model = parseModel(text);
       if (!model) log.warn({ fingerprint }, 'announced model not understood');
       models.set(fingerprint, model);
-      for (const oldest of models.keys()) {
-        if (models.size <= CACHE_MAX) break;
-        models.delete(oldest);
-      }
+      forgetOldest(models, CACHE_MAX);
       return model;
     },
   };

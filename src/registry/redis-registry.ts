@@ -1,4 +1,5 @@
-import { inBackground, oneAtATime } from '../async/one-at-a-time.ts';
+import { inBackground } from '../async/in-background.ts';
+import { oneAtATime } from '../async/one-at-a-time.ts';
 import { ifUnavailable, StoreUnavailable } from '../errors.ts';
 import { fingerprintOf, type ServedModel, servedModelSchema } from '../models/served-model.ts';
 import type { Log } from '../process/log.ts';

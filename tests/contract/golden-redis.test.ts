@@ -90,8 +90,9 @@ describe('the event of a task', () => {
     for (const text of [...EVENTS, ...later]) await redis.cli('PUBLISH', 'foretell:tasks', text);
     await expect.poll(() => told.length).toBe(4);
     const { id } = SUBMISSION;
+    const result = { runMs: 1.5, batchSize: 3, outputs: INPUTS };
     const began = { id, state: 'RUNNING', at: 20, attempts: 1, revision: 2 };
-    const ended = { id, state: 'SUCCEEDED', at: 30, attempts: 1, revision: 3, startedAt: 20, end };
+    const ended = { id, state: 'SUCCEEDED', at: 30, attempts: 1, revision: 3, ending: { startedAt: 20, result } };
     expect(told).toEqual([began, ended, began, ended]);
   });
 });

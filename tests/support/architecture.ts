@@ -15,7 +15,7 @@ const DOORS: Record<string, RegExp> = {
   '@pothos/core': /^src\/api\/graphql\/schema\//,
   sharp: /^src\/media\/image-decoder\.ts$/,
   pino: /^src\/process\/log\.ts$/,
-  'prom-client': /^src\/telemetry\/(metrics|observed|process-registry|bound-metrics)\.ts$/,
+  'prom-client': /^src\/telemetry\/(metrics|series|observed|process-registry|bound-metrics)\.ts$/,
   ...Object.fromEntries(
     ['api', 'exporter-trace-otlp-http', 'resources', 'sdk-trace'].map((name) => [
       `@opentelemetry/${name}`,

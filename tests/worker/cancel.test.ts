@@ -76,9 +76,9 @@ describe('a cancel', () => {
     let reread: (() => void) | undefined;
     const deaf = (store: TaskStore): TaskStore => ({
       ...store,
-      watch: (id, listener) => {
+      watchStops: (id, listener) => {
         reread = () => listener('reread');
-        return store.watch(id, () => undefined);
+        return store.watchStops(id, () => undefined);
       },
     });
     const one = await startTestWorker({ models: { slow: { onnx: slow() } }, disturb: deaf });
@@ -95,9 +95,9 @@ describe('a cancel', () => {
       models: { echo: { onnx: identity('FP32') } },
       disturb: (store) => ({
         ...store,
-        watch: (id, listener) => {
+        watchStops: (id, listener) => {
           listeners.push(listener);
-          return store.watch(id, listener);
+          return store.watchStops(id, listener);
         },
         transition: async (id, change) => {
           const event = { id, state: 'CANCELLED', attempts: 0, revision: 2, at: change.at } as const;

@@ -1,4 +1,5 @@
-import { inBackground, oneAtATime } from '../../src/async/one-at-a-time.ts';
+import { inBackground } from '../../src/async/in-background.ts';
+import { oneAtATime } from '../../src/async/one-at-a-time.ts';
 import type { Broker } from '../../src/broker/broker.ts';
 import type { Log } from '../../src/process/log.ts';
 import type { ModelSource } from '../repository/model-repository.ts';

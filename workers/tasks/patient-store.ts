@@ -1,12 +1,12 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { createAbortListeners } from '../../src/async/abort-listeners.ts';
+import { backOffMs } from '../../src/async/back-off.ts';
 import { StoreFull, StoreUnavailable } from '../../src/errors.ts';
 import type { Log } from '../../src/process/log.ts';
 import type { TaskStore } from '../../src/store/store.ts';
 
-/** Pause before a store that could not be reached is tried again: doubled each time, with jitter. */
-const RETRY_DELAY_MS = 100;
-const RETRY_DELAY_MS_MAX = 2_000;
+/** Pause before a store that could not be reached is tried again: doubled each time. */
+const RETRY = { minMs: 100, maxMs: 2_000 };
 
 /** A store outage is nobody's attempt: whoever has something to read or to write waits with it until the store is back. */
 export interface PatientStore {
@@ -66,10 +66,10 @@ export function createPatientStore(options: {
   }
 
   async function retry<T>(question: (store: TaskStore) => Promise<T>, signals: () => AbortSignal[]): Promise<T> {
-    for (let delayMs = RETRY_DELAY_MS; ; delayMs = Math.min(2 * delayMs, RETRY_DELAY_MS_MAX)) {
+    for (let failures = 0; ; failures += 1) {
       const signal = AbortSignal.any(signals());
       // Cut short by the signal; what follows is then the last try.
-      await sleep(delayMs * (0.5 + Math.random() / 2), undefined, { signal }).catch(() => {});
+      await sleep(backOffMs(RETRY, failures), undefined, { signal }).catch(() => {});
       try {
         return answered(await unlessOver(question(store)));
       } catch (error) {

@@ -40,7 +40,7 @@ interface Holding {
 }
 
 export function createTasksInHand(options: {
-  store: Pick<TaskStore, 'watch' | 'heads'>;
+  store: Pick<TaskStore, 'watchStops' | 'heads'>;
   work: TasksAtWork;
   log: Log;
 }): TasksInHand {
@@ -86,7 +86,7 @@ export function createTasksInHand(options: {
     },
     hold(task) {
       const { id } = task.submission;
-      const unwatch = store.watch(id, (event) => {
+      const unwatch = store.watchStops(id, (event) => {
         if (event !== 'reread') heard(task, event.state);
         // Announced is what is missed; in an outage there is nothing to read, and another reading will follow.
         else

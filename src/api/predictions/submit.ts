@@ -1,4 +1,5 @@
 import { randomUUID } from 'node:crypto';
+import { forgetOldest } from '../../async/oldest-first.ts';
 import type { Lane } from '../../broker/topology.ts';
 import { AppError, InputError } from '../../errors.ts';
 import type { Bound } from '../../ledger/bound.ts';
@@ -126,10 +127,7 @@ export function createSubmit(services: {
     }
     await copy;
     confirmed.set(id, head?.submittedAt ?? prepared.submission.submittedAt);
-    for (const oldest of confirmed.keys()) {
-      if (confirmed.size <= CONFIRMED_MAX) break;
-      confirmed.delete(oldest);
-    }
+    forgetOldest(confirmed, CONFIRMED_MAX);
   }
 }
 

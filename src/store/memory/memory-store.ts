@@ -12,7 +12,7 @@ import {
   type TaskRecord,
   taskOf,
 } from '../../task/record.ts';
-import { isTerminal, type TaskEvent } from '../../task/task.ts';
+import { isTerminal } from '../../task/task.ts';
 import { createListeners } from '../listeners.ts';
 import type { Payloads } from '../payloads.ts';
 import { allocatedBytes, SMALL_END_BYTES, type StoreRoom } from '../room.ts';
@@ -55,8 +55,7 @@ export function createMemoryStore(options: MemoryStoreOptions): TaskStore & { pa
     makeRoomFor(id, effect, record);
     records.put(id, record, effect.ttlMs);
     if (effect.ends) kept.remove(id);
-    const event = eventOf(id, effect, record);
-    if (event) announce(event);
+    announce(id, effect, record);
     return record.attempts;
   }
 
@@ -82,9 +81,12 @@ export function createMemoryStore(options: MemoryStoreOptions): TaskStore & { pa
     return owner === undefined || record?.submission?.owner === owner ? record : undefined;
   }
 
-  function announce(event: TaskEvent): void {
+  function announce(id: string, effect: Effect, record: TaskRecord): void {
     // Never inside the caller's own step: with Redis, too, events come by another way than answers.
-    queueMicrotask(() => listeners.dispatch(event));
+    queueMicrotask(() => {
+      const event = listeners.has(id) && eventOf(id, effect, record);
+      if (event) listeners.dispatch(event);
+    });
   }
 
   const payloads: Payloads = {
@@ -127,6 +129,7 @@ export function createMemoryStore(options: MemoryStoreOptions): TaskStore & { pa
     },
     transition: async (id, change) => apply(id, effectOf(change, options.resultTtlMs)),
     watch: listeners.watch,
+    watchStops: listeners.watchStops,
     watching: listeners.count,
     async close() {
       closed = true;

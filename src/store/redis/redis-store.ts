@@ -1,5 +1,5 @@
+import assert from 'node:assert/strict';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { z } from 'zod';
 import { gathering } from '../../async/gather.ts';
 import { StoreFull } from '../../errors.ts';
 import { createTurns } from '../../ledger/turns.ts';
@@ -17,11 +17,11 @@ import {
   taskOf,
 } from '../../task/record.ts';
 import { submissionSchema } from '../../task/submission.ts';
-import { type Submission, TASK_STATES, type Task, type TaskEvent, type TaskHead } from '../../task/task.ts';
+import type { Submission, Task, TaskHead } from '../../task/task.ts';
 import { createListeners } from '../listeners.ts';
 import { allocatedBytes, SMALL_END_BYTES, type StoreRoom } from '../room.ts';
 import { READ_BYTES_MAX, type TaskStore } from '../store.ts';
-import { channelOf, type Hears } from './redis-channels.ts';
+import { channelOf, type Hears, parseEvents } from './redis-channels.ts';
 import { inputsKeyOf } from './redis-keys.ts';
 import { type Asked, defineReads, endBytesOf, type Row, readHeads, readTask, readTasks } from './redis-reads.ts';
 import { applyTransitions, defineTransitions, type Transition } from './redis-transition.ts';
@@ -44,7 +44,7 @@ export interface RedisStoreOptions {
   room: StoreRoom;
   /** Milliseconds that a task is kept from its terminal state on. */
   resultTtlMs: number;
-  /** What watchers are told of. @default 'changes' */
+  /** What is subscribed: `watch` needs `'changes'`. @default 'changes' */
   hears?: Hears | undefined;
   log: Log;
 }
@@ -161,7 +161,11 @@ export function createRedisStore({ link, room, resultTtlMs, hears = 'changes', l
       const isLarge = change.to === 'SUCCEEDED' && (effect.end?.length ?? 0) > SMALL_END_BYTES;
       return isLarge ? applyInRoom(change.submission.owner, id, effect) : apply(id, effect);
     },
-    watch: listeners.watch,
+    watch(...watched) {
+      assert(hears === 'changes', 'this store was opened for stops alone');
+      return listeners.watch(...watched);
+    },
+    watchStops: listeners.watchStops,
     watching: listeners.count,
     async close() {
       listeners.close();
@@ -212,28 +216,4 @@ function recordIn([state, submission, attempts, revision, startedAt, completedAt
 
 function numberOf(field: Buffer | null | undefined): number | undefined {
   return field?.length ? Number(field) : undefined;
-}
-
-const eventsSchema: z.ZodType<TaskEvent[]> = z.array(
-  z.object({
-    id: z.string(),
-    state: z.enum(TASK_STATES),
-    attempts: z.int().nonnegative(),
-    revision: z.int().nonnegative(),
-    at: z.number(),
-    end: z.string().optional(),
-    startedAt: z.number().optional(),
-  }),
-);
-
-/** Events of the tasks that somebody waits for; each process hears of all. `undefined` for a message that is none of ours. */
-function parseEvents(text: string, isWanted: (id: unknown) => boolean): TaskEvent[] | undefined {
-  try {
-    const events: unknown = JSON.parse(text);
-    const isForNobody = (event: unknown) =>
-      typeof event === 'object' && event !== null && 'id' in event && !isWanted(event.id);
-    return eventsSchema.parse(Array.isArray(events) ? events.filter((event) => !isForNobody(event)) : events);
-  } catch {
-    return undefined;
-  }
 }

@@ -1,13 +1,10 @@
 import type { Redis, Result } from 'ioredis';
 import type { Effect } from '../../task/record.ts';
-import type { RecordState, Submission } from '../../task/task.ts';
+import { isStop, type Submission } from '../../task/task.ts';
 import { SMALL_END_BYTES } from '../room.ts';
 import { channelOf } from './redis-channels.ts';
 import { inputsKeyOf, keyOf } from './redis-keys.ts';
 import { bucketOf, COUNTING, ownerText, unfinishedBucketOf } from './redis-usage.ts';
-
-/** A worker that holds such a task need not run it. (One that succeeded elsewhere is met by its next look at the record.) */
-const STOPS: readonly RecordState[] = ['CANCELLED', 'EXPIRED', 'FAILED'];
 
 /** An effect, and the task that it is to be applied to. */
 export interface Transition {
@@ -186,7 +183,7 @@ function call(redis: Redis, transitions: readonly Transition[], isBrought: (tran
 function ruleOf(effect: Effect, now: number): string {
   const { from, state, ttlMs, attemptsMax, startedAt, completedAt, ends, submission, announce } = effect;
   const stamp = startedAt !== undefined ? 'startedAt' : completedAt !== undefined ? 'completedAt' : '';
-  const marks = `${mark(ends)}|${mark(submission)}|${mark(announce)}|${mark(STOPS.includes(state))}`;
+  const marks = `${mark(ends)}|${mark(submission)}|${mark(announce)}|${mark(isStop(state))}`;
   return `${from.join(' ')}|${state}|${ttlMs}|${attemptsMax ?? ''}|${stamp}|${marks}|${countedOf(effect, now)}`;
 }
 
@@ -229,6 +226,6 @@ function lineOf(effect: Effect, placeOfEnd: number): string {
 }
 
 /** What is told of an end, marked, since it may be empty. */
-function toldOf({ announce }: Effect): string {
-  return announce?.end === undefined ? '' : `=${announce.end}`;
+function toldOf({ announce, end }: Effect): string {
+  return announce?.withEnd ? `=${end?.toString('base64') ?? ''}` : '';
 }
