@@ -13,6 +13,7 @@ const DOORS: Record<string, RegExp> = {
   'graphql-yoga': /^src\/api\/graphql\//,
   '@graphql-yoga/render-graphiql': /^src\/api\/graphql\/graphiql\//,
   '@pothos/core': /^src\/api\/graphql\/schema\//,
+  'graphql-sse': /^bin\/server\.ts$/,
   sharp: /^src\/media\/image-decoder\.ts$/,
   pino: /^src\/process\/log\.ts$/,
   'prom-client': /^src\/telemetry\/(metrics|series|observed|process-registry|bound-metrics)\.ts$/,
