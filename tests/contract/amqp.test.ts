@@ -76,8 +76,20 @@ test('however many queues are looked at together, there is a channel left for th
   await publishAtLast(broker, queue, '1');
   // Two questions each: more than the 2,047 channels that a connection may have.
   const looks = Promise.allSettled(Array.from({ length: 1_100 }, () => broker.depth(queue)));
-  // Its queue has to be made, which takes a channel.
-  await broker.publish(uniqueQueue(), messageOf('2'));
+  // Its queue has to be made, which takes a channel, and on a busy machine longer than a publish waits.
+  const other = uniqueQueue();
+  const answers: string[] = [];
+  const publish = async () => {
+    answers.push(
+      await broker.publish(other, messageOf('2')).then(
+        () => 'confirmed',
+        ({ cause }) => String(cause),
+      ),
+    );
+    return answers.at(-1);
+  };
+  await expect.poll(publish, PATIENT).toBe('confirmed');
+  expect(answers.filter((answer) => !/^confirmed$|nothing came within/.test(answer))).toEqual([]);
   await looks;
   expect(await broker.depth(queue)).toBe(1);
 });
