@@ -3,7 +3,7 @@ import type { Sharing } from '../../src/models/sharing.ts';
 import type { Log } from '../../src/process/log.ts';
 import type { Tensor } from '../../src/tensor/tensor.ts';
 import type { Answered, AskOptions } from './inference-child.ts';
-import type { InferenceRequest, ModelFile, OnnxSignature, RunAlone, WarmUp } from './inference-messages.ts';
+import type { DeclaredSignature, InferenceRequest, ModelFile, RunAlone, WarmUp } from './inference-messages.ts';
 import { InferenceSlot } from './inference-slot.ts';
 import type { Probe, ProbeReport } from './probe.ts';
 import { poolClosed, RunError } from './run-error.ts';
@@ -24,7 +24,7 @@ export interface InferencePool {
    */
   run(model: ModelFile, inputs: Tensor[], options: RunOptions): Promise<PoolRun>;
   /** Loads a model and reads what it takes and gives. */
-  inspect(model: ModelFile): Promise<OnnxSignature>;
+  inspect(model: ModelFile): Promise<DeclaredSignature>;
   /**
    * Runs a model to learn what it takes; resolves with what it said of each run. `timeoutMs` covers all of them. Rejects as `run` does
    * where the process is lost over it.

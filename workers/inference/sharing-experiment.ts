@@ -1,4 +1,5 @@
 import { byteLength, type Tensor } from '../../src/tensor/tensor.ts';
+import { type Alone, essentialBatches, ROWS_FEW } from './essential-batches.ts';
 import type { ProbeRow } from './probe-rows.ts';
 import { ProofBudget } from './proof-budget.ts';
 import { isRounding, rowDifferences } from './row-difference.ts';
@@ -14,7 +15,6 @@ export interface Verdict {
 
 /** Of the rows of a set, how many are tried whatever they cost: fewer where each takes long, or much memory. */
 const ROWS_ESSENTIAL = 6;
-const ROWS_FEW = 3;
 const FEW_FROM_MS = 80;
 const FEW_FROM_BYTES = 4 * 1024 * 1024;
 
@@ -25,13 +25,11 @@ const SIZE_MAX = 256;
 /** The most bytes of inputs, and of outputs, that are joined: what the batcher joins. */
 const JOINED_BYTES_MAX = 64 * 1024 * 1024;
 
+/** Of what a model says of a probe that it refuses. */
+const REFUSAL_CHARS_MAX = 300;
+
 /** What ONNX Runtime says where memory is short: nothing of the rows. */
 const SHORTAGE = /bad_alloc|allocat|out of memory/i;
-
-interface Alone extends ProbeRow {
-  outputs: readonly Tensor[];
-  index: number;
-}
 
 export interface ExperimentOptions {
   run: RunRows;
@@ -67,23 +65,31 @@ export class SharingExperiment {
     this.#ties = new Map();
     this.#ordinary = [];
     const alone: Alone[] = [];
-    let fault = '';
+    return (
+      (await this.#first(what, alone, rows)) ??
+      (await this.#essential(alone)) ??
+      (await this.#others(alone, rows)) ??
+      (await this.#batches(alone)) ??
+      this.#conclude(what, alone)
+    );
+  }
+
+  /** The rows that are tried whatever they cost, each alone. */
+  async #first(what: string, alone: Alone[], rows: Iterator<ProbeRow>): Promise<Verdict | undefined> {
+    let refusal = '';
     for (let index = 0; index < this.#rowsEssential || alone.length < 2; index += 1) {
       if (this.#budget.isOut(1)) return this.#slow(index);
       const { value: row, done } = rows.next();
       if (done) break;
       const one = await this.#runAlone(row, index);
-      if (typeof one === 'string') fault = one;
-      else if ('is' in one) return one;
-      else {
-        const verdict = alone.length === 0 ? await this.#measure(one) : undefined;
-        if (verdict) return verdict;
-        this.#add(one, alone);
+      if (typeof one === 'string') {
+        refusal = one.slice(0, REFUSAL_CHARS_MAX);
+        continue;
       }
+      const found = 'is' in one ? one : await this.#addMeasured(one, alone);
+      if (found) return found;
     }
-    if (alone.length < 2) return { is: 'refused', why: `it refused ${what} (${fault})` };
-    const found = (await this.#essential(alone)) ?? (await this.#others(alone, rows)) ?? (await this.#batches(alone));
-    return found ?? this.#conclude(what, alone);
+    return alone.length < 2 ? { is: 'refused', why: `it refused ${what} (${refusal})` } : undefined;
   }
 
   get #rowsEssential(): number {
@@ -189,10 +195,13 @@ export class SharingExperiment {
       return undefined;
     }
     const odd = outputs.find(({ shape }) => shape[0] !== batch.length);
-    if (odd) {
-      const why = `output "${odd.name}" has ${odd.shape[0] ?? 'no'} rows for ${batch.length} rows of inputs (${probe})`;
-      return { is: 'dependent', why };
-    }
+    if (!odd) return this.#judgeRows(batch, outputs, probe);
+    const why = `output "${odd.name}" has ${odd.shape[0] ?? 'no'} rows for ${batch.length} rows of inputs (${probe})`;
+    return { is: 'dependent', why };
+  }
+
+  /** Compares what ordinary rows gave beside others with what they gave alone. */
+  #judgeRows(batch: readonly Alone[], outputs: readonly Tensor[], probe: string): Verdict | undefined {
     for (const [i, { outputs: alone, index, isOrdinary }] of batch.entries()) {
       if (!isOrdinary) continue;
       const beside = outputs.map((output) => sliceRows(output, i, 1));
@@ -207,6 +216,12 @@ export class SharingExperiment {
     return undefined;
   }
 
+  async #addMeasured(one: Alone, alone: Alone[]): Promise<Verdict | undefined> {
+    const found = alone.length === 0 ? await this.#measure(one) : undefined;
+    if (!found) this.#add(one, alone);
+    return found;
+  }
+
   #add(one: Alone, alone: Alone[]): void {
     alone.push(one);
     if (one.isOrdinary) this.#ordinary.push(one);
@@ -216,25 +231,6 @@ export class SharingExperiment {
     const why = `${rows} of its probes took all of the ${this.#options.budgetMs} ms that a proof may take`;
     return { is: 'slow', why };
   }
-}
-
-/**
- * The batches that are tried whatever they cost: an ordinary row at every place, once more beside itself, since some models look for what
- * they have seen, and beside each neighbour by itself, since NaN hides the rest.
- */
-function* essentialBatches(alone: readonly Alone[]): Generator<Alone[]> {
-  const isOrdinary = (row: Alone) => row.isOrdinary;
-  const ordinary = alone.filter(isOrdinary);
-  const neighbours = alone.filter((row) => !isOrdinary(row));
-  const [first = neighbours[0], second = first, third = second] = ordinary;
-  if (!first || !second || !third) return;
-  yield [first, second, first];
-  for (const [i, neighbour] of neighbours.entries()) yield i % 2 ? [second, neighbour] : [neighbour, first];
-  // With few rows, those above have to do.
-  const [one, other] = neighbours.toReversed();
-  if (alone.length <= ROWS_FEW || !one || !other) return;
-  yield [third, one, first, other, second];
-  yield [first, second, third, second, first, third, first, first, second];
 }
 
 /** Whether rows give different outputs: the same one for all would prove nothing. */

@@ -9,7 +9,7 @@ import { type Sharing, sharingOf, unbatchedOf } from '../../src/models/sharing.t
 import { batchObstacle, signatureOf } from '../../src/models/signature.ts';
 import { sizeBoundsOf } from '../../src/models/size-bounds.ts';
 import { readWarmUp } from '../../src/models/warm-up.ts';
-import type { OnnxSignature, WarmUp } from '../inference/inference-messages.ts';
+import type { DeclaredSignature, WarmUp } from '../inference/inference-messages.ts';
 import type { InferencePool } from '../inference/inference-pool.ts';
 import { type LeftOut, leftOutText } from '../inference/left-out.ts';
 import { digestOf } from '../inference/model-file.ts';
@@ -54,7 +54,7 @@ export interface ModelContent {
   digest: string;
   /** The same over the files beside it, where there are any: weights that the model keeps apart. */
   besides: string | undefined;
-  signature: OnnxSignature;
+  signature: DeclaredSignature;
 }
 
 const FILE = 'model.onnx';
