@@ -40,7 +40,7 @@ export interface BatchItem<M> {
   inputs: readonly Tensor[];
   lane: Lane;
   /** It shares its run with nobody: it may be what made an earlier run fail. */
-  alone: boolean;
+  readonly alone: boolean;
   /** Milliseconds on any clock, the same for all. Of its lane, the oldest goes first. */
   arrivedAt: number;
 }
