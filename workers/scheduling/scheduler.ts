@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { outputFault } from '../../src/models/outputs.ts';
 import type { Log } from '../../src/process/log.ts';
 import type { RunResult } from '../../src/task/task.ts';
-import { type Batcher, createBatcher, type TakenBatch } from '../batching/batcher.ts';
+import { Batcher, type TakenBatch } from '../batching/batcher.ts';
 import type { RunCost } from '../batching/owner-costs.ts';
 import { RunError } from '../inference/run-error.ts';
 import type { LoadedModel } from '../repository/model-loading.ts';
@@ -59,7 +59,7 @@ export class Scheduler {
 
   constructor(options: SchedulerOptions) {
     this.#options = options;
-    this.#batcher = createBatcher(createBatchLimits(options), options.slots);
+    this.#batcher = new Batcher(createBatchLimits(options), options.slots);
   }
 
   /** Models are not what they were: what waits, of replaced versions too, obeys the limits of now. */

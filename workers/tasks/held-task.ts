@@ -5,7 +5,7 @@ import type { Lane } from '../../src/broker/topology.ts';
 import type { Submission } from '../../src/task/task.ts';
 import type { Span } from '../../src/telemetry/tracing.ts';
 import { describeShape, fitsShape, type Tensor } from '../../src/tensor/tensor.ts';
-import type { BatchItem } from '../batching/batcher.ts';
+import type { BatchItem } from '../batching/batch-line.ts';
 import type { LoadedModel } from '../repository/model-loading.ts';
 
 /** Each of this process's holdings has a number. */
