@@ -17,7 +17,7 @@ const STARTS_PER_SECOND_MIN = 0.01;
 const WAITING_DEFAULT = 100_000;
 
 /** Whole numbers that JavaScript tells apart, written in one way only. */
-export const VERSION = /^(0|[1-9]\d{0,14})$/;
+export const VERSION_NAME = /^(0|[1-9]\d{0,14})$/;
 
 const tensorNames = z.strictObject({
   fields: z
@@ -62,7 +62,7 @@ export const manifestSchema = z.strictObject({
   inputs: z.record(z.string(), tensorNames).default({}).describe('human names, by input tensor'),
   outputs: z.record(z.string(), tensorNames).default({}).describe('human names, by output tensor'),
   defaultVersion: z
-    .union([z.literal('latest'), z.string().regex(VERSION)], 'expected "latest" or a version, such as "2"')
+    .union([z.literal('latest'), z.string().regex(VERSION_NAME)], 'expected "latest" or a version, such as "2"')
     .default('latest')
     .describe('the version that is meant where none is named'),
   batched: z

@@ -8,7 +8,7 @@ const DOORS: Record<string, RegExp> = {
   amqplib: /^src\/broker\/amqp\//,
   ioredis: /^src\/(redis|store\/redis|registry)\//,
   'graphql-redis-subscriptions': /^src\/redis\//,
-  'onnxruntime-node': /^workers\/inference\/onnx-session\.ts$/,
+  'onnxruntime-node': /^workers\/inference\/onnx\/onnx-session\.ts$/,
   graphql: /^src\/api\/graphql\//,
   'graphql-yoga': /^src\/api\/graphql\//,
   '@graphql-yoga/render-graphiql': /^src\/api\/graphql\/graphiql\//,

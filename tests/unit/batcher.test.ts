@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'vitest';
 import type { Tensor } from '../../src/tensor/tensor.ts';
-import { NORMAL_SHARE } from '../../workers/batching/batcher.ts';
 import { BATCH_BYTES_MAX } from '../../workers/batching/joined-tasks.ts';
+import { NORMAL_SHARE } from '../../workers/batching/next-batch.ts';
 import { batcherOf, type Item, type ItemOptions, item, now } from '../support/batch-items.ts';
 import { tensor } from '../support/tensors.ts';
 

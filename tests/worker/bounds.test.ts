@@ -85,10 +85,10 @@ test('a slow model whose runs take as long however many tasks share them has lar
 describe('the bytes that a worker holds', () => {
   const heldBytes = (max: number) => {
     const paused = new Map<string, boolean>();
-    const onChange = () => {
+    const held = createHeldBytes({ max });
+    held.onChange(() => {
       for (const model of ['a', 'b', 'c']) paused.set(model, held.isPaused(model));
-    };
-    const held = createHeldBytes({ max, onChange });
+    });
     return { ...held, paused };
   };
 

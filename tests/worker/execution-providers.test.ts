@@ -1,8 +1,8 @@
 import * as fc from 'fast-check';
 import { describe, expect, onTestFinished, test } from 'vitest';
 import type { ExecutionProvider } from '../../src/models/manifest.ts';
-import { Providers } from '../../workers/inference/execution-providers.ts';
 import { createInferencePool } from '../../workers/inference/inference-pool.ts';
+import { Providers } from '../../workers/inference/onnx/execution-providers.ts';
 import { openModelRepository } from '../../workers/repository/model-repository.ts';
 import { modelsDir } from '../support/models-dir.ts';
 import { identity } from '../support/onnx-models.ts';

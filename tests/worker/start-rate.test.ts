@@ -1,6 +1,6 @@
 import * as fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { createBatcher } from '../../workers/batching/batcher.ts';
+import { Batcher } from '../../workers/batching/batcher.ts';
 import { createStartRate, createStartRates } from '../../workers/batching/start-rate.ts';
 import { type Item, item, LIMITS } from '../support/batch-items.ts';
 import { slow } from '../support/onnx-models.ts';
@@ -11,7 +11,7 @@ import { startTestWorker } from '../support/worker.ts';
 function limitedBatcher(perSecond: number, maxBatch = 4) {
   const rate = createStartRate(perSecond);
   const limits = { ...LIMITS, maxBatch, concurrency: 1_000 };
-  return createBatcher<string, Item>((model) => (model === 'limited' ? { ...limits, starts: rate } : limits));
+  return new Batcher<string, Item>((model) => (model === 'limited' ? { ...limits, starts: rate } : limits));
 }
 
 const step = fc.oneof(
@@ -101,7 +101,7 @@ describe('a rate', () => {
     const limits = { ...LIMITS, maxBatch: 1, concurrency: 1_000 };
     let perSecond = 5;
     const rates = createStartRates();
-    const batcher = createBatcher<string, Item>(() => ({ ...limits, starts: rates('a', perSecond) }));
+    const batcher = new Batcher<string, Item>(() => ({ ...limits, starts: rates('a', perSecond) }));
     for (let i = 0; i < 10; i++) batcher.add(item('limited', { arrivedAt: i }));
     for (let i = 0; i < 5; i++) expect(batcher.take(100)).toBeDefined();
     perSecond = 2;
@@ -115,7 +115,7 @@ describe('a rate', () => {
 
   test('beside it, the concurrency of a model that was replaced and of its replacement is one', () => {
     const limits = { ...LIMITS, maxBatch: 1, concurrency: 2, concurrentWith: 'model/1' };
-    const batcher = createBatcher<string, Item>(() => limits);
+    const batcher = new Batcher<string, Item>(() => limits);
     for (const model of ['old', 'old', 'new']) batcher.add(item(model, { arrivedAt: 0 }));
     expect([batcher.take(0), batcher.take(0)].map((taken) => taken?.model)).toEqual(['old', 'old']);
     expect(batcher.take(0)).toBeUndefined();

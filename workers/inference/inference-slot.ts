@@ -115,7 +115,7 @@ export class InferenceSlot {
     const child = new InferenceChild(memory, {
       onReady: () => this.#becomeIdle(),
       onExit: (how) => this.#replace(how),
-      onNoted: ({ message, fields }) => log.warn({ inferencePid: child.pid, ...fields }, message),
+      onNoted: (message, fields) => log.warn({ inferencePid: child.pid, ...fields }, message),
     });
     this.#child = child;
   }

@@ -64,27 +64,32 @@ export class SharingExperiment {
     this.#doubts = new Map();
     this.#ordinary = [];
     const alone: RowAlone[] = [];
-    let fault = '';
-    for (let index = 0; index < this.#rowsEssential || alone.length < 2; index += 1) {
-      if (this.#budget.isOut(1)) return this.#slow(index);
-      const { value: row, done } = rows.next();
-      if (done) break;
-      const one = await this.#runAlone(row, index);
-      if (typeof one === 'string') fault = one;
-      else if ('is' in one) return one;
-      else {
-        const verdict = alone.length === 0 ? await this.#measure(one) : undefined;
-        if (verdict) return verdict;
-        this.#add(one, alone);
-      }
-    }
-    if (alone.length < 2) return { is: 'refused', why: `it refused ${what} (${fault})` };
     const found =
+      (await this.#first(what, alone, rows)) ??
       (await this.#essential(alone)) ??
       (await this.#batches(largestBatches(this.#sampling(alone)))) ??
       (await this.#others(alone, rows)) ??
       (await this.#batches(furtherBatches(this.#sampling(alone))));
     return found ?? conclusion(what, { alone, tie: [...this.#ties.values()][0] });
+  }
+
+  /** The rows that are tried whatever they cost, each alone. */
+  async #first(what: string, alone: RowAlone[], rows: Iterator<ProbeRow>): Promise<Verdict | undefined> {
+    let refusal = '';
+    for (let index = 0; index < this.#rowsEssential || alone.length < 2; index += 1) {
+      if (this.#budget.isOut(1)) return this.#slow(index);
+      const { value: row, done } = rows.next();
+      if (done) break;
+      const one = await this.#runAlone(row, index);
+      if (typeof one === 'string') {
+        refusal = one;
+        continue;
+      }
+      const found = 'is' in one ? one : alone.length === 0 ? await this.#measure(one) : undefined;
+      if (found) return found;
+      if (!('is' in one)) this.#add(one, alone);
+    }
+    return alone.length < 2 ? { is: 'refused', why: `it refused ${what} (${refusal})` } : undefined;
   }
 
   get #rowsEssential(): number {

@@ -1,23 +1,14 @@
 import assert from 'node:assert/strict';
 import * as ort from 'onnxruntime-node';
-import { messageOf } from '../../src/errors.ts';
-import type { ExecutionProvider } from '../../src/models/manifest.ts';
-import type { OnnxTensor } from '../../src/models/signature.ts';
-import { bytesOf, DATATYPES, type Datatype, type Tensor, viewAs } from '../../src/tensor/tensor.ts';
+import { messageOf } from '../../../src/errors.ts';
+import type { ExecutionProvider } from '../../../src/models/manifest.ts';
+import type { OnnxTensor } from '../../../src/models/signature.ts';
+import { bytesOf, DATATYPES, type Datatype, type Tensor, viewAs } from '../../../src/tensor/tensor.ts';
+import type { DeclaredSignature } from '../inference-messages.ts';
+import { type LeftOut, leftOutText } from '../left-out.ts';
+import type { Session } from '../session.ts';
 import { type ProviderChoice, Providers } from './execution-providers.ts';
-import type { OnnxSignature } from './inference-messages.ts';
-import { type LeftOut, leftOutText } from './left-out.ts';
 import { declaredValues } from './onnx-file.ts';
-
-/** A model that is loaded. */
-export interface OnnxSession {
-  /** Throws where an input, or every output, is none that Foretell serves. */
-  signature(): OnnxSignature;
-  /** Without the outputs that are left out: they could not be read. `runMs` is what ONNX Runtime took. */
-  run(inputs: readonly Tensor[]): Promise<{ outputs: Tensor[]; runMs: number }>;
-  /** Frees its memory. */
-  release(): Promise<void>;
-}
 
 /** One run at a time on one core: there are as many inference processes as cores, and a thread that spins takes from its neighbour. */
 const SESSION_OPTIONS: ort.InferenceSession.SessionOptions = {
@@ -89,7 +80,7 @@ export async function openOnnxSession(
   file: string,
   wanted: readonly ExecutionProvider[],
   onMissing: (choice: ProviderChoice) => void,
-): Promise<OnnxSession> {
+): Promise<Session> {
   const choice = await providers.choose(wanted);
   if (choice.missing.length > 0) onMissing(choice);
   const options = { ...SESSION_OPTIONS, executionProviders: choice.found };
@@ -120,7 +111,7 @@ function loadFault(message: string, file: string): string {
   return `${names} ${values.length === 1 ? 'is' : 'are'} of ONNX's datatype ${elementType}; expected ${SERVED}`;
 }
 
-function signatureOf(session: ort.InferenceSession, file: string): OnnxSignature {
+function signatureOf(session: ort.InferenceSession, file: string): DeclaredSignature {
   const declared = declaredValues(file);
   const withRank = (tensor: OnnxTensor): OnnxTensor => {
     const isUnknown = tensor.dimensions?.length === 0 && declared.get(tensor.name)?.hasShape === false;

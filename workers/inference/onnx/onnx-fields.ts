@@ -40,11 +40,11 @@ export function readModel<T>(file: string, use: (read: Read, model: Field, size:
   }
 }
 
-export function readGraph<T>(file: string, use: (read: Read, graph: Field, model: Field) => T): T {
+export function readGraph<T>(file: string, use: (read: Read, graph: Field) => T): T {
   return readModel(file, (read, model) => {
     // A file without a graph has none of what is asked for.
     const [graph = { ...model, end: 0 }] = fieldsOf(read, model, GRAPH);
-    return use(read, graph, model);
+    return use(read, graph);
   });
 }
 

@@ -1,5 +1,5 @@
-import { messageOf } from '../../src/errors.ts';
-import type { ExecutionProvider } from '../../src/models/manifest.ts';
+import { messageOf } from '../../../src/errors.ts';
+import type { ExecutionProvider } from '../../../src/models/manifest.ts';
 
 export interface ProviderChoice {
   /** Those that are there, in the order in which they are wanted; at least one. */
