@@ -73,7 +73,10 @@ describe('what is unknown keeps the types of the structure, unshared', () => {
 
   test('where every probe is refused, until an example settles it', async () => {
     const sharings = createMemorySharing();
-    expectUnknown((await load({ m: sevens() }, { sharings })).get('m'), /refused .*"example" in model.json that the model accepts/);
+    expectUnknown(
+      (await load({ m: sevens() }, { sharings })).get('m'),
+      /refused .*"example" in model.json that the model accepts/,
+    );
     const manifest = { example: { x: [1, 2, 3, 4, 5, 6, 7] } };
     expect((await load({ m: { onnx: sevens(), manifest } }, { sharings })).get('m').sharing()).toEqual({
       finding: 'independent',
