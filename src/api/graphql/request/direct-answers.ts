@@ -4,9 +4,9 @@ import { type FetchAPI, isAsyncIterable, processRegularResult } from 'graphql-yo
 import type { GraphQLContext } from '../schema/builder.ts';
 import { writePieces } from './answer-writing.ts';
 import { sendEvents } from './event-stream.ts';
+import type { Operation } from './operation.ts';
 import { type Completed, type Operations, toError } from './operations.ts';
 import { type AnswerType, type PlainRequest, paramsOf, readBody, unread } from './plain-request.ts';
-import type { Operation } from './steps.ts';
 
 interface Options<Given> {
   operations: Operations;
@@ -59,9 +59,10 @@ export function createDirectAnswers<Given extends Pick<GraphQLContext, 'load'>>(
   async function answer(response: ServerResponse, operation: Operation, type: AnswerType): Promise<void> {
     const { contextValue: context } = operation;
     const result = await operations.run(operation);
-    if (isAsyncIterable(result)) await sendEvents(response, result, context.load);
-    else if (type === 'text/event-stream') await sendEvents(response, [result], context.load);
-    else await send(response, result, type, context);
+    // Nor is a stream awaited here, which would keep the variables.
+    if (isAsyncIterable(result)) return sendEvents(response, result, context.load);
+    if (type === 'text/event-stream') return sendEvents(response, [result], context.load);
+    return send(response, result, type, context);
   }
 
   async function send(response: ServerResponse, result: Completed, type: AnswerType, { load }: GraphQLContext) {

@@ -1,5 +1,5 @@
 import { type ArgumentNode, getOperationAST, Kind, visit } from 'graphql';
-import type { Operation } from './steps.ts';
+import type { Operation } from './operation.ts';
 
 /**
  * The variables that the events of a subscription are executed with. GraphQL coerces all variables again for each event; a list that only an

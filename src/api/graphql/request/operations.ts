@@ -1,5 +1,5 @@
 import { createSourceEventStream, type ExecutionResult, execute, GraphQLError, OperationTypeNode } from 'graphql';
-import { type GraphQLParams, isAsyncIterable } from 'graphql-yoga';
+import { isAsyncIterable } from 'graphql-yoga';
 import { messageOf } from '../../../errors.ts';
 import { type AnswerJson, withDistinctErrors } from '../schema/answer-text.ts';
 import type { GraphQLContext } from '../schema/builder.ts';
@@ -8,7 +8,8 @@ import { type MaskError, settleCodes, shownErrors } from './errors.ts';
 import { eventVariables } from './event-variables.ts';
 import { createKnownOperations } from './known-operations.ts';
 import type { Limits } from './limits.ts';
-import { type Operation, STEPS, type Step } from './steps.ts';
+import type { Operation, OperationParams, Step } from './operation.ts';
+import { STEPS } from './steps.ts';
 
 /** An answer, or an event of a stream, as a client gets it. */
 export interface Completed extends ExecutionResult {
@@ -19,9 +20,9 @@ export interface Completed extends ExecutionResult {
 /** What every GraphQL request goes through, whichever way it came: admit, read, run, complete. */
 export interface Operations {
   /** Throws a `GraphQLError` where what is asked for is refused before it is looked at closer. */
-  admit(params: GraphQLParams): void;
+  admit(params: OperationParams): void;
   /** Parses and validates what is asked for; the errors of what has a fault. Documents are kept. */
-  read(params: GraphQLParams, context: GraphQLContext): Operation | readonly GraphQLError[];
+  read(params: OperationParams, context: GraphQLContext): Operation | readonly GraphQLError[];
   /** Takes the operation through its steps and executes it. */
   run(operation: Operation): Promise<Completed | AsyncIterable<Completed>>;
   /** Masks the errors of a result, and writes it. */
@@ -37,8 +38,11 @@ export function createOperations(options: {
 }): Operations {
   const { api, limits, maskError, steps = STEPS } = options;
   const known = createKnownOperations(limits);
+  const onParams = steps.flatMap((step) => step.onParams ?? []);
+  const onOperation = steps.flatMap((step) => step.onOperation ?? []);
+  const onResult = steps.flatMap((step) => step.onResult ?? []);
 
-  function read(params: GraphQLParams, contextValue: GraphQLContext): Operation | readonly GraphQLError[] {
+  function read(params: OperationParams, contextValue: GraphQLContext): Operation | readonly GraphQLError[] {
     const { query = '', operationName, variables } = params;
     const { schema } = api();
     const found = known.find(query, operationName, schema);
@@ -53,8 +57,8 @@ export function createOperations(options: {
       // Parse, check and coercion of millions of numbers take a second each: other owners are answered in between.
       const checkTurn = context.load.step();
       if (checkTurn !== undefined) await checkTurn;
-      for (const step of steps) {
-        const fault = step.onOperation?.(operation);
+      for (const check of onOperation) {
+        const fault = check(operation);
         if (fault) return complete({ errors: [fault] }, context);
       }
       const runTurn = context.load.step();
@@ -80,10 +84,9 @@ export function createOperations(options: {
 
   function complete(result: ExecutionResult, context: GraphQLContext): Completed {
     try {
-      return written(
-        steps.reduce((last, { onResult }) => onResult?.(last, context) ?? last, result),
-        context,
-      );
+      let seen = result;
+      for (const step of onResult) seen = step(seen, context);
+      return written(seen, context);
     } catch (error) {
       return written({ errors: [toError(error)] }, context);
     }
@@ -99,7 +102,7 @@ export function createOperations(options: {
 
   return {
     admit(params) {
-      for (const step of steps) step.onParams?.(params);
+      for (const check of onParams) check(params);
     },
     read,
     run,

@@ -1,7 +1,7 @@
 import { IncomingMessage } from 'node:http';
-import type { GraphQLParams } from 'graphql-yoga';
 import { isRecord } from '../../../models/input-issues.ts';
 import { countJson } from './json-memory.ts';
+import type { OperationParams } from './operation.ts';
 
 /** What a plain request's answer is sent as, by the `Accept` that it came with; any other is Yoga's to weigh. */
 const ANSWERED_AS = new Map<string | undefined, AnswerType>([
@@ -70,7 +70,7 @@ export function readBody(request: IncomingMessage): Promise<Buffer | undefined> 
 }
 
 /** The operation in a body; `undefined` where anything about it is unusual. Throws where it takes too much. */
-export function paramsOf(body: Buffer, take: (bytes: number) => void): GraphQLParams | undefined {
+export function paramsOf(body: Buffer, take: (bytes: number) => void): OperationParams | undefined {
   countJson(body, take);
   const params = parseJson(body);
   if (!isRecord(params)) return undefined;
@@ -81,7 +81,7 @@ export function paramsOf(body: Buffer, take: (bytes: number) => void): GraphQLPa
     (variables == null || isRecord(variables)) &&
     Object.keys(others).length === 0;
   if (!isUsual) return undefined;
-  return { query, ...(operationName != null && { operationName }), ...(variables != null && { variables }) };
+  return { query, operationName, variables };
 }
 
 /** A request whose body was read, as it was before. */

@@ -11,9 +11,9 @@ import { useCountedJson } from './counted-json.ts';
 import { createDirectAnswers } from './direct-answers.ts';
 import { createMaskError, useErrorCodes } from './errors.ts';
 import { createLimits } from './limits.ts';
+import type { Step } from './operation.ts';
 import { createOperations } from './operations.ts';
 import { plainRequest } from './plain-request.ts';
-import type { Step } from './steps.ts';
 import { useUploads } from './uploads.ts';
 import { useOperations } from './yoga-answers.ts';
 
@@ -62,7 +62,13 @@ export function createGraphQLServer({ predictions, registry, settings, log, step
   const maskError = createMaskError(log);
   const operations = createOperations({ api: () => api, limits: createLimits({ introspection }), maskError, steps });
   const contextOf = ({ owner, gone, closing, load, traceparent }: RequestContext): GraphQLContext => ({
-    ...{ owner, gone, closing, load, traceparent, predictions, registry },
+    owner,
+    gone,
+    closing,
+    load,
+    traceparent,
+    predictions,
+    registry,
     budget: { left: NAMED_MAX },
     answer: new AnswerText(),
   });
