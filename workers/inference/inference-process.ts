@@ -91,7 +91,7 @@ function report(answered: InferenceAnswer): void {
 function faultOf(error: unknown, { file }: ModelFile): string {
   const fault = messageOf(error);
   const readable = runtime.readable(fault, file);
-  if (readable !== fault) note('model failed, in the words of its runtime', { file, fault });
+  if (readable !== fault) note('model failed, in the words of ONNX Runtime', { file, fault });
   return readable;
 }
 

@@ -23,13 +23,13 @@ export interface ClaimOptions {
 
 /** Takes a task on right before its run. `false` if it is not to be run, and is released. Does not reject. */
 export async function claim(task: HeldTask, options: ClaimOptions): Promise<boolean> {
-  task.claiming();
-  // A member of a batch that failed is still on the attempt it was claimed for.
-  if (task.attempt > 0) {
-    task.claimed(task.attempt);
-    return true;
-  }
   try {
+    task.claiming();
+    // A member of a batch that failed is still on the attempt it was claimed for.
+    if (task.attempt > 0) {
+      task.claimed(task.attempt);
+      return true;
+    }
     const verdict = await begin(task, options);
     if (verdict) task.release(verdict);
     return verdict === undefined;
