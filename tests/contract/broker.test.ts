@@ -1,4 +1,5 @@
-import { beforeAll, expect, test } from 'vitest';
+import { beforeAll, expect, onTestFinished, test, vi } from 'vitest';
+
 import { openBroker } from '../../src/broker/open.ts';
 import { DEAD_LETTER_QUEUE, MESSAGE_BYTES_MAX } from '../../src/broker/topology.ts';
 import { borrowRabbitmq, type SharedRabbitmq } from '../support/shared-rabbitmq.ts';
@@ -34,5 +35,18 @@ test('memory: what is refused for want of room is taken again once what is there
   await broker.consume({ queue: DEAD_LETTER_QUEUE, prefetch: 64 }, dead.handler);
   for (let i = 0; i < 64; i += 1) await dead.next();
   await expect.poll(() => broker.publish(queue, message).then(() => 'taken', String), PATIENT).toBe('taken');
+  await broker.close();
+});
+
+test('memory: messages that wait for their return share one listener, since a signal goes through all that it has for each', async () => {
+  const broker = await openBroker('memory:', createTestLog());
+  const listened = vi.spyOn(EventTarget.prototype, 'addEventListener');
+  onTestFinished(() => listened.mockRestore());
+  const queue = uniqueQueue();
+  const inbox = createInbox(({ returnsBefore }) => (returnsBefore === 0 ? { returnAfterMs: 1 } : 'ack'));
+  for (let i = 0; i < 100; i += 1) await broker.publish(queue, messageOf(String(i)));
+  await broker.consume({ queue, prefetch: 100 }, inbox.handler);
+  for (let i = 0; i < 200; i += 1) await inbox.next();
+  expect(listened.mock.calls.length).toBeLessThan(10);
   await broker.close();
 });

@@ -1,4 +1,4 @@
-import { setTimeout as sleep } from 'node:timers/promises';
+import { createAbortListeners } from '../../async/abort-listeners.ts';
 import { BrokerUnavailable } from '../../errors.ts';
 import type { Log } from '../../process/log.ts';
 import type { Broker, BrokerObserver, Consumer, Delivery, Verdict } from '../broker.ts';
@@ -18,6 +18,7 @@ type Handler = (delivery: Delivery) => Promise<Verdict>;
 export function createMemoryBroker(log: Log, observer: BrokerObserver = {}): Broker {
   const queues = new Map<string, MemoryQueue>();
   const closing = new AbortController();
+  const onAbort = createAbortListeners();
   const inHand = new Set<AbortController>();
   let waitingBytes = 0;
 
@@ -30,8 +31,14 @@ export function createMemoryBroker(log: Log, observer: BrokerObserver = {}): Bro
   }
 
   /** Resolves when the broker closes, if that is earlier. */
-  async function pause(ms: number): Promise<void> {
-    await sleep(ms, undefined, { signal: closing.signal }).catch(() => undefined);
+  function pause(ms: number): Promise<void> {
+    const { promise, resolve } = Promise.withResolvers<void>();
+    const timer = setTimeout(resolve, ms);
+    const stop = onAbort(closing.signal, resolve);
+    return promise.finally(() => {
+      clearTimeout(timer);
+      stop();
+    });
   }
 
   async function verdictOf(queue: string, handler: Handler, { message, redelivered }: Waiting): Promise<Verdict> {
