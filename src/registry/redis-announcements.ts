@@ -37,20 +37,20 @@ export function createRedisAnnouncements(commands: RedisConnection, ttlMs: numbe
 
   return {
     async keep({ model, fingerprint }) {
-      const key = keyOf(fingerprint);
+      const key = modelKeyOf(fingerprint);
       if ((await commands.run((redis) => redis.pexpire(key, ttlMs))) === 1) return;
       await commands.run((redis) => redis.set(key, JSON.stringify(model), 'PX', ttlMs));
     },
     async find(fingerprint) {
       if (models.has(fingerprint)) return models.get(fingerprint);
-      const text = await commands.run((redis) => redis.get(keyOf(fingerprint)));
+      const text = await commands.run((redis) => redis.get(modelKeyOf(fingerprint)));
       return text === null ? undefined : adopt(fingerprint, text);
     },
     known: (fingerprint) => models.get(fingerprint),
   };
 }
 
-function keyOf(fingerprint: string): string {
+function modelKeyOf(fingerprint: string): string {
   return `foretell:model:${fingerprint}`;
 }
 
