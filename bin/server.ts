@@ -1,14 +1,17 @@
+import { createClient } from 'graphql-sse';
 import { z } from 'zod';
 import { messageOf } from '../src/errors.ts';
 import { readServerSettings } from '../src/process/config.ts';
 import { type Given, type Option, UsageError } from './command.ts';
-import { eventsIn } from './server-sent-events.ts';
 
 /** A running Foretell, to be asked over HTTP. */
 export interface Server {
   url: string;
   key: string | undefined;
 }
+
+/** Foretell pings every twelve seconds: a stream that is silent for so long has lost its server. */
+const SILENCE_MS = 45_000;
 
 const DEFAULT_URL = 'http://127.0.0.1:4000/graphql';
 
@@ -58,29 +61,53 @@ export async function ask<T>(
   return read(data, await textOf(server, response), server, response.status);
 }
 
-/** One subscription: what it tells, until it is complete. Throws `Refusal`; `NoAnswer` also where it is cut off before its end. */
+/** One subscription: its events, until it is complete. Throws `Refusal`; `NoAnswer` also where it is cut off before its end. */
 export async function* subscribe<T>(
   server: Server,
   data: z.ZodType<T>,
   query: string,
   variables: Record<string, unknown>,
 ): AsyncGenerator<T, void> {
-  const silence = new AbortController();
-  const response = await post(server, 'text/event-stream', { query, variables }, silence.signal);
-  if (!response.body || !response.headers.get('content-type')?.startsWith('text/event-stream')) {
-    read(data, await textOf(server, response), server, response.status);
-    throw new NoAnswer(`${server.url} answered a subscription without a stream`);
-  }
-  try {
-    for await (const event of eventsIn(response.body, silence)) {
-      if (event.name === 'complete') return;
-      if (event.name === 'next') yield read(data, event.data, server, response.status);
+  let unanswered: unknown;
+  let status = 0;
+  // graphql-sse keeps only the message of what fetch rejects with, and nothing of an answer that is no stream.
+  const fetchFn = async (_url: string, { signal }: { signal: AbortSignal }) => {
+    try {
+      const response = await post(server, 'text/event-stream', { query, variables }, signal);
+      status = response.status;
+      if (response.headers.get('content-type')?.startsWith('text/event-stream')) return unlessSilent(response);
+      read(data, await textOf(server, response), server, status);
+      throw new NoAnswer(`${server.url} answered a subscription without a stream`);
+    } catch (error) {
+      unanswered = error;
+      throw error;
     }
+  };
+  const client = createClient({ url: server.url, fetchFn, retryAttempts: 0 });
+  try {
+    for await (const result of client.iterate({ query, variables })) yield parse(data, result, server, status);
   } catch (error) {
     if (error instanceof Refusal || error instanceof NoAnswer) throw error;
-    throw new NoAnswer(`${server.url} broke off: ${causeOf(error)}`);
+    throw unanswered ?? new NoAnswer(`${server.url} broke off: ${causeOf(error)}`);
   }
-  throw new NoAnswer(`${server.url} broke off`);
+}
+
+/** The same response, whose body fails when nothing comes of it for too long. */
+function unlessSilent(response: Response): Response {
+  let timer: NodeJS.Timeout | undefined;
+  const listen = (body: TransformStreamDefaultController) => {
+    clearTimeout(timer);
+    timer = setTimeout(() => body.error(new Error(`silent for ${SILENCE_MS} ms`)), SILENCE_MS).unref();
+  };
+  const watched = new TransformStream<Uint8Array, Uint8Array>({
+    start: listen,
+    transform(chunk, body) {
+      listen(body);
+      body.enqueue(chunk);
+    },
+    flush: () => clearTimeout(timer),
+  });
+  return new Response(response.body?.pipeThrough(watched) ?? null, response);
 }
 
 async function post({ url, key }: Server, accept: string, body: unknown, signal?: AbortSignal): Promise<Response> {
@@ -105,8 +132,12 @@ async function textOf({ url }: Server, response: Response): Promise<string> {
   }
 }
 
-function read<T>(data: z.ZodType<T>, text: string, { url }: Server, status: number): T {
-  const answer = answerSchema.safeParse(jsonOf(text));
+function read<T>(data: z.ZodType<T>, text: string, server: Server, status: number): T {
+  return parse(data, jsonOf(text), server, status);
+}
+
+function parse<T>(data: z.ZodType<T>, result: unknown, { url }: Server, status: number): T {
+  const answer = answerSchema.safeParse(result);
   if (answer.data?.errors) throw new Refusal(answer.data.errors);
   const parsed = data.safeParse(answer.data?.data);
   if (!parsed.success) throw new NoAnswer(`${url} answered with HTTP ${status}, and not as Foretell does`);

@@ -17,7 +17,7 @@ export type RecordState = TaskState | 'WITHDRAWN';
  * a redelivery of a task whose worker died finds RUNNING and claims it again, and a worker that has a result may store it
  * whatever an earlier, restored copy of the store says. `ABSENT` is a store that lost the record; the message brings it back.
  * QUEUED is reached from QUEUED, as RUNNING from RUNNING: a worker that lost the store's answer asks again, and a refusal
- * would tell it that the task has ended. (A creation has a rule of its own, in store/record.ts; so have a claim, which need
+ * would tell it that the task has ended. (A creation has a rule of its own, in task/record.ts; so have a claim, which need
  * not take a task over from whoever runs it, and an expiry, which comes too late once a task was claimed.)
  */
 export const REACHED_FROM: Record<RecordState, readonly (RecordState | 'ABSENT')[]> = {

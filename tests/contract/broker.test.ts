@@ -1,17 +1,16 @@
-import { afterAll, beforeAll, expect, test } from 'vitest';
+import { beforeAll, expect, test } from 'vitest';
 import { openBroker } from '../../src/broker/open.ts';
 import { DEAD_LETTER_QUEUE, MESSAGE_BYTES_MAX } from '../../src/broker/topology.ts';
-import { type Rabbitmq, startRabbitmq } from '../support/rabbitmq.ts';
+import { borrowRabbitmq, type SharedRabbitmq } from '../support/shared-rabbitmq.ts';
 import { createTestLog } from '../support/test-log.ts';
 import { brokerContract, createInbox, messageOf, PATIENT, settleQueues, unavailable, uniqueQueue } from './broker.ts';
 import { brokerComingsContract } from './broker-comings.ts';
 
-let rabbitmq: Rabbitmq;
+let rabbitmq: SharedRabbitmq;
 beforeAll(async () => {
-  rabbitmq = await startRabbitmq();
+  rabbitmq = await borrowRabbitmq();
   await settleQueues(rabbitmq.url, 80);
 }, 120_000);
-afterAll(() => rabbitmq.close());
 
 brokerContract('memory', (log) => openBroker('memory:', log));
 brokerContract('RabbitMQ', (log) => openBroker(rabbitmq.url, log));

@@ -45,6 +45,8 @@ export interface RabbitmqOptions {
   port?: number;
   /** The secret that the nodes of a cluster share. */
   cookie?: string;
+  /** Virtual hosts that it has from the start, beside `/`. */
+  vhosts?: readonly string[];
   /** Listens with TLS as well, on a port of its own. */
   tls?: Certificates;
 }
@@ -101,8 +103,8 @@ interface Node {
   env: NodeJS.ProcessEnv;
 }
 
-async function prepare({ port: given, cookie, tls }: RabbitmqOptions): Promise<Node> {
-  const port = given ?? (await freePort());
+async function prepare(options: RabbitmqOptions): Promise<Node> {
+  const { port = await freePort(), cookie = randomBytes(16).toString('hex'), vhosts = [], tls } = options;
   const tlsPort = tls && (await freePort());
   const scripts = await findScripts();
   const directory = await mkdtemp(join(tmpdir(), 'foretell-rabbitmq-'));
@@ -116,10 +118,13 @@ async function prepare({ port: given, cookie, tls }: RabbitmqOptions): Promise<N
   await writeFile(path('rabbitmq-env.conf'), '');
   // The free space of a test machine is not what is tested. Terms of Erlang, because a rabbitmq.conf is checked against
   // the schema of every plugin, which takes a second.
-  await writeFile(
-    path('advanced.config'),
-    `[{rabbit, [{disk_free_limit, 1000000}, {log, [{file, [{level, warning}]}]}${tls ? tlsTerms(tls, tlsPort) : ''}]}].`,
-  );
+  const terms = ['{disk_free_limit, 1000000}', '{log, [{file, [{level, warning}]}]}'];
+  if (tls) terms.push(...tlsTerms(tls, tlsPort));
+  if (vhosts.length > 0) {
+    await writeFile(path('definitions.json'), JSON.stringify(definitionsOf(['/', ...vhosts])));
+    terms.push(`{load_definitions, "${path('definitions.json')}"}`);
+  }
+  await writeFile(path('advanced.config'), `[{rabbit, [${terms.join(', ')}]}].`);
   return {
     directory,
     scripts,
@@ -150,9 +155,19 @@ async function prepare({ port: given, cookie, tls }: RabbitmqOptions): Promise<N
   };
 }
 
-function tlsTerms({ ca, cert, key }: Certificates, port: number | undefined): string {
+/** What it loads when it starts: some milliseconds for each virtual host, while each `rabbitmqctl add_vhost` takes a second. */
+function definitionsOf(vhosts: readonly string[]) {
+  const user = 'guest';
+  return {
+    users: [{ name: user, password: user, tags: ['administrator'] }],
+    vhosts: vhosts.map((name) => ({ name })),
+    permissions: vhosts.map((vhost) => ({ user, vhost, configure: '.*', write: '.*', read: '.*' })),
+  };
+}
+
+function tlsTerms({ ca, cert, key }: Certificates, port: number | undefined): string[] {
   const files = `{cacertfile, "${ca}"}, {certfile, "${cert}"}, {keyfile, "${key}"}`;
-  return `, {ssl_listeners, [{"127.0.0.1", ${port}}]}, {ssl_options, [${files}, {verify, verify_none}]}`;
+  return [`{ssl_listeners, [{"127.0.0.1", ${port}}]}`, `{ssl_options, [${files}, {verify, verify_none}]}`];
 }
 
 /** Debian's commands in /usr/sbin change to the user rabbitmq, who may not read our directories; the real ones lie elsewhere. */
@@ -200,7 +215,8 @@ function opens(url: string): Promise<boolean> {
   return withChannel(url, async () => true).catch(() => false);
 }
 
-async function withChannel<T>(url: string, use: (channel: Channel) => Promise<T>): Promise<T> {
+/** Opens a bare channel for as long as it is used. */
+export async function withChannel<T>(url: string, use: (channel: Channel) => Promise<T>): Promise<T> {
   const model = await connect(url, { timeout: 5_000 });
   model.on('error', () => undefined);
   try {

@@ -141,6 +141,27 @@ test('heavy pieces take turns owner by owner, light ones wait for nobody', async
   expect(order).toEqual(['ann', 'bob', 'ann', 'ann']);
 });
 
+test('the pieces of a large answer wait for no large body, nor for the rest after one', async () => {
+  const { send } = await open({});
+  const [ann, bob] = [(await send('ann')).load, (await send('bob')).load];
+  const order: string[] = [];
+  const bodies = Array.from({ length: 8 }, async () => {
+    await ann?.turn(MIB);
+    for (const until = performance.now() + 30; performance.now() < until; );
+    order.push('body');
+  });
+  const answer = async () => {
+    for (let i = 0; i < 6; i += 1) {
+      await bob?.turn(64 * 1024);
+      // The client reads.
+      await new Promise(setImmediate);
+    }
+    order.push('answer');
+  };
+  await Promise.all([...bodies, answer()]);
+  expect(order.indexOf('answer')).toBeLessThan(4);
+});
+
 function codeOf(call: () => void): string | undefined {
   try {
     call();

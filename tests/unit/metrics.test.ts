@@ -1,5 +1,3 @@
-import { execFile } from 'node:child_process';
-import { promisify } from 'node:util';
 import { expect, test } from 'vitest';
 import { BrokerUnavailable } from '../../src/errors.ts';
 import { createMetrics, type Metrics } from '../../src/telemetry/metrics.ts';
@@ -210,10 +208,4 @@ test('the series of a model that is known exist before its first event, a hundre
   expect(all.get('foretell_sharing_checks_total{model="iris"}')).toBe(1);
   expect(all.get('foretell_sharing_ended_total{model="iris"}')).toBe(1);
   expect([...all.keys()].filter((name) => name.startsWith('foretell_retries_total'))).toHaveLength(99);
-});
-
-test('they keep no process alive', async () => {
-  const script = "import { createMetrics } from './src/telemetry/metrics.ts'; await createMetrics().exposition();";
-  const run = promisify(execFile)(process.execPath, ['--input-type=module', '--eval', script]);
-  await expect(run).resolves.toMatchObject({ stderr: '' });
 });

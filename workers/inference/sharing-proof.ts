@@ -69,7 +69,7 @@ function dependent({ why }: Verdict): Sharing {
   return { finding: 'dependent', reason: `${why.charAt(0).toUpperCase()}${why.slice(1)}.` };
 }
 
-const SETTLES = 'in model.json would settle whether its tasks may share a run';
+const SETTLES = 'would settle whether its tasks may share a run';
 
 /** What would tell, of the probes that came nearest to it. */
 function unknown(verdicts: readonly Verdict[]): Sharing {
@@ -81,7 +81,7 @@ function unknown(verdicts: readonly Verdict[]): Sharing {
     found === 'tie' || found === 'random' || found === 'slow' || found === 'large'
       ? '"batched": true in model.json would share runs without a proof'
       : found === 'constant'
-        ? `an "example" for which its output is another one ${SETTLES}`
-        : `an "example" that the model takes ${SETTLES}`;
+        ? `an "example" in model.json with another output ${SETTLES}`
+        : `an "example" in model.json that the model accepts ${SETTLES}`;
   return { finding: 'unknown', reason: `Not proven: ${why}; ${settling}.` };
 }

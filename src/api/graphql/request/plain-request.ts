@@ -1,4 +1,5 @@
 import { IncomingMessage } from 'node:http';
+import type { GraphQLParams } from 'graphql-yoga';
 import { isRecord } from '../../../models/input-issues.ts';
 import { countJson } from './json-memory.ts';
 
@@ -18,13 +19,6 @@ export interface PlainRequest {
   answerType: AnswerType;
   /** Of the body. */
   bytes: number;
-}
-
-/** What an operation comes as. */
-export interface OperationParams {
-  query: string;
-  operationName: string | undefined;
-  variableValues: Record<string, unknown> | undefined;
 }
 
 /**
@@ -76,7 +70,7 @@ export function readBody(request: IncomingMessage): Promise<Buffer | undefined> 
 }
 
 /** The operation in a body; `undefined` where anything about it is unusual. Throws where it takes too much. */
-export function paramsOf(body: Buffer, take: (bytes: number) => void): OperationParams | undefined {
+export function paramsOf(body: Buffer, take: (bytes: number) => void): GraphQLParams | undefined {
   countJson(body, take);
   const params = parseJson(body);
   if (!isRecord(params)) return undefined;
@@ -87,7 +81,7 @@ export function paramsOf(body: Buffer, take: (bytes: number) => void): Operation
     (variables == null || isRecord(variables)) &&
     Object.keys(others).length === 0;
   if (!isUsual) return undefined;
-  return { query, operationName: operationName ?? undefined, variableValues: variables ?? undefined };
+  return { query, ...(operationName != null && { operationName }), ...(variables != null && { variables }) };
 }
 
 /** A request whose body was read, as it was before. */

@@ -73,7 +73,7 @@ describe('what is unknown keeps the types of the structure, unshared', () => {
 
   test('where every probe is refused, until an example settles it', async () => {
     const sharings = createMemorySharing();
-    expectUnknown((await load({ m: sevens() }, { sharings })).get('m'), /refused .*"example" that the model takes/);
+    expectUnknown((await load({ m: sevens() }, { sharings })).get('m'), /refused .*"example" in model.json that the model accepts/);
     const manifest = { example: { x: [1, 2, 3, 4, 5, 6, 7] } };
     expect((await load({ m: { onnx: sevens(), manifest } }, { sharings })).get('m').sharing()).toEqual({
       finding: 'independent',
@@ -82,7 +82,7 @@ describe('what is unknown keeps the types of the structure, unshared', () => {
 
   test('where all rows give one output, and where one row gives several', async () => {
     const models = await load({ alarm: alarm(), chance: chance() });
-    expectUnknown(models.get('alarm'), /gave one output; an "example" for which its output is another one/);
+    expectUnknown(models.get('alarm'), /gave one output; an "example" in model.json with another output/);
     expectUnknown(models.get('chance'), /is another one each time it runs/);
   });
 
