@@ -122,30 +122,40 @@ export function manifestFaults(manifest: Manifest, signature: Signature): string
 }
 
 function namesFaults(
-  side: 'inputs' | 'outputs',
+  side: Side,
   names: Record<string, TensorNames>,
   specs: readonly TensorSpec[],
   batched: boolean,
 ): string[] {
-  return Object.entries(names).flatMap(([tensor, { fields, labels, ...media }]) => {
+  return Object.entries(names).flatMap(([tensor, given]) => {
     const path = `${side}.${tensor}`;
     const spec = specs.find(({ name }) => name === tensor);
     if (!spec)
       return [`${path}: the model has no such tensor; expected one of ${specs.map(({ name }) => name).join(', ')}`];
-    const faults: string[] = [];
     const row = batched ? (spec.shape?.slice(1) ?? null) : spec.shape;
-    if (fields && row?.at(-1) !== fields.length) {
-      faults.push(`${path}.fields: ${fields.length} names do not fit shape ${describeShape(spec.shape)}`);
-    }
-    if (labels && (side === 'inputs' || !STORAGE[spec.datatype].range)) {
-      faults.push(
-        `${path}.labels: expected an output of an integer datatype, got ${side === 'inputs' ? 'an input' : spec.datatype}`,
-      );
-    }
-    const reader = mediaReader(media, { shape: row, datatype: spec.datatype });
-    if (reader && side === 'outputs') return [...faults, `${path}: an output is not read from a file`];
-    if (reader && fields) faults.push(`${path}.fields: an input that is read from a file has no named elements`);
-    if (Array.isArray(reader)) faults.push(...reader.map((fault) => `${path}.${fault.path}: ${fault.message}`));
-    return faults;
+    return [...elementFaults(side, given, spec, row), ...mediaFaults(side, given, spec, row)].map((at) => path + at);
   });
+}
+
+type Side = 'inputs' | 'outputs';
+type Row = TensorSpec['shape'];
+
+function elementFaults(side: Side, { fields, labels }: TensorNames, spec: TensorSpec, row: Row): string[] {
+  const faults: string[] = [];
+  if (fields && row?.at(-1) !== fields.length) {
+    faults.push(`.fields: ${fields.length} names do not fit shape ${describeShape(spec.shape)}`);
+  }
+  if (labels && (side === 'inputs' || !STORAGE[spec.datatype].range)) {
+    const got = side === 'inputs' ? 'an input' : spec.datatype;
+    faults.push(`.labels: expected an output of an integer datatype, got ${got}`);
+  }
+  return faults;
+}
+
+function mediaFaults(side: Side, { fields, labels: _, ...media }: TensorNames, spec: TensorSpec, row: Row): string[] {
+  const reader = mediaReader(media, { shape: row, datatype: spec.datatype });
+  if (!reader) return [];
+  if (side === 'outputs') return [': an output is not read from a file'];
+  const faults = Array.isArray(reader) ? reader.map((fault) => `.${fault.path}: ${fault.message}`) : [];
+  return fields ? ['.fields: an input that is read from a file has no named elements', ...faults] : faults;
 }

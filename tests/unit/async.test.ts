@@ -1,4 +1,5 @@
 import { expect, test } from 'vitest';
+import { abortable } from '../../src/async/abortable.ts';
 import { backOffMs, doubledMs } from '../../src/async/back-off.ts';
 import { forgetOldest } from '../../src/async/oldest-first.ts';
 import { createReading } from '../../src/async/reading.ts';
@@ -46,4 +47,17 @@ test('a reading in flight is shared, and none begins too soon after the one befo
   expect(await second).toBe('failed');
   void read(0);
   expect(reads).toHaveLength(3);
+});
+
+test('a wait ends with what was promised, or with the reason of a signal that aborts before or meanwhile', async () => {
+  const end = new AbortController();
+  expect(await abortable(end.signal, Promise.resolve('here'))).toBe('here');
+  await expect(abortable(end.signal, Promise.reject(new Error('no')))).rejects.toThrow('no');
+  const waiting = abortable(end.signal, new Promise(() => undefined));
+  end.abort(new Error('closed'));
+  await expect(waiting).rejects.toThrow('closed');
+  // What it rejects with later is nobody's, and no unhandled rejection.
+  const late = Promise.withResolvers<never>();
+  await expect(abortable(end.signal, late.promise)).rejects.toThrow('closed');
+  late.reject(new Error('too late'));
 });

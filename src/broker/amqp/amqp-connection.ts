@@ -1,6 +1,7 @@
 import { EventEmitter, once } from 'node:events';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { type ChannelModel, connect, type SocketOptions } from 'amqplib';
+import { abortable } from '../../async/abortable.ts';
 import { backOffMs } from '../../async/back-off.ts';
 import { within } from '../../async/within.ts';
 import type { Log } from '../../process/log.ts';
@@ -119,17 +120,10 @@ export function superviseConnection<Built>(options: ConnectionOptions<Built>): A
 
 /** What was promised, or the error that ended the link: a reply that no longer comes would be waited for in vain. */
 export async function unlessLost<T>(link: Link, promised: Promise<T>): Promise<T> {
-  const settled = new AbortController();
-  const whenLost = async (): Promise<never> => {
-    if (!link.lost.aborted) await once(link.lost, 'abort', { signal: settled.signal });
-    throw link.lost.reason;
-  };
   try {
-    return await Promise.race([whenLost(), promised]);
+    return await abortable(link.lost, promised);
   } catch (error) {
     throw link.lost.aborted ? link.lost.reason : error;
-  } finally {
-    settled.abort();
   }
 }
 
