@@ -1,5 +1,5 @@
 import type { Lane } from '../../src/broker/topology.ts';
-import { byteLength, type Tensor } from '../../src/tensor/tensor.ts';
+import { byteLengths, type Tensor } from '../../src/tensor/tensor.ts';
 import { batchKey, rowsOf } from './batch-tensors.ts';
 import { type Batch, type Entry, gather } from './joined-tasks.ts';
 import type { OwnerCosts } from './owner-costs.ts';
@@ -51,7 +51,7 @@ export function entryOf<M, T extends BatchItem<M>>(item: T, { maxBatch }: BatchL
   const rows = rowsOf(item.inputs);
   // Some models fail or crash without any row: as a part of a shared run, such a task would cost others theirs when it is checked.
   const mayShare = !item.alone && rows !== undefined && rows > 0 && rows <= maxBatch;
-  const bytes = item.inputs.reduce((sum, input) => sum + byteLength(input), 0);
+  const bytes = byteLengths(item.inputs);
   return { item, rows: rows ?? 0, bytes, key: mayShare ? batchKey(item.inputs) : undefined };
 }
 

@@ -1,4 +1,4 @@
-import { byteLength, type Tensor } from '../../src/tensor/tensor.ts';
+import { byteLengths, type Tensor } from '../../src/tensor/tensor.ts';
 import {
   essentialBatches,
   furtherBatches,
@@ -85,11 +85,17 @@ export class SharingExperiment {
         refusal = one;
         continue;
       }
-      const found = 'is' in one ? one : alone.length === 0 ? await this.#measure(one) : undefined;
+      const found = 'is' in one ? one : await this.#addMeasured(one, alone);
       if (found) return found;
-      if (!('is' in one)) this.#add(one, alone);
     }
     return alone.length < 2 ? { is: 'refused', why: `it refused ${what} (${refusal})` } : undefined;
+  }
+
+  /** The first row is also run once more. */
+  async #addMeasured(row: RowAlone, alone: RowAlone[]): Promise<Verdict | undefined> {
+    const verdict = alone.length === 0 ? await this.#measure(row) : undefined;
+    if (!verdict) this.#add(row, alone);
+    return verdict;
   }
 
   get #rowsEssential(): number {
@@ -150,7 +156,7 @@ export class SharingExperiment {
     if (difference) {
       return { is: 'random', why: `output "${difference.output}" of one row is another one each time it runs` };
     }
-    this.#rowBytes = Math.max(bytesOf(inputs), bytesOf(outputs));
+    this.#rowBytes = Math.max(byteLengths(inputs), byteLengths(outputs));
     this.#sizeMax = Math.min(this.#options.rowsMax, Math.floor(JOINED_BYTES_MAX / Math.max(1, this.#rowBytes)));
     if (this.#sizeMax > 1) return undefined;
     return { is: 'large', why: `one row takes ${this.#rowBytes} bytes, and a run joins at most ${JOINED_BYTES_MAX}` };
@@ -240,8 +246,4 @@ export class SharingExperiment {
     const why = `${rows} of its probes took all of the ${this.#options.budgetMs} ms that a proof may take`;
     return { is: 'slow', why };
   }
-}
-
-function bytesOf(tensors: readonly Tensor[]): number {
-  return tensors.reduce((sum, tensor) => sum + byteLength(tensor), 0);
 }

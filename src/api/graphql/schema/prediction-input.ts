@@ -8,7 +8,7 @@ import { readTensorsInput, type TensorInput } from '../../../models/tensors-inpu
 import { typedDoorOf } from '../../../models/typed-door.ts';
 import { readTypedInput } from '../../../models/typed-input.ts';
 import { faultsOf, findModel, type ModelRegistry } from '../../../registry/registry.ts';
-import { byteLength, type Tensor } from '../../../tensor/tensor.ts';
+import { byteLengths, type Tensor } from '../../../tensor/tensor.ts';
 import type { PredictionRequest } from '../../predictions/submit.ts';
 import type { Builder } from './builder.ts';
 import type { ModelTypes } from './model-types.ts';
@@ -112,7 +112,7 @@ export async function readPredictionInputs(
 
   /** Counted again for each input that the same variable stands in: each has tensors of its own. */
   function hold(tensors: readonly Tensor[], path: Path): void {
-    allowance(path).hold(tensors.reduce((sum, tensor) => sum + byteLength(tensor), 0));
+    allowance(path).hold(byteLengths(tensors));
   }
 
   /** Of tensors that are right each by itself. */
