@@ -10,7 +10,7 @@ export interface Signature {
   inputs: TensorSpec[];
   outputs: TensorSpec[];
   /**
-   * Whether dimension 0 of every input and output is the batch, which the typed door leaves out. Whether tasks share a run as well is
+   * Whether dimension 0 of every input and output is the batch, which the typed API leaves out. Whether tasks share a run as well is
    * a finding, and no part of the announcement: see `sharingOf`.
    */
   batched: boolean;

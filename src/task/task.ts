@@ -82,7 +82,7 @@ export interface RunResult {
   outputs: Tensor[];
   /** Milliseconds in the model, of the whole batch. */
   runMs: number;
-  /** How many tasks shared the run. */
+  /** The number of tasks that shared the run. */
   batchSize: number;
 }
 

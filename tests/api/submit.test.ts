@@ -77,7 +77,7 @@ describeService('submitting', {}, (service) => {
     expect(await client.result('unknown')).toBeNull();
   });
 
-  test('the generic door takes several rows, and answers with tensors', async () => {
+  test('the tensors API takes several rows, and answers with tensors', async () => {
     const data = { floats: [...Object.values(FLOWER), 6.7, 3, 5.2, 2.3] };
     const inputs = [{ name: 'features', datatype: 'FP32', shape: [2, 4], data }];
     const task = await service().client.submit({ tensors: { model: 'iris', inputs } }, WAIT);

@@ -28,7 +28,7 @@ function raw(name: string, datatype: Datatype, array: Float32Array | Float64Arra
   return { name, datatype, shape, data: new Uint8Array(array.buffer) };
 }
 
-test('outputs that fit have no fault, by either door', () => {
+test('outputs that fit have no fault, by either API', () => {
   expect(outputFault(model, 'typed', [label, scores])).toBeUndefined();
   expect(outputFault(model, 'tensors', [scores, label])).toBeUndefined();
 });

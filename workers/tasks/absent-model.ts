@@ -1,5 +1,5 @@
 import type { Delivery, Verdict } from '../../src/broker/broker.ts';
-import { LONGEST_RUNG, RETRY_LADDER } from '../../src/broker/topology.ts';
+import { LONGEST_DELAY, DELAY_QUEUES } from '../../src/broker/topology.ts';
 import { ifUnavailable } from '../../src/errors.ts';
 import type { ServedModel } from '../../src/models/served-model.ts';
 import type { Log } from '../../src/process/log.ts';
@@ -55,7 +55,7 @@ export async function passOn(
   if (returnsBefore < RETURNS_MAX) {
     log.warn(fields, 'task for a model that is not here, returned');
     // Soon at first: one worker announces a new version a second or so before the next has it.
-    const { delayMs: returnAfterMs } = RETRY_LADDER[returnsBefore] ?? LONGEST_RUNG;
+    const { delayMs: returnAfterMs } = DELAY_QUEUES[returnsBefore] ?? LONGEST_DELAY;
     if (!delivery.redelivered) return { returnAfterMs };
     // Whoever ran it may have died. Published anew the message does not say so, and a record that is still RUNNING would keep
     // those off who have the model.

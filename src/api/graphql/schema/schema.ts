@@ -10,7 +10,7 @@ import { addTensorTypes } from './tensor-types.ts';
 
 export interface Api {
   schema: GraphQLSchema;
-  /** The models that have a typed door, with their names in the schema; those that are served no more among them. */
+  /** The models that have a typed API, with their names in the schema; those that are served no more among them. */
   models: readonly ModelTypes[];
 }
 
