@@ -56,7 +56,7 @@ function withFiles(fields: TypedField[], names: ServedModel['names']['inputs']):
   const taken = new GraphQLNames(fields.map(({ name }) => name));
   return fields.map((field) => {
     const reader = mediaReader(names[field.spec.name] ?? {}, { shape: field.shape, datatype: field.spec.datatype });
-    // A worker announces only what fits; what comes from elsewhere is read as numbers alone.
+    // A worker registers only what fits; what comes from elsewhere is read as numbers alone.
     if (!reader || Array.isArray(reader) || field.elements) return field;
     const { kind } = reader;
     const wanted = fields.length === 1 ? kind.toLowerCase() : field.name + kind;

@@ -6,9 +6,9 @@ import {
   BUNDLE_SIZE,
   bundleQueueOf,
   DEAD_LETTER_QUEUE,
+  delayQueueFor,
   PREDICTION_QUEUE_ARGUMENTS,
   predictionQueue,
-  delayQueueFor,
 } from '../../src/broker/topology.ts';
 import { borrowRabbitmq, type SharedRabbitmq } from '../support/shared-rabbitmq.ts';
 import { createTestLog } from '../support/test-log.ts';

@@ -1,7 +1,7 @@
 import { afterEach, beforeAll, expect, test } from 'vitest';
 import type { Broker, BrokerObserver, Verdict } from '../../src/broker/broker.ts';
 import { openBroker } from '../../src/broker/open.ts';
-import { DEAD_LETTER_QUEUE, EXCHANGE, delayQueueFor } from '../../src/broker/topology.ts';
+import { DEAD_LETTER_QUEUE, delayQueueFor, EXCHANGE } from '../../src/broker/topology.ts';
 import { borrowRabbitmq, type SharedRabbitmq } from '../support/shared-rabbitmq.ts';
 import { createTestLog } from '../support/test-log.ts';
 import {

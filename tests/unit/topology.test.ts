@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import { predictionQueue, queuesOf, DELAY_QUEUES, delayQueueFor } from '../../src/broker/topology.ts';
+import { DELAY_QUEUES, delayQueueFor, predictionQueue, queuesOf } from '../../src/broker/topology.ts';
 
 test('queues are named for their model and lane, readably', () => {
   expect(predictionQueue('iris', 'normal')).toBe('foretell.v1.predict.iris');

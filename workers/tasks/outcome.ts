@@ -1,4 +1,4 @@
-import { LONGEST_DELAY, DELAY_QUEUES } from '../../src/broker/topology.ts';
+import { DELAY_QUEUES, LONGEST_DELAY } from '../../src/broker/topology.ts';
 import { sizesFault } from '../../src/models/equal-sizes.ts';
 import type { TaskError } from '../../src/task/task.ts';
 import { RunError } from '../inference/run-error.ts';

@@ -15,8 +15,8 @@ export interface Api {
 }
 
 /**
- * The API for these models: a function of what is announced, built anew whenever that changes.
- * @param withdrawn models that are announced no more and that tasks may refer to: their types stay, so that a document that names them is valid
+ * The API for these models: a function of what is registered, built anew whenever that changes.
+ * @param withdrawn models that are registered no more and that tasks may refer to: their types stay, so that a document that names them is valid
  */
 export function buildApi(served: readonly ServedModel[], withdrawn: readonly ServedModel[] = []): Api {
   const builder = createBuilder();
