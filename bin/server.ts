@@ -2,13 +2,15 @@ import { z } from 'zod';
 import { messageOf } from '../src/errors.ts';
 import { readServerSettings } from '../src/process/config.ts';
 import { type Given, type Option, UsageError } from './command.ts';
-import { eventsIn } from './server-sent-events.ts';
 
 /** A running Foretell, to be asked over HTTP. */
 export interface Server {
   url: string;
   key: string | undefined;
 }
+
+/** Foretell pings every twelve seconds: a stream that is silent for so long has lost its server. */
+const SILENCE_MS = 45_000;
 
 const DEFAULT_URL = 'http://127.0.0.1:4000/graphql';
 
@@ -54,59 +56,88 @@ export async function ask<T>(
   query: string,
   variables: Record<string, unknown>,
 ): Promise<T> {
-  const response = await post(server, 'application/json', { query, variables });
-  return read(data, await textOf(server, response), server, response.status);
+  const headers = { ...headersOf(server), accept: 'application/json', 'content-type': 'application/json' };
+  const response = await request(server, { method: 'POST', headers, body: JSON.stringify({ query, variables }) });
+  return read(data, await answerOf(server, response), server, response.status);
 }
 
-/** One subscription: what it tells, until it is complete. Throws `Refusal`; `NoAnswer` also where it is cut off before its end. */
+/**
+ * Yields the results of one subscription until it completes. Throws `Refusal`, or `NoAnswer` if the stream ends before that.
+ * It does not reconnect: which error may pass is known to those who subscribe.
+ */
 export async function* subscribe<T>(
   server: Server,
   data: z.ZodType<T>,
   query: string,
   variables: Record<string, unknown>,
 ): AsyncGenerator<T, void> {
-  const silence = new AbortController();
-  const response = await post(server, 'text/event-stream', { query, variables }, silence.signal);
-  if (!response.body || !response.headers.get('content-type')?.startsWith('text/event-stream')) {
-    read(data, await textOf(server, response), server, response.status);
-    throw new NoAnswer(`${server.url} answered a subscription without a stream`);
-  }
+  // Loaded here: it brings the GraphQL library, which no other command needs.
+  const { createClient } = await import('graphql-sse');
+  // The client wraps an error, and keeps its message alone.
+  let refused: unknown;
+  const client = createClient({
+    url: server.url,
+    headers: headersOf(server),
+    retryAttempts: 0,
+    fetchFn: (_url: string, init: RequestInit) =>
+      stream(server, init).catch((error: unknown) => {
+        refused = error;
+        throw error;
+      }),
+  });
   try {
-    for await (const event of eventsIn(response.body, silence)) {
-      if (event.name === 'complete') return;
-      if (event.name === 'next') yield read(data, event.data, server, response.status);
-    }
+    for await (const result of client.iterate({ query, variables })) yield read(data, result, server, 200);
   } catch (error) {
     if (error instanceof Refusal || error instanceof NoAnswer) throw error;
-    throw new NoAnswer(`${server.url} broke off: ${causeOf(error)}`);
+    throw refused ?? new NoAnswer(`${server.url} closed the stream too early: ${causeOf(error)}`);
   }
-  throw new NoAnswer(`${server.url} broke off`);
 }
 
-async function post({ url, key }: Server, accept: string, body: unknown, signal?: AbortSignal): Promise<Response> {
-  const headers = {
-    accept,
-    'content-type': 'application/json',
-    ...(key !== undefined && { authorization: `Bearer ${key}` }),
-  };
-  const sent = { method: 'POST', headers, body: JSON.stringify(body), ...(signal && { signal }) };
+/** Opens a stream of events; its body fails when the server is silent for too long. Throws `Refusal` or `NoAnswer`. */
+async function stream(server: Server, init: RequestInit): Promise<{ ok: true; body: AsyncIterable<Uint8Array> }> {
+  const silence = new AbortController();
+  const signals = [silence.signal, ...(init.signal ? [init.signal] : [])];
+  const response = await request(server, { ...init, signal: AbortSignal.any(signals) });
+  if (!response.body || !response.headers.get('content-type')?.startsWith('text/event-stream')) {
+    return read(z.never(), await answerOf(server, response), server, response.status);
+  }
+  return { ok: true, body: chunksOf(response.body, silence) };
+}
+
+async function* chunksOf(body: ReadableStream<Uint8Array>, silence: AbortController): AsyncGenerator<Uint8Array> {
+  const timer = setTimeout(() => silence.abort(new Error(`silent for ${SILENCE_MS} ms`)), SILENCE_MS);
   try {
-    return await fetch(url, sent);
+    for await (const chunk of body) {
+      timer.refresh();
+      yield chunk;
+    }
+  } finally {
+    clearTimeout(timer);
+  }
+}
+
+function headersOf({ key }: Server): Record<string, string> {
+  return key === undefined ? {} : { authorization: `Bearer ${key}` };
+}
+
+async function request({ url }: Server, init: RequestInit): Promise<Response> {
+  try {
+    return await fetch(url, init);
   } catch (error) {
     throw new NoAnswer(`nothing answers at ${url}: ${causeOf(error)}`);
   }
 }
 
-async function textOf({ url }: Server, response: Response): Promise<string> {
+async function answerOf({ url }: Server, response: Response): Promise<unknown> {
   try {
-    return await response.text();
+    return jsonOf(await response.text());
   } catch (error) {
-    throw new NoAnswer(`${url} broke off: ${causeOf(error)}`);
+    throw new NoAnswer(`${url} closed the connection too early: ${causeOf(error)}`);
   }
 }
 
-function read<T>(data: z.ZodType<T>, text: string, { url }: Server, status: number): T {
-  const answer = answerSchema.safeParse(jsonOf(text));
+function read<T>(data: z.ZodType<T>, result: unknown, { url }: Server, status: number): T {
+  const answer = answerSchema.safeParse(result);
   if (answer.data?.errors) throw new Refusal(answer.data.errors);
   const parsed = data.safeParse(answer.data?.data);
   if (!parsed.success) throw new NoAnswer(`${url} answered with HTTP ${status}, and not as Foretell does`);
