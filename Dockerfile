@@ -3,9 +3,8 @@
 FROM node:24-bookworm-slim AS dependencies
 WORKDIR /foretell
 COPY package.json package-lock.json .npmrc ./
-# The CPU binaries are inside the package; its install script would only fetch CUDA libraries. Binaries for other
-# platforms, some 200 MB, stay out of the image.
-RUN ONNXRUNTIME_NODE_INSTALL=skip npm ci --omit=dev --ignore-scripts \
+# Binaries of ONNX Runtime for other platforms, some 200 MB, stay out of the image.
+RUN npm ci --omit=dev \
   && cd node_modules/onnxruntime-node/bin/napi-v6 && rm -rf darwin win32
 
 FROM node:24-bookworm-slim

@@ -10,13 +10,14 @@ export default defineConfig({
   test: {
     // Modules as Node itself loads them, types stripped: what is tested is what runs (Vite would load a second copy of graphql).
     experimental: { viteModuleRunner: false },
+    globalSetup: ['tests/support/rabbitmq-lender.ts'],
     include: ['tests/**/*.test.ts'],
-    // Faults that take their time: npm run test:faults.
-    exclude: ['tests/faults/*.long.test.ts'],
+    // What takes its time: npm run test:faults.
+    exclude: ['tests/*/*.long.test.ts'],
     // What the fault suite chooses by; the seed of another run, given here, repeats its choices.
     env: { FAULT_SEED: process.env['FAULT_SEED'] ?? String(randomInt(2 ** 31)) },
-    // Most of the time is spent waiting for servers to come up or to be noticed missing: three files at a time on two cores.
-    maxWorkers: 3,
+    // Most of the time is spent waiting for servers and processes to come up or to be noticed missing: four files at a time on two cores.
+    maxWorkers: 4,
     // Long enough for a broker to be killed and come back on two busy cores; a test that waits for an event never needs it.
     testTimeout: 60_000,
     hookTimeout: 120_000,

@@ -1,6 +1,7 @@
 import { mkdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
+import { writePages } from '../docs/pages.ts';
 import { comparison } from './comparison.ts';
 import type { Figure, Measure } from './measure.ts';
 import { batching } from './measures/batching.ts';
@@ -13,7 +14,7 @@ import { push } from './measures/push.ts';
 import { start } from './measures/start.ts';
 import { streams } from './measures/streams.ts';
 import { bulk, singles } from './measures/throughput.ts';
-import { chart, table } from './report.ts';
+import { table } from './report.ts';
 import { openStage } from './stage.ts';
 
 const MEASURES: readonly Measure[] = [
@@ -73,6 +74,6 @@ say(`\n${table(figures)}`);
 if (values.compare) say(comparison(figures, JSON.parse(await readFile(BASELINE, 'utf8'))));
 if (values.keep) {
   await writeFile(BASELINE, `${JSON.stringify(figures, null, 2)}\n`);
-  await writeFile(here('..', 'docs', 'bench.svg'), chart(figures));
+  await writePages();
 }
 process.exit(0);

@@ -18,7 +18,7 @@ export interface Stage {
   rounds: number;
   /** Says how far it is. */
   progress(text: string): void;
-  /** Runs Foretell, ended when `use` has. Settings are those of README.md. */
+  /** Runs Foretell, ended when `use` has. Settings are those of docs/settings.md. */
   foretell<T>(settings: Record<string, string>, use: (deployment: Deployment) => Promise<T>): Promise<T>;
   /** The same with the floor. */
   floor<T>(use: (deployment: Deployment) => Promise<T>): Promise<T>;

@@ -31,9 +31,10 @@ export function welcome(started: { config: Config; url: string; api: Api; reposi
     : 'Tasks are in the broker and the store that BROKER_URL and STORE_URL name.';
   const authorization = config.apiKeys.required ? " \\\n    -H 'authorization: Bearer <key>'" : '';
   const environment = `${endpoint === DEMO_URL ? '' : `FORETELL_URL=${endpoint} `}${config.apiKeys.required ? 'FORETELL_KEY=<key> ' : ''}`;
+  const hasIris = repository.models().some(({ served: { name } }) => name === 'iris');
   const ways = [
     config.graphiql && `open ${endpoint} in a browser`,
-    HAS_DEMO && `run one hundred predictions: ${environment}npm run demo`,
+    HAS_DEMO && hasIris && `run one hundred predictions: ${environment}npm run demo`,
   ].filter((way) => way !== false);
   return `
 Foretell serves ${endpoint}

@@ -3,12 +3,12 @@ import { basename, dirname, join, resolve } from 'node:path';
 import { messageOf } from '../src/errors.ts';
 import { createLog } from '../src/process/log.ts';
 import { createMemorySharing } from '../src/registry/memory-sharing.ts';
-import { requireOnnx } from '../workers/inference/foreign-file.ts';
-import type { OnnxSignature } from '../workers/inference/inference-messages.ts';
+import type { DeclaredSignature } from '../workers/inference/inference-messages.ts';
 import { createInferencePool, type InferencePool } from '../workers/inference/inference-pool.ts';
-import { digestOf, sizeOf } from '../workers/inference/model-file.ts';
-import { factsOf, type OnnxFacts } from '../workers/inference/onnx-file.ts';
-import { externalFiles } from '../workers/inference/onnx-weights.ts';
+import { digestOf } from '../workers/inference/model-file.ts';
+import { requireOnnx } from '../workers/inference/onnx/foreign-file.ts';
+import { factsOf, type OnnxFacts } from '../workers/inference/onnx/onnx-file.ts';
+import { externalFiles, sizeOf } from '../workers/inference/onnx/onnx-weights.ts';
 import { ModelFault } from '../workers/repository/model-fault.ts';
 import { type LoadedModel, loadModel } from '../workers/repository/model-loading.ts';
 import { copyOwn } from '../workers/repository/own-files.ts';
@@ -16,7 +16,7 @@ import { copyOwn } from '../workers/repository/own-files.ts';
 /** An ONNX file as it would be served. */
 export interface Inspection {
   model: LoadedModel;
-  onnx: OnnxSignature;
+  onnx: DeclaredSignature;
   facts: OnnxFacts;
   /** Files beside or below it that hold its weights. */
   weights: string[];

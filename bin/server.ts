@@ -56,87 +56,88 @@ export async function ask<T>(
   query: string,
   variables: Record<string, unknown>,
 ): Promise<T> {
-  const headers = { ...headersOf(server), accept: 'application/json', 'content-type': 'application/json' };
-  const response = await request(server, { method: 'POST', headers, body: JSON.stringify({ query, variables }) });
-  return read(data, await answerOf(server, response), server, response.status);
+  const response = await post(server, 'application/json', { query, variables });
+  return read(data, await textOf(server, response), server, response.status);
 }
 
-/**
- * Yields the results of one subscription until it completes. Throws `Refusal`, or `NoAnswer` if the stream ends before that.
- * It does not reconnect: which error may pass is known to those who subscribe.
- */
+/** One subscription: its events, until it is complete. Throws `Refusal`; `NoAnswer` also where it is cut off before its end. */
 export async function* subscribe<T>(
   server: Server,
   data: z.ZodType<T>,
   query: string,
   variables: Record<string, unknown>,
 ): AsyncGenerator<T, void> {
-  // Loaded here: it brings the GraphQL library, which no other command needs.
+  // Loaded here: it brings the GraphQL library, which no other command needs, a worker's process least of all.
   const { createClient } = await import('graphql-sse');
-  // The client wraps an error, and keeps its message alone.
-  let refused: unknown;
-  const client = createClient({
-    url: server.url,
-    headers: headersOf(server),
-    retryAttempts: 0,
-    fetchFn: (_url: string, init: RequestInit) =>
-      stream(server, init).catch((error: unknown) => {
-        refused = error;
-        throw error;
-      }),
-  });
+  let unanswered: unknown;
+  let status = 0;
+  // graphql-sse keeps only the message of what fetch rejects with, and nothing of an answer that is no stream.
+  const fetchFn = async (_url: string, { signal }: { signal: AbortSignal }) => {
+    try {
+      const response = await post(server, 'text/event-stream', { query, variables }, signal);
+      status = response.status;
+      if (response.headers.get('content-type')?.startsWith('text/event-stream')) return unlessSilent(response);
+      read(data, await textOf(server, response), server, status);
+      throw new NoAnswer(`${server.url} answered a subscription without a stream`);
+    } catch (error) {
+      unanswered = error;
+      throw error;
+    }
+  };
+  const client = createClient({ url: server.url, fetchFn, retryAttempts: 0 });
   try {
-    for await (const result of client.iterate({ query, variables })) yield read(data, result, server, 200);
+    for await (const result of client.iterate({ query, variables })) yield parse(data, result, server, status);
   } catch (error) {
     if (error instanceof Refusal || error instanceof NoAnswer) throw error;
-    throw refused ?? new NoAnswer(`${server.url} closed the stream too early: ${causeOf(error)}`);
+    throw unanswered ?? new NoAnswer(`${server.url} broke off: ${causeOf(error)}`);
   }
 }
 
-/** Opens a stream of events; its body fails when the server is silent for too long. Throws `Refusal` or `NoAnswer`. */
-async function stream(server: Server, init: RequestInit): Promise<{ ok: true; body: AsyncIterable<Uint8Array> }> {
-  const silence = new AbortController();
-  const signals = [silence.signal, ...(init.signal ? [init.signal] : [])];
-  const response = await request(server, { ...init, signal: AbortSignal.any(signals) });
-  if (!response.body || !response.headers.get('content-type')?.startsWith('text/event-stream')) {
-    return read(z.never(), await answerOf(server, response), server, response.status);
-  }
-  return { ok: true, body: chunksOf(response.body, silence) };
-}
-
-async function* chunksOf(body: ReadableStream<Uint8Array>, silence: AbortController): AsyncGenerator<Uint8Array> {
-  const timer = setTimeout(() => silence.abort(new Error(`silent for ${SILENCE_MS} ms`)), SILENCE_MS);
-  try {
-    for await (const chunk of body) {
-      timer.refresh();
-      yield chunk;
-    }
-  } finally {
+/** The same response, whose body fails when nothing comes of it for too long. */
+function unlessSilent(response: Response): Response {
+  let timer: NodeJS.Timeout | undefined;
+  const listen = (body: TransformStreamDefaultController) => {
     clearTimeout(timer);
-  }
+    timer = setTimeout(() => body.error(new Error(`silent for ${SILENCE_MS} ms`)), SILENCE_MS).unref();
+  };
+  const watched = new TransformStream<Uint8Array, Uint8Array>({
+    start: listen,
+    transform(chunk, body) {
+      listen(body);
+      body.enqueue(chunk);
+    },
+    flush: () => clearTimeout(timer),
+  });
+  return new Response(response.body?.pipeThrough(watched) ?? null, response);
 }
 
-function headersOf({ key }: Server): Record<string, string> {
-  return key === undefined ? {} : { authorization: `Bearer ${key}` };
-}
-
-async function request({ url }: Server, init: RequestInit): Promise<Response> {
+async function post({ url, key }: Server, accept: string, body: unknown, signal?: AbortSignal): Promise<Response> {
+  const headers = {
+    accept,
+    'content-type': 'application/json',
+    ...(key !== undefined && { authorization: `Bearer ${key}` }),
+  };
+  const sent = { method: 'POST', headers, body: JSON.stringify(body), ...(signal && { signal }) };
   try {
-    return await fetch(url, init);
+    return await fetch(url, sent);
   } catch (error) {
     throw new NoAnswer(`nothing answers at ${url}: ${causeOf(error)}`);
   }
 }
 
-async function answerOf({ url }: Server, response: Response): Promise<unknown> {
+async function textOf({ url }: Server, response: Response): Promise<string> {
   try {
-    return jsonOf(await response.text());
+    return await response.text();
   } catch (error) {
-    throw new NoAnswer(`${url} closed the connection too early: ${causeOf(error)}`);
+    throw new NoAnswer(`${url} broke off: ${causeOf(error)}`);
   }
 }
 
-function read<T>(data: z.ZodType<T>, result: unknown, { url }: Server, status: number): T {
+function read<T>(data: z.ZodType<T>, text: string, server: Server, status: number): T {
+  return parse(data, jsonOf(text), server, status);
+}
+
+function parse<T>(data: z.ZodType<T>, result: unknown, { url }: Server, status: number): T {
   const answer = answerSchema.safeParse(result);
   if (answer.data?.errors) throw new Refusal(answer.data.errors);
   const parsed = data.safeParse(answer.data?.data);

@@ -11,7 +11,8 @@ const response = await fetch(url, {
     variables: { input: { iris: { sepalLengthCm: 5.1, sepalWidthCm: 3.5, petalLengthCm: 1.4, petalWidthCm: 0.2 } } },
   }),
 });
-const { data } = (await response.json()) as { data: { submitPrediction: { id: string } } };
+const { data, errors } = (await response.json()) as { data?: { submitPrediction: { id: string } }; errors?: unknown };
+if (!data) throw new Error(JSON.stringify(errors));
 const { id } = data.submitPrediction;
 console.log(`task ${id}`);
 

@@ -23,7 +23,7 @@ export interface StoreConfig {
   storeUrl: string;
   /** Milliseconds that a task is kept from its terminal state on. */
   resultTtlMs: number;
-  /** What watchers of tasks have to be told of. (In one process they hear of all that happens.) @default 'changes' */
+  /** What the store is told of by Redis: with `'stops'`, `watch` is refused. @default 'changes' */
   hears?: Hears;
   /** Called when a connection to Redis that had been lost is there again. */
   onReconnect?: ((connection: RedisConnectionName) => void) | undefined;

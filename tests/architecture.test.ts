@@ -10,6 +10,7 @@ import {
   hiddenImports,
   importsOf,
   LINES_MAX,
+  processesOfUnits,
   tooLong,
   withoutFloor,
 } from './support/architecture.ts';
@@ -31,6 +32,7 @@ describe('the tree', () => {
   test('has no cycle, of types and import() neither', () => expect(cycles(everything)).toEqual([]));
   test('hides no import from these rules', () => expect(hiddenImports(product)).toEqual([]));
   test('keeps inference processes away from connections', () => expect(connectionsOfInference(product)).toEqual([]));
+  test('starts no process in tests/unit', () => expect(processesOfUnits(everything)).toEqual([]));
   test(`has no file over ${LINES_MAX} lines`, () => expect(tooLong(everything)).toEqual([]));
   test('keeps to the house style', () => expect(banned(product)).toEqual([]));
 
@@ -109,6 +111,18 @@ describe('each rule can fail', () => {
       'src/log.ts': "import 'node:net';",
     });
     expect(connectionsOfInference(types)).toEqual([]);
+  });
+
+  test('a unit test that could start a process, by itself or by what it loads', () => {
+    const units = tree({
+      'tests/unit/a.test.ts': "import '../support/pool.ts';",
+      'tests/unit/b.test.ts': "import type { Pool } from '../support/pool.ts';",
+      'tests/worker/c.test.ts': "import '../support/pool.ts';",
+      'tests/support/pool.ts': "import { fork } from 'node:child_process';",
+    });
+    expect(processesOfUnits(units)).toEqual([
+      'tests/unit/a.test.ts loads tests/support/pool.ts, which names node:child_process',
+    ]);
   });
 
   test('a file without a floor, one that is too long, and one with a banned word', () => {

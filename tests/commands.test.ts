@@ -203,3 +203,9 @@ async function takenPort(): Promise<string> {
   if (address === null || typeof address === 'string') throw new Error(`expected a TCP address, got ${address}`);
   return String(address.port);
 }
+
+test('under node --watch, whose processes tell their parents what they import, inference processes answer', async () => {
+  const service = await startProcess('start', { WORKER_SLOTS: '1', WATCH_REPORT_DEPENDENCIES: '1' });
+  await service.line(/^Try it:/);
+  await service.ready();
+});

@@ -1,5 +1,7 @@
+import { readFileSync } from 'node:fs';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { requireBinary } from './support/binaries.ts';
+import { documentQueries, fencesOf, isShown } from './support/documents.ts';
 import { freePort } from './support/free-port.ts';
 import { type Ended, runProgram } from './support/processes.ts';
 import { openService, type Service } from './support/service.ts';
@@ -68,4 +70,18 @@ test('the demo says what to do where nothing listens', async () => {
   const { code, stdout, stderr } = await demo(nobody);
   expect({ code, stdout }).toEqual({ code: 1, stdout: '' });
   expect(stderr).toBe(`Nothing listens at ${nobody}. Run \`npm start\` first.\n`);
+});
+
+test('the README’s query answers as it says there, and its client prints the prediction', async () => {
+  const [shown, ...others] = documentQueries('README.md');
+  expect(others).toEqual([]);
+  const answer = await service.client.ask(shown?.query ?? '', {});
+  expect(isShown(answer, shown?.answer), JSON.stringify(answer)).toBe(true);
+
+  const [client] = fencesOf(readFileSync('README.md', 'utf8')).filter(({ kind }) => kind === 'js');
+  expect(client?.text.split('\n').filter((line) => line !== '').length).toBeLessThanOrEqual(10);
+  const program = (client?.text ?? '').replace('http://127.0.0.1:4000/graphql', url());
+  const { code, stdout, stderr } = await runProgram(process.execPath, ['--input-type=module', '--eval', program]);
+  expect({ code, stderr }).toEqual({ code: 0, stderr: '' });
+  expect(stdout).toMatch(/state: 'SUCCEEDED',\s+prediction: \{ __typename: 'IrisPrediction', label: 'setosa' \}/);
 });

@@ -51,3 +51,20 @@ test('keys change while a service runs: a signal or a second is enough, and stre
   expect(service.output()).not.toContain('inference process ended');
   expect(await service.kill('SIGTERM')).toBe(0);
 });
+
+test('a SIGHUP that comes while a service loads its modules ends nothing', async () => {
+  const hangUp = `import { registerHooks } from 'node:module';
+    registerHooks({
+      load(url, context, next) {
+        if (url.endsWith('/commands.ts')) process.kill(process.pid, 'SIGHUP');
+        return next(url, context);
+      },
+    });`;
+  const service = await startProcess('start', {
+    WORKER_SLOTS: '1',
+    MODELS_DIR: await modelsDir({ slow: { onnx: slow() } }),
+    NODE_OPTIONS: `--import=data:text/javascript,${encodeURIComponent(hangUp)}`,
+  });
+  await service.ready();
+  expect(await service.kill('SIGTERM')).toBe(0);
+});

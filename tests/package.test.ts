@@ -11,10 +11,10 @@ beforeAll(async () => {
 });
 afterAll(() => installed.remove());
 
-/** `npx foretell …`, in the folder that it is installed in. */
-function npx(args: string[]) {
-  const { directory: cwd, settings } = installed;
-  return runForetell(args, settings, { cwd, foretell: ['npx', '--no', '--', 'foretell'] });
+/** What is installed, in the folder that it is installed in. */
+function run(args: string[]) {
+  const { bin, directory: cwd, settings } = installed;
+  return runForetell(args, settings, { cwd, foretell: [bin] });
 }
 
 test('the package holds JavaScript, the three models with their manifests, and nothing of the tests', () => {
@@ -28,7 +28,10 @@ test('the package holds JavaScript, the three models with their manifests, and n
 });
 
 test('npx foretell runs it', async () => {
-  expect(await npx(['--version'])).toMatchObject({ code: 0, stdout: `${packageJson.version}\n` });
+  const { directory: cwd, settings } = installed;
+  expect(
+    await runForetell(['--version'], settings, { cwd, foretell: ['npx', '--no', '--', 'foretell'] }),
+  ).toMatchObject({ code: 0, stdout: `${packageJson.version}\n` });
 });
 
 test('it serves the models that come along, and predicts', async () => {
@@ -45,8 +48,8 @@ test('it serves the models that come along, and predicts', async () => {
     iris: { sepalLengthCm: 5.1, sepalWidthCm: 3.5, petalLengthCm: 1.4, petalWidthCm: 0.2 },
   });
   const at = ['--url', service.url];
-  const submitted = await npx(['submit', ...at, input]);
-  const watched = await npx(['watch', ...at, JSON.parse(submitted.stdout).id]);
+  const submitted = await run(['submit', ...at, input]);
+  const watched = await run(['watch', ...at, JSON.parse(submitted.stdout).id]);
   expect(watched.code).toBe(0);
   const [last = ''] = watched.stdout.trimEnd().split('\n').slice(-1);
   expect(JSON.parse(last)).toMatchObject({ state: 'SUCCEEDED', prediction: { label: 'setosa' } });
@@ -55,9 +58,9 @@ test('it serves the models that come along, and predicts', async () => {
 
 test('its models can be inspected and checked', async () => {
   const file = join('node_modules', 'foretell', 'models', 'digits', '1', 'model.onnx');
-  const inspected = await npx(['models', 'inspect', file]);
+  const inspected = await run(['models', 'inspect', file]);
   expect(inspected).toMatchObject({ code: 0, stdout: expect.stringContaining('type DigitsPrediction {') });
-  expect(await npx(['models', 'check'])).toMatchObject({
+  expect(await run(['models', 'check'])).toMatchObject({
     code: 0,
     stdout: `digits 1: can be served
 digits 1: up to 64 tasks share a run

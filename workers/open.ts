@@ -1,4 +1,5 @@
-import { inBackground, oneAtATime } from '../src/async/one-at-a-time.ts';
+import { inBackground } from '../src/async/in-background.ts';
+import { oneAtATime } from '../src/async/one-at-a-time.ts';
 import { LANES, predictionQueue } from '../src/broker/topology.ts';
 import { ifUnavailable } from '../src/errors.ts';
 import type { Config } from '../src/process/config.ts';

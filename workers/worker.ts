@@ -8,7 +8,7 @@ import { NO_METRICS } from '../src/telemetry/no-metrics.ts';
 import type { Observed } from '../src/telemetry/observed.ts';
 import { NO_TRACING, type Tracing } from '../src/telemetry/tracing.ts';
 import type { InferencePool } from './inference/inference-pool.ts';
-import { createIntake } from './intake/intake.ts';
+import { createTaskIntake } from './intake/intake.ts';
 import { createModelConsumers } from './intake/model-consumers.ts';
 import { presentLimits } from './intake/present-limits.ts';
 import type { ModelSource } from './repository/model-repository.ts';
@@ -21,7 +21,7 @@ import { createHeldBytes, HELD_BYTES_MAX } from './tasks/held-bytes.ts';
 import type { HeldTask } from './tasks/held-task.ts';
 import { createPatientStore } from './tasks/patient-store.ts';
 import { createSettlement } from './tasks/settlement.ts';
-import { createTasksInHand } from './tasks/tasks-in-hand.ts';
+import { createTasksInHand, type TasksInHand } from './tasks/tasks-in-hand.ts';
 import type { WorkerObserver } from './tasks/worker-observer.ts';
 
 export interface WorkerOptions {
@@ -58,64 +58,13 @@ export interface Worker {
 
 /** Takes the prediction messages of its models from the broker, runs them in batches, and stores what comes out. */
 export async function startWorker(options: WorkerOptions): Promise<Worker> {
-  const { broker, store, payloads, pool, models, slots, observer = NO_METRICS, tracing = NO_TRACING } = options;
-  // A task that fails, a message that is none, a model that is gone: all of these are lines that a caller can cause.
-  const log = rareLog(options.log);
   const closing = new AbortController();
   const over = new AbortController();
-  const patient = createPatientStore({ store, over: over.signal, onBack: () => scheduler.dispatch(), log });
-  const context = { patient, closing: closing.signal, observer, tracing, log };
-  const settlement = createSettlement({ store, patient, observer, log });
-  const { recordSharing = async (_, finding) => finding } = options;
-  const sharing = new TaskSharing({ record: recordSharing, observer, log });
-  const scheduler: Scheduler = new Scheduler({
-    pool,
-    sharing,
-    slots,
-    limiting: (model) => presentLimits(model, models),
-    settlement,
-    claim: (task) => claim(task, context),
-    isPaused: patient.isAway,
-    isFull: (name) => inHand.all().filter((task) => task.model.served.name === name).length >= consumers.prefetch(name),
-    onRan: ({ served: { name } }, run) => {
-      observer.ran({ model: name, ...run });
-      consumers.ran(name, run);
-    },
-    tracing,
-    log,
-  });
-  const inHand = createTasksInHand({ store, work: scheduler, log });
-  const heldBytes = createHeldBytes({
-    max: options.heldBytesMax ?? HELD_BYTES_MAX,
-    onChange: () => consumers.repause(),
-  });
-  const { findAnnounced = async () => undefined } = options;
-  const take = createIntake({ ...context, models, findAnnounced, scheduler, settlement, inHand, heldBytes, payloads });
-  const stopListening = [
-    pool.onIdle(() => scheduler.dispatch()),
-    models.watch(() => scheduler.relimit()),
-    pool.onFailing(() => {
-      consumers.repause();
-      // Others may have processes to run them in.
-      if (pool.isFailing()) scheduler.giveBack(inHand.all());
-    }),
-  ];
-
-  const consumers = createModelConsumers({
-    broker,
-    models,
-    slots,
-    handler: take,
-    isPaused: (name) => pool.isFailing() || heldBytes.isPaused(name),
-    onLess(name, isByLimit) {
-      const held = inHand.all().filter((task) => task.model.served.name === name);
-      if (isByLimit) scheduler.giveBack(held, true);
-      else scheduler.giveWay(held);
-    },
-    log,
-  });
-  const deadLetters = await consumeDeadLetters({ broker, models, ...context });
-  await consumers.open();
+  const parts = createParts(options, { closing: closing.signal, over: over.signal });
+  const { context, inHand, heldBytes, scheduler, consumers, intake } = parts;
+  const stopListening = connect(parts, options);
+  const deadLetters = await consumeDeadLetters({ broker: options.broker, models: options.models, ...context });
+  await consumers.open(intake);
 
   async function close(graceMs: number): Promise<void> {
     closing.abort();
@@ -139,6 +88,77 @@ export async function startWorker(options: WorkerOptions): Promise<Worker> {
     },
     close: (graceMs = 8_000) => (closed ??= close(graceMs)),
   };
+}
+
+type Parts = ReturnType<typeof createParts>;
+
+/** What a worker is made of, each part with those that it asks; whom it tells of its events is said in `connect`. */
+function createParts(options: WorkerOptions, { closing, over }: { closing: AbortSignal; over: AbortSignal }) {
+  const { broker, store, payloads, pool, models, slots, observer = NO_METRICS, tracing = NO_TRACING } = options;
+  const { findAnnounced = async () => undefined, recordSharing = async (_, finding) => finding } = options;
+  // A task that fails, a message that is none, a model that is gone: all of these are lines that a caller can cause.
+  const log = rareLog(options.log);
+  const patient = createPatientStore({ store, over, log });
+  const context = { patient, closing, observer, tracing, log };
+  const settlement = createSettlement({ store, patient, observer, log });
+  const inHand = createTasksInHand({ store, log });
+  const heldBytes = createHeldBytes({ max: options.heldBytesMax ?? HELD_BYTES_MAX });
+  const isPaused = (name: string) => pool.isFailing() || heldBytes.isPaused(name);
+  const consumers = createModelConsumers({ broker, models, slots, isPaused, log });
+  const scheduler = new Scheduler({
+    pool,
+    sharing: new TaskSharing({ record: recordSharing, observer, log }),
+    slots,
+    limiting: (model) => presentLimits(model, models),
+    settlement,
+    claim: (task) => claim(task, context),
+    isPaused: patient.isAway,
+    isFull: (name) => tasksOf(name, inHand).length >= consumers.prefetch(name),
+    onRan: ({ served: { name } }, run) => {
+      observer.ran({ model: name, ...run });
+      consumers.ran(name, run);
+    },
+    tracing,
+    log,
+  });
+  const intake = createTaskIntake({
+    ...context,
+    models,
+    findAnnounced,
+    scheduler,
+    settlement,
+    inHand,
+    heldBytes,
+    payloads,
+  });
+  return { context, inHand, heldBytes, scheduler, consumers, intake };
+}
+
+/** Who is told of what. */
+function connect(parts: Parts, { pool, models }: WorkerOptions): (() => void)[] {
+  const { context, inHand, heldBytes, scheduler, consumers } = parts;
+  return [
+    context.patient.onBack(() => scheduler.dispatch()),
+    pool.onIdle(() => scheduler.dispatch()),
+    models.watch(() => scheduler.relimit()),
+    inHand.onEnded((task) => scheduler.drop(task)),
+    inHand.onLost((task) => scheduler.lose(task)),
+    heldBytes.onChange(() => consumers.repause()),
+    consumers.onLess((name, isByLimit) => {
+      const held = tasksOf(name, inHand);
+      if (isByLimit) scheduler.giveBack(held, true);
+      else scheduler.giveWay(held);
+    }),
+    pool.onFailing(() => {
+      consumers.repause();
+      // Others may have processes to run them in.
+      if (pool.isFailing()) scheduler.giveBack(inHand.all());
+    }),
+  ];
+}
+
+function tasksOf(model: string, inHand: TasksInHand): HeldTask[] {
+  return inHand.all().filter((task) => task.model.served.name === model);
 }
 
 /** How many of a model's tasks wait for their run, and how many are in it. */

@@ -1,6 +1,3 @@
-import { StoreUnavailable } from '../errors.ts';
-import type { Log } from '../process/log.ts';
-
 /**
  * Runs a task one at a time: a call made while it runs gets the run after it, which it shares with every other such call. So
  * what a call resolves with was begun after the call, and an older run never finishes last.
@@ -16,14 +13,5 @@ export function oneAtATime(task: () => Promise<void>): () => Promise<void> {
       return run;
     });
     return waiting;
-  };
-}
-
-/** A task that nobody waits for: an outage is logged by the connection and mended by the next run; anything else is a bug. */
-export function inBackground(run: () => Promise<void>, log: Log): () => void {
-  return () => {
-    run().catch((err: unknown) => {
-      if (!(err instanceof StoreUnavailable)) log.error({ err }, 'background task failed');
-    });
   };
 }

@@ -22,6 +22,13 @@ const FILES_OF_OUR_OWN = 128;
  */
 const HEAP_PART = 0.75;
 
+/** Heap that an open stream or a request in hand takes, and a task that a stream waits for, beside what `memoryBytes` counts. */
+const STREAM_HEAP_BYTES = 15_000;
+const LISTENER_HEAP_BYTES = 1_260;
+/** Parts of the heap that each of them may fill: less than their defaults take of a small one. */
+const STREAMS_PART = 0.1;
+const LISTENERS_PART = 0.125;
+
 /** Estimated memory of one request: a tensor of 32 MB fits in any form. */
 const REQUEST_BYTES_MAX = 256 * 1024 * 1024;
 /** At least so many of the largest requests fit at once. */
@@ -39,10 +46,13 @@ export function readCapacity(): Capacity {
 export function boundsFor({ files, heapBytes }: Capacity): Partial<Record<BoundName, number>> {
   const connections = Math.max(16, Math.min(LEDGER_DEFAULTS.connections, files - FILES_OF_OUR_OWN));
   const half = Math.floor((connections * 0.97) / 2);
+  const inHeap = (part: number, bytesEach: number) => Math.floor((heapBytes * part) / bytesEach);
+  const streams = Math.min(half, inHeap(STREAMS_PART, STREAM_HEAP_BYTES));
   return {
     connections,
-    requests: Math.min(LEDGER_DEFAULTS.requests, half),
-    streams: Math.min(LEDGER_DEFAULTS.streams, half),
+    requests: Math.min(LEDGER_DEFAULTS.requests, streams),
+    streams: Math.min(LEDGER_DEFAULTS.streams, streams),
+    listeners: Math.min(LEDGER_DEFAULTS.listeners, inHeap(LISTENERS_PART, LISTENER_HEAP_BYTES)),
     memoryBytes: Math.floor(heapBytes * HEAP_PART),
   };
 }

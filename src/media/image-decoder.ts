@@ -33,6 +33,7 @@ sharp.cache(false);
 /** The picture upright, in sRGB, without transparency, scaled. Rejects with a `MediaFault`. Runs in threads, off the event loop. */
 export async function decodeImage(given: Uint8Array, size: PictureSize, allowance: MediaAllowance): Promise<Pixels> {
   if (given.length === 0) throw new MediaFault(`${EXPECTED}, got an empty file`);
+  await allowance.turn(given.length);
   const file = decodableFile(given);
   const { width, height, fit, background } = size;
   const image = sharp(file, { failOn: 'error', limitInputPixels: PIXELS_MAX, sequentialRead: true });

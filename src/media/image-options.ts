@@ -38,4 +38,7 @@ export const imageOptions = z.strictObject({
     .describe('is what the difference is divided by, one number or one a channel; default: 1'),
 });
 
+/** The same as a worker announces it, perhaps one of another release: keys that are not known are passed over. */
+export const announcedImageOptions = imageOptions.loose().extend({ ink: z.looseObject({ box: side }).optional() });
+
 export type ImageOptions = z.infer<typeof imageOptions>;

@@ -39,14 +39,7 @@ export function imagePlan(options: ImageOptions, { shape, datatype }: MediaTarge
   if (channels !== null && CHANNELS[colour] !== channels) {
     fault('colour', `${colour} has ${CHANNELS[colour]} channels, ${describeShape(shape)} has ${channels}`);
   }
-  const sides = { height: sizeOf('H') ?? options.height, width: sizeOf('W') ?? options.width };
-  for (const side of ['height', 'width'] as const) {
-    const said = options[side];
-    if (sides[side] === undefined) fault(side, `expected a number of pixels: ${describeShape(shape)} leaves it free`);
-    else if (said !== undefined && said !== sides[side]) fault(side, `${said} does not fit ${describeShape(shape)}`);
-  }
-  const { height = 1, width = 1 } = sides;
-  if (height < 1 || width < 1) fault('', `expected pixels, got shape ${describeShape(shape)}`);
+  const { height, width } = sidesOf(options, { height: sizeOf('H'), width: sizeOf('W') }, shape, fault);
   inkFaults(options, colour, Math.min(height, width), fault);
   const values = valuesOf(options, CHANNELS[colour], datatype, fault);
   if (faults.length > 0) return faults;
@@ -60,6 +53,24 @@ export function imagePlan(options: ImageOptions, { shape, datatype }: MediaTarge
     inkBox: options.ink?.box,
     shape: [...shape.slice(0, -layout.length).map(() => 1), ...rowShape],
   };
+}
+
+interface Sides<Length> {
+  height: Length;
+  width: Length;
+}
+
+/** The tensor's own, or where it leaves them free, those of the options. */
+function sidesOf(options: ImageOptions, own: Sides<number | null>, shape: Shape, fault: Fault): Sides<number> {
+  const sides = { height: own.height ?? options.height, width: own.width ?? options.width };
+  for (const side of ['height', 'width'] as const) {
+    const said = options[side];
+    if (sides[side] === undefined) fault(side, `expected a number of pixels: ${describeShape(shape)} leaves it free`);
+    else if (said !== undefined && said !== sides[side]) fault(side, `${said} does not fit ${describeShape(shape)}`);
+  }
+  const { height = 1, width = 1 } = sides;
+  if (height < 1 || width < 1) fault('', `expected pixels, got shape ${describeShape(shape)}`);
+  return { height, width };
 }
 
 /** `undefined` where the dimensions are none of a picture, or may be read in two ways. */

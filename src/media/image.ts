@@ -47,20 +47,24 @@ function inkPixels(pixels: Pixels, { width, height }: ImagePlan, box: number): P
 }
 
 /** The pixels as the model's own numbers, in the order of its dimensions. */
-function tensorOf({ colour, layout, invert, values, datatype }: ImagePlan, { data }: Pixels): Uint8Array {
+function tensorOf(plan: ImagePlan, { data }: Pixels): Uint8Array {
+  const { values, datatype } = plan;
+  const array = viewAs(datatype, new Uint8Array((data.length / 3) * values.length * STORAGE[datatype].bytes));
+  for (const channel of values.keys()) fillChannel(array, channel, plan, data);
+  return bytesOf(array);
+}
+
+function fillChannel(array: ReturnType<typeof viewAs>, channel: number, plan: ImagePlan, data: Uint8Array): void {
+  const { colour, layout, invert, values, datatype } = plan;
+  const table = values[channel] ?? [];
   const pixels = data.length / 3;
-  const channels = values.length;
-  const array = viewAs(datatype, new Uint8Array(pixels * channels * STORAGE[datatype].bytes));
   const isWide = STORAGE[datatype].bytes === 8 && STORAGE[datatype].kind === 'long';
   const flip = invert ? 255 : 0;
-  for (const [channel, table] of values.entries()) {
-    const source = colour === 'bgr' ? 2 - channel : channel;
-    const [first, stride] = layout === 'HWC' ? [channel, channels] : [channel * pixels, 1];
-    for (let i = 0; i < pixels; i += 1) {
-      const pixel = colour === 'grayscale' ? Math.round(greyAt(data, i * 3)) : (data[i * 3 + source] ?? 0);
-      const value = table[Math.abs(flip - pixel)] ?? 0;
-      array[first + i * stride] = isWide ? BigInt(value) : value;
-    }
+  const source = colour === 'bgr' ? 2 - channel : channel;
+  const [first, stride] = layout === 'HWC' ? [channel, values.length] : [channel * pixels, 1];
+  for (let i = 0; i < pixels; i += 1) {
+    const pixel = colour === 'grayscale' ? Math.round(greyAt(data, i * 3)) : (data[i * 3 + source] ?? 0);
+    const value = table[Math.abs(flip - pixel)] ?? 0;
+    array[first + i * stride] = isWide ? BigInt(value) : value;
   }
-  return bytesOf(array);
 }

@@ -12,7 +12,7 @@ export interface MediaReader {
   read(file: Uint8Array, allowance: MediaAllowance): Promise<Uint8Array>;
 }
 
-/** What reading a file may take of the process. Both throw where it would be too much. */
+/** What reading an input may take of the process. Both counts throw where it would be too much. */
 export interface MediaAllowance {
   /** Who pays for it: files of several owners are read in turns. */
   owner: string;
@@ -20,6 +20,8 @@ export interface MediaAllowance {
   unpack(bytes: number): void;
   /** Counts a tensor in, which is held until the request is answered. */
   hold(bytes: number): void;
+  /** Waits until it may hold the event loop to look at so many bytes; `undefined` where they are few. */
+  turn(bytes: number): Promise<void> | undefined;
 }
 
 /** A file is not what was expected; the message says what was. */

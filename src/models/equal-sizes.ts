@@ -16,10 +16,10 @@ export interface EqualSizes {
   places: SizePlace[];
 }
 
-export const equalSizesSchema: z.ZodType<EqualSizes> = z.strictObject({
+export const equalSizesSchema: z.ZodType<EqualSizes> = z.looseObject({
   symbol: z.string().optional(),
   places: z.array(
-    z.strictObject({ input: z.string(), dimension: z.int().nonnegative(), orOne: z.boolean().optional() }),
+    z.looseObject({ input: z.string(), dimension: z.int().nonnegative(), orOne: z.boolean().optional() }),
   ),
 });
 

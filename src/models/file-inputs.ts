@@ -1,5 +1,6 @@
 import { fileBytes } from '../media/file-bytes.ts';
 import { type MediaAllowance, MediaFault } from '../media/media.ts';
+import type { Tensor } from '../tensor/tensor.ts';
 import { type InputIssues, isRecord, type Path } from './input-issues.ts';
 import type { TypedDoor } from './typed-door.ts';
 
@@ -15,7 +16,7 @@ export class FileTensor {
   }
 }
 
-/** Counts what reading the file at this path takes; throws where it is too much. */
+/** Counts what reading the input or file at this path takes; throws where it is too much. */
 export type AllowanceAt = (path: Path) => MediaAllowance;
 
 /**
@@ -36,7 +37,10 @@ export async function readFileInputs(
     if (!file || value == null || issues.full) continue;
     const { name, reader } = file;
     try {
-      const data = await reader.read(fileBytes(value), allowance([...path, name]));
+      const allowed = allowance([...path, name]);
+      // Each time that the same file is named takes as long.
+      if (typeof value === 'string') await allowed.turn(value.length);
+      const data = await reader.read(fileBytes(value), allowed);
       tensors[name] = new FileTensor(reader.shape, data);
     } catch (error) {
       if (!(error instanceof MediaFault)) throw error;
@@ -45,4 +49,9 @@ export async function readFileInputs(
     }
   }
   return { ...input, ...tensors };
+}
+
+/** Whether these are the data of a tensor that a file in this input became. */
+export function isOfFile(input: unknown, data: Tensor['data']): boolean {
+  return isRecord(input) && Object.values(input).some((value) => value instanceof FileTensor && value.data === data);
 }

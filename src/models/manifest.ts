@@ -17,7 +17,7 @@ const STARTS_PER_SECOND_MIN = 0.01;
 const WAITING_DEFAULT = 100_000;
 
 /** Whole numbers that JavaScript tells apart, written in one way only. */
-export const VERSION = /^(0|[1-9]\d{0,14})$/;
+export const VERSION_NAME = /^(0|[1-9]\d{0,14})$/;
 
 const tensorNames = z.strictObject({
   fields: z
@@ -62,7 +62,7 @@ export const manifestSchema = z.strictObject({
   inputs: z.record(z.string(), tensorNames).default({}).describe('human names, by input tensor'),
   outputs: z.record(z.string(), tensorNames).default({}).describe('human names, by output tensor'),
   defaultVersion: z
-    .union([z.literal('latest'), z.string().regex(VERSION)], 'expected "latest" or a version, such as "2"')
+    .union([z.literal('latest'), z.string().regex(VERSION_NAME)], 'expected "latest" or a version, such as "2"')
     .default('latest')
     .describe('the version that is meant where none is named'),
   batched: z
@@ -122,30 +122,40 @@ export function manifestFaults(manifest: Manifest, signature: Signature): string
 }
 
 function namesFaults(
-  side: 'inputs' | 'outputs',
+  side: Side,
   names: Record<string, TensorNames>,
   specs: readonly TensorSpec[],
   batched: boolean,
 ): string[] {
-  return Object.entries(names).flatMap(([tensor, { fields, labels, ...media }]) => {
+  return Object.entries(names).flatMap(([tensor, given]) => {
     const path = `${side}.${tensor}`;
     const spec = specs.find(({ name }) => name === tensor);
     if (!spec)
       return [`${path}: the model has no such tensor; expected one of ${specs.map(({ name }) => name).join(', ')}`];
-    const faults: string[] = [];
     const row = batched ? (spec.shape?.slice(1) ?? null) : spec.shape;
-    if (fields && row?.at(-1) !== fields.length) {
-      faults.push(`${path}.fields: ${fields.length} names do not fit shape ${describeShape(spec.shape)}`);
-    }
-    if (labels && (side === 'inputs' || !STORAGE[spec.datatype].range)) {
-      faults.push(
-        `${path}.labels: expected an output of an integer datatype, got ${side === 'inputs' ? 'an input' : spec.datatype}`,
-      );
-    }
-    const reader = mediaReader(media, { shape: row, datatype: spec.datatype });
-    if (reader && side === 'outputs') return [...faults, `${path}: an output is not read from a file`];
-    if (reader && fields) faults.push(`${path}.fields: an input that is read from a file has no named elements`);
-    if (Array.isArray(reader)) faults.push(...reader.map((fault) => `${path}.${fault.path}: ${fault.message}`));
-    return faults;
+    return [...elementFaults(side, given, spec, row), ...mediaFaults(side, given, spec, row)].map((at) => path + at);
   });
+}
+
+type Side = 'inputs' | 'outputs';
+type Row = TensorSpec['shape'];
+
+function elementFaults(side: Side, { fields, labels }: TensorNames, spec: TensorSpec, row: Row): string[] {
+  const faults: string[] = [];
+  if (fields && row?.at(-1) !== fields.length) {
+    faults.push(`.fields: ${fields.length} names do not fit shape ${describeShape(spec.shape)}`);
+  }
+  if (labels && (side === 'inputs' || !STORAGE[spec.datatype].range)) {
+    const got = side === 'inputs' ? 'an input' : spec.datatype;
+    faults.push(`.labels: expected an output of an integer datatype, got ${got}`);
+  }
+  return faults;
+}
+
+function mediaFaults(side: Side, { fields, labels: _, ...media }: TensorNames, spec: TensorSpec, row: Row): string[] {
+  const reader = mediaReader(media, { shape: row, datatype: spec.datatype });
+  if (!reader) return [];
+  if (side === 'outputs') return [': an output is not read from a file'];
+  const faults = Array.isArray(reader) ? reader.map((fault) => `.${fault.path}: ${fault.message}`) : [];
+  return fields ? ['.fields: an input that is read from a file has no named elements', ...faults] : faults;
 }

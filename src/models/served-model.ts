@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto';
 import { z } from 'zod';
-import { type MediaOptions, mediaOptions } from '../media/kinds.ts';
+import { announcedMediaOptions, type MediaOptions } from '../media/kinds.ts';
 import { DATATYPES, type TensorSpec } from '../tensor/tensor.ts';
 import { type EqualSizes, equalSizesSchema } from './equal-sizes.ts';
 import { type SizeBound, sizeBoundSchema } from './size-bounds.ts';
@@ -54,32 +54,35 @@ export interface ServedModel {
   example?: Record<string, unknown> | undefined;
 }
 
-const tensorSpec = z.strictObject({
+const tensorSpec = z.looseObject({
   name: z.string(),
   datatype: z.enum(DATATYPES),
   shape: z.array(z.int().nonnegative().nullable()).nullable(),
 });
-const tensorNames = z.strictObject({
+const tensorNames = z.looseObject({
   fields: z.array(z.string()).optional(),
   labels: z.array(z.string()).optional(),
-  ...mediaOptions,
+  ...announcedMediaOptions,
 });
 
-/** What comes from the registry comes from another process, perhaps of another release: parsed, not believed. */
-export const servedModelSchema: z.ZodType<ServedModel> = z.strictObject({
+/**
+ * What comes from the registry comes from another process, perhaps of another release: parsed, not believed. Keys that another release adds
+ * are passed over, and kept: the fingerprint is of the whole announcement, and whoever puts back a lost one puts back all of it.
+ */
+export const servedModelSchema: z.ZodType<ServedModel> = z.looseObject({
   name: z.string().min(1),
   version: z.string().min(1),
   description: z.string().optional(),
   digest: z.string(),
   besides: z.string().optional(),
-  signature: z.strictObject({
+  signature: z.looseObject({
     inputs: z.array(tensorSpec),
     outputs: z.array(tensorSpec),
     batched: z.boolean(),
     equalSizes: z.array(equalSizesSchema).optional(),
     maxSizes: z.array(sizeBoundSchema).optional(),
   }),
-  names: z.strictObject({ inputs: z.record(z.string(), tensorNames), outputs: z.record(z.string(), tensorNames) }),
+  names: z.looseObject({ inputs: z.record(z.string(), tensorNames), outputs: z.record(z.string(), tensorNames) }),
   maxBatch: z.int().positive(),
   sharingKey: z.string().optional(),
   unbatched: z.string().optional(),

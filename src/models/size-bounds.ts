@@ -10,7 +10,7 @@ export interface SizeBound {
   max: number;
 }
 
-export const sizeBoundSchema: z.ZodType<SizeBound> = z.strictObject({
+export const sizeBoundSchema: z.ZodType<SizeBound> = z.looseObject({
   input: z.string(),
   dimension: z.int().nonnegative(),
   symbol: z.string().optional(),

@@ -24,13 +24,13 @@ const url = (protocols: readonly string[], example: string, path = /^\/?/) =>
       `expected memory: or an address such as ${example}`,
     );
 
-/** The same, or several addresses apart by commas. */
+/** The same, or several comma-separated addresses. */
 const urls = (protocols: readonly string[], example: string) =>
   z
     .string()
     .refine(
       (value) => value === 'memory:' || value.split(',').every((one) => isAddress(one, protocols, /^\/?/)),
-      `expected memory: or an address such as ${example}, or several apart by commas`,
+      `expected memory: or an address such as ${example}, or several, comma-separated`,
     );
 
 function isAddress(value: string, protocols: readonly string[], path: RegExp): boolean {
@@ -80,7 +80,7 @@ function addNetwork(list: BlockList, network: string): boolean {
 const names = z
   .string()
   .transform((text) => text.split(',').flatMap((name) => name.trim() || []))
-  .refine((list) => list.length > 0, 'expected names of models, apart by commas');
+  .refine((list) => list.length > 0, 'expected names of models, comma-separated');
 
 /** Settings whose value may hold a password or a key: an error does not repeat it. */
 export const SECRET_SETTINGS = new Set([
@@ -97,7 +97,7 @@ export const settings = {
     .string()
     .default('127.0.0.1')
     .describe(
-      'address the API, and a worker with WORKER_PORT, listens on; for the API another than loopback needs API_KEYS',
+      'address that the API, and a worker with WORKER_PORT, listens on; an API needs API_KEYS for any but loopback',
     ),
   PORT: integer(0, 65_535).default(4000).describe('port of the API; 0 takes a free one'),
   WORKER_PORT: integer(0, 65_535)
@@ -105,7 +105,7 @@ export const settings = {
     .describe("port of a worker's /healthz and /readyz; a worker listens only where it is set"),
   BROKER_URL: urls(['amqp:', 'amqps:'], 'amqp://user:password@host:5672')
     .default('memory:')
-    .describe('RabbitMQ, amqp://user:password@host:5672; several nodes of a cluster apart by commas'),
+    .describe('RabbitMQ, amqp://user:password@host:5672; several nodes of a cluster, comma-separated'),
   STORE_URL: url(['redis:', 'rediss:'], 'redis://:password@host:6379/0', /^(\/\d*)?$/)
     .default('memory:')
     .describe('Redis, redis://:password@host:6379/0'),
@@ -113,9 +113,7 @@ export const settings = {
   WORKER_SLOTS: integer(1, 256)
     .default(availableParallelism())
     .describe('inference processes of a worker; default: one per core'),
-  WORKER_MODELS: names
-    .optional()
-    .describe('names of the models that a worker serves, of those in MODELS_DIR, apart by commas; default: all'),
+  WORKER_MODELS: names.optional().describe('models in MODELS_DIR that a worker serves, comma-separated; default: all'),
   MODEL_MEMORY_MB: integer(1, 1_048_576)
     .default(halfOfMemoryMb())
     .describe('MiB that the loaded models of a worker may take; default: half of what the machine or container has'),
@@ -127,43 +125,38 @@ export const settings = {
   API_KEYS: z
     .string()
     .optional()
-    .describe('owner:key,owner:key, each key of 24 characters or more; set, every operation needs one'),
+    .describe('owner:key,owner:key, each key of 24 characters or more; if set, every operation needs a key'),
   API_KEYS_FILE: z
     .string()
     .optional()
-    .describe('a file with the same, a pair a line; it is read again when it changes, and on SIGHUP'),
+    .describe('a file with one owner:key per line; it is read again when it changes, and on SIGHUP'),
   METRICS_KEY: z
     .string()
     .optional()
-    .describe('key for /metrics, 24 characters or more; set, or with API_KEYS, others than this machine need it'),
+    .describe('key for /metrics, 24 characters or more; other machines need it if it or API_KEYS is set'),
   ALLOW_UNAUTHENTICATED: flag.default(false).describe('1: listen on any address, and answer to any name, without keys'),
   TRUSTED_PROXIES: proxies
     .optional()
     .describe(
-      'addresses or networks of proxies whose X-Forwarded-For is believed, 10.0.0.0/8,::1; without keys the address is whose share of each limit a request takes',
+      'addresses or networks of proxies whose X-Forwarded-For is believed, 10.0.0.0/8,::1; requests without a key count by the address found there',
     ),
   CORS_ORIGINS: origins
     .default([])
     .describe('origins of pages that may call the API, comma-separated, without wildcards; default: none'),
-  RESULT_TTL_S: integer(1, 31_536_000).default(86_400).describe('seconds a task is kept from its terminal state on'),
+  RESULT_TTL_S: integer(1, 31_536_000).default(86_400).describe('seconds that a task is kept after its terminal state'),
   BODY_LIMIT_BYTES: integer(1_024, 1_073_741_824)
     .default(67_108_864)
-    .describe('bytes, the largest request; default 64 MiB'),
+    .describe('largest request in bytes; default: 64 MiB'),
   SHUTDOWN_GRACE_S: integer(1, 3_600)
     .default(10)
-    .describe('seconds from SIGTERM on for what is in hand; longer where a worker has long predictions to finish'),
+    .describe('seconds after SIGTERM to finish what runs; set more than a usual prediction takes'),
   PRODUCTION: flag.default(false).describe('1: introspection and GraphiQL are off unless set below'),
-  INTROSPECTION: flag.optional().describe('default: on, until API_KEYS or PRODUCTION is set'),
-  GRAPHIQL: flag.optional().describe('default: on, until API_KEYS or PRODUCTION is set'),
+  INTROSPECTION: flag.optional().describe('1 or 0; default: on, unless API_KEYS or PRODUCTION is set'),
+  GRAPHIQL: flag.optional().describe('1 or 0; default: on, unless API_KEYS or PRODUCTION is set'),
   OTEL_EXPORTER_OTLP_ENDPOINT: httpUrl
     .optional()
-    .describe(
-      'OpenTelemetry collector that traces are sent to by OTLP over HTTP, http://collector:4318; default: none',
-    ),
-  OTEL_SERVICE_NAME: z
-    .string()
-    .optional()
-    .describe('what a process is called in traces; default: foretell-api and so on'),
+    .describe('OpenTelemetry collector that receives traces by OTLP over HTTP, http://collector:4318; default: none'),
+  OTEL_SERVICE_NAME: z.string().optional().describe('name of a process in traces; default: foretell-api and so on'),
   LOG_LEVEL: z
     .enum(LOG_LEVELS, `expected ${LOG_LEVELS.join(', ')}`)
     .default('info')
@@ -187,7 +180,7 @@ export function runMemoryMb(slots: number): number {
 /** Defaults that differ from machine to machine. */
 const SHOWN: Record<string, string> = { WORKER_SLOTS: 'cores', MODEL_MEMORY_MB: 'half' };
 
-/** The table of settings, for `--help` and the README. */
+/** The table of settings, for `--help` and docs/settings.md. */
 export function describeSettings(): { name: string; default: string; description: string }[] {
   return Object.entries(settings).map(([name, setting]) => {
     const fallback = setting.safeParse(undefined);

@@ -1,4 +1,5 @@
 import { Redis } from 'ioredis';
+import { backOffMs } from '../async/back-off.ts';
 import { messageOf, StoreFull, StoreUnavailable } from '../errors.ts';
 import type { Log } from '../process/log.ts';
 import { ANSWER_MS, isReplyError, startHeartbeat } from './heartbeat.ts';
@@ -15,8 +16,7 @@ const PATIENCE_MS = 2_000;
 /** How often an idle connection is asked whether its peer is still there. */
 const HEARTBEAT_MS = 10_000;
 
-const RETRY_MS_MIN = 50;
-const RETRY_MS_MAX = 2_000;
+const RETRY = { minMs: 50, maxMs: 2_000 };
 
 /** How long a peer that is told goodbye may take to say it too. */
 const GOODBYE_MS = 200;
@@ -81,7 +81,7 @@ export function openRedisConnection(options: RedisConnectionOptions): RedisConne
   });
   redis.on('end', () => {
     // ioredis gives up where a connection is dropped before its socket exists; nobody but `close` may end it.
-    if (!closed) setTimeout(() => void redis.connect().catch(() => undefined), RETRY_MS_MAX).unref();
+    if (!closed) setTimeout(() => void redis.connect().catch(() => undefined), RETRY.maxMs).unref();
   });
 
   const heartbeat = startHeartbeat(redis, {
@@ -137,10 +137,7 @@ function redisOptions(name: RedisConnectionName, answerMs: number) {
     autoResubscribe: false,
     // After a failover the old master answers as a replica: the address leads to the new one.
     reconnectOnError: (error: Error) => error.message.startsWith('READONLY'),
-    retryStrategy: (times: number) => {
-      const delayMs = Math.min(RETRY_MS_MIN * 2 ** Math.min(times, 10), RETRY_MS_MAX);
-      return delayMs * (0.5 + Math.random() / 2);
-    },
+    retryStrategy: (times: number) => backOffMs(RETRY, times),
   };
 }
 

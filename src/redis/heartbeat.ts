@@ -1,4 +1,5 @@
 import type { Redis } from 'ioredis';
+import { within } from '../async/within.ts';
 
 /** How long the answer to a PING may take, where no large values are before it. */
 export const ANSWER_MS = 3_000;
@@ -59,13 +60,9 @@ export function startHeartbeat(
 }
 
 async function isAnswered(redis: Redis, answerMs: number): Promise<boolean> {
-  const timeout = Promise.withResolvers<boolean>();
-  const timer = setTimeout(() => timeout.resolve(false), answerMs).unref();
   // An error that Redis itself gave is an answer.
   const pong = redis.ping().then(() => true, isReplyError);
-  const answered = await Promise.race([pong, timeout.promise]);
-  clearTimeout(timer);
-  return answered;
+  return (await within(answerMs, pong)) ?? false;
 }
 
 export function isReplyError(error: unknown): error is Error {

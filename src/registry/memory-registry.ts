@@ -1,3 +1,4 @@
+import { forgetOldest } from '../async/oldest-first.ts';
 import { StoreUnavailable } from '../errors.ts';
 import { fingerprintOf, type ServedModel, servedModelSchema } from '../models/served-model.ts';
 import type { Log } from '../process/log.ts';
@@ -29,18 +30,12 @@ export function createMemoryRegistry({ log }: { log: Log }): ModelRegistry {
         known.delete(fingerprint);
         known.set(fingerprint, model);
       }
-      for (const fingerprint of known.keys()) {
-        if (known.size <= REPLACED_MAX + models.length) break;
-        known.delete(fingerprint);
-      }
+      forgetOldest(known, REPLACED_MAX + models.length);
       faulty = faults;
       for (const [name, versions] of Map.groupBy(announced.list(), (model) => model.name))
         withdrawn.set(name, versions);
       for (const { name } of parsed) withdrawn.delete(name);
-      for (const oldest of withdrawn.keys()) {
-        if (withdrawn.size <= WITHDRAWN_MAX) break;
-        withdrawn.delete(oldest);
-      }
+      forgetOldest(withdrawn, WITHDRAWN_MAX);
       announced.replace(parsed, [...withdrawn.values()].flat());
     },
     list: announced.list,

@@ -1,3 +1,4 @@
+import { forgetOldest } from '../async/oldest-first.ts';
 import { findingText, mergeSharing, type Sharing, type Sharings } from '../models/sharing.ts';
 
 /** The most findings that are remembered; beyond it the oldest go first, and are found again when they are needed. */
@@ -14,10 +15,7 @@ export function createMemorySharing(onChange: () => void = () => undefined): Sha
       const merged = mergeSharing(held, sharing);
       if (held && findingText(merged) === findingText(held)) return held;
       known.set(key, merged);
-      for (const oldest of known.keys()) {
-        if (known.size <= FINDINGS_MAX) break;
-        known.delete(oldest);
-      }
+      forgetOldest(known, FINDINGS_MAX);
       onChange();
       return merged;
     },

@@ -33,7 +33,7 @@ export function createRedisPresence(commands: RedisConnection): RedisPresence {
 
   async function present(except?: string): Promise<Presence[]> {
     const ids = (await commands.run((redis) => redis.hkeys(WORKERS))).filter((other) => other !== except);
-    const texts = await Promise.all(ids.map((other) => commands.run((redis) => redis.get(keyOf(other)))));
+    const texts = await Promise.all(ids.map((other) => commands.run((redis) => redis.get(workerKeyOf(other)))));
     const gone = ids.filter((_, i) => texts[i] === null);
     if (gone.length > 0) await commands.run((redis) => redis.hdel(WORKERS, ...gone));
     return texts.flatMap((text) => parse(text) ?? []);
@@ -42,7 +42,7 @@ export function createRedisPresence(commands: RedisConnection): RedisPresence {
   return {
     async tell(presence) {
       const text = JSON.stringify(presence);
-      await commands.run((redis) => redis.set(keyOf(id), text, 'PX', PRESENT_MS));
+      await commands.run((redis) => redis.set(workerKeyOf(id), text, 'PX', PRESENT_MS));
       await commands.run((redis) => redis.hset(WORKERS, id, ''));
       const isNew = text !== told;
       told = text;
@@ -52,13 +52,13 @@ export function createRedisPresence(commands: RedisConnection): RedisPresence {
     all: () => present(),
     async leave() {
       if (told === undefined) return;
-      await commands.run((redis) => redis.del(keyOf(id)));
+      await commands.run((redis) => redis.del(workerKeyOf(id)));
       await commands.run((redis) => redis.hdel(WORKERS, id));
     },
   };
 }
 
-function keyOf(id: string): string {
+function workerKeyOf(id: string): string {
   return `foretell:worker:${id}`;
 }
 

@@ -115,30 +115,49 @@ export function createRedisSharing(commands: RedisConnection): RedisSharing {
     },
     async read(inUse) {
       const kept = new Map(Object.entries(await commands.run((redis) => redis.hgetall(FINDINGS))));
-      const oldest = today() - FORGET_DAYS;
+      const { adopted, due, forgotten } = compare(known, kept);
       let changed = false;
-      const due = new Map<string, Entry>();
-      const forgotten: string[] = [];
-      for (const [key, text] of kept) {
-        const entry = parse(text);
-        if (!entry || entry.day < oldest) forgotten.push(key);
-        else if (isNews(known.get(key)?.sharing, entry.sharing)) due.set(key, known.get(key) ?? entry);
-        else changed = adopt(key, entry) || changed;
-      }
+      for (const [key, entry] of adopted) changed = adopt(key, entry) || changed;
       if (forgotten.length > 0) await commands.run((redis) => redis.hdel(FINDINGS, ...forgotten));
-      for (const [key, entry] of known) {
-        if (entry.day < oldest) known.delete(key);
-        else if (!kept.has(key)) due.set(key, entry);
-      }
+      for (const [key, entry] of known) if (isForgotten(entry)) known.delete(key);
       const restored = due.size > 0;
-      for (const key of inUse) {
-        const entry = due.get(key) ?? known.get(key);
-        if (entry && entry.day < today()) due.set(key, { ...entry, day: today() });
-      }
-      for (const [key, { sharing, day }] of due) changed = adopt(key, await write(key, sharing, day)) || changed;
+      for (const [key, { sharing, day }] of withUsed(due, known, inUse))
+        changed = adopt(key, await write(key, sharing, day)) || changed;
       return { changed, restored };
     },
   };
+}
+
+type Entries = ReadonlyMap<string, Entry>;
+
+/** What is known here beside what Redis has: what is news here, what is due there, and what nobody has used for long. */
+function compare(known: Entries, kept: ReadonlyMap<string, string>) {
+  const adopted = new Map<string, Entry>();
+  const due = new Map<string, Entry>();
+  const forgotten: string[] = [];
+  for (const [key, text] of kept) {
+    const entry = parse(text);
+    const own = known.get(key);
+    if (!entry || isForgotten(entry)) forgotten.push(key);
+    else if (own && outranks(own.sharing, entry.sharing)) due.set(key, own);
+    else adopted.set(key, entry);
+  }
+  for (const [key, entry] of known) if (!kept.has(key) && !isForgotten(entry)) due.set(key, entry);
+  return { adopted, due, forgotten };
+}
+
+/** What is due, and of what is in use all that was not said today. */
+function withUsed(due: Entries, known: Entries, inUse: Iterable<string>): Entries {
+  const all = new Map(due);
+  for (const key of inUse) {
+    const entry = due.get(key) ?? known.get(key);
+    if (entry && entry.day < today()) all.set(key, { ...entry, day: today() });
+  }
+  return all;
+}
+
+function isForgotten({ day }: Entry): boolean {
+  return day < today() - FORGET_DAYS;
 }
 
 function isOther(before: Sharing | undefined, now: Sharing): boolean {
@@ -146,8 +165,8 @@ function isOther(before: Sharing | undefined, now: Sharing): boolean {
 }
 
 /** Whether this process found, while Redis was away, what outranks the finding there. */
-function isNews(own: Sharing | undefined, kept: Sharing): boolean {
-  return own !== undefined && SHARING_RANK[own.finding] > SHARING_RANK[kept.finding];
+function outranks(own: Sharing, kept: Sharing): boolean {
+  return SHARING_RANK[own.finding] > SHARING_RANK[kept.finding];
 }
 
 function today(): number {

@@ -1,11 +1,12 @@
 import type { Log } from '../process/log.ts';
-import type { TaskEvent } from '../task/task.ts';
+import { isStop, type TaskEvent } from '../task/task.ts';
 import { createRereads } from './rereads.ts';
-import type { TaskListener } from './store.ts';
+import type { TaskListener, TaskStore } from './store.ts';
 
 /** Who waits for which task in this process. */
 export interface Listeners {
-  watch(id: string, listener: TaskListener, payer?: string): () => void;
+  watch: TaskStore['watch'];
+  watchStops: TaskStore['watchStops'];
   /** Whether anybody waits for it. */
   has(id: unknown): boolean;
   /** Listeners registered at present. */
@@ -37,20 +38,26 @@ export function createListeners(log: Log): Listeners {
     }
   }
 
+  function watch(id: string, listener: TaskListener, payer = OURS): () => void {
+    const entry: Entry = { listener };
+    const entries = entriesOf.get(id) ?? new Set();
+    entriesOf.set(id, entries.add(entry));
+    count += 1;
+    const stopRereads = rereads.add(payer, entry);
+    return () => {
+      if (!entries.delete(entry)) return;
+      stopRereads();
+      count -= 1;
+      if (entries.size === 0 && entriesOf.get(id) === entries) entriesOf.delete(id);
+    };
+  }
+
   return {
-    watch(id, listener, payer = OURS) {
-      const entry: Entry = { listener };
-      const entries = entriesOf.get(id) ?? new Set();
-      entriesOf.set(id, entries.add(entry));
-      count += 1;
-      const stopRereads = rereads.add(payer, entry);
-      return () => {
-        if (!entries.delete(entry)) return;
-        stopRereads();
-        count -= 1;
-        if (entries.size === 0 && entriesOf.get(id) === entries) entriesOf.delete(id);
-      };
-    },
+    watch,
+    watchStops: (id, listener) =>
+      watch(id, (event) => {
+        if (event === 'reread' || isStop(event.state)) listener(event);
+      }),
     has: (id) => entriesOf.has(id),
     count: () => count,
     dispatch(event) {

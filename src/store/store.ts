@@ -1,6 +1,6 @@
 import type { Change, Submission, Task, TaskEvent, TaskHead } from '../task/task.ts';
 
-/** Told of each change of a task that its store was opened to hear of; `'reread'` when events may have been missed (a reconnect, or simply now and then). */
+/** Called with each change that it watches for; with `'reread'` when events may have been missed (a reconnect, or simply now and then). */
 export type TaskListener = (event: TaskEvent | 'reread') => void;
 
 /** Results that one call reads, unless it is a single one: what is in memory before anybody can say that it is too much. */
@@ -29,8 +29,13 @@ export interface TaskStore {
    * a result; the task stays as it was, and an end without a result has room.
    */
   transition(id: string, change: Change): Promise<number | undefined>;
-  /** Calls `listener` for every change that is announced from now on, and that the store was opened to hear of; returns the function that ends it. Synchronous, cannot fail. Listeners are told to read again payer by payer. */
+  /**
+   * Calls `listener` for every change that is announced from now on; returns the function that ends it. Synchronous, fails only where the store was opened
+   * for stops alone. Listeners are told to read again payer by payer.
+   */
   watch(id: string, listener: TaskListener, payer?: string): () => void;
+  /** Like `watch`, for the changes alone by which a task ends without a result (`isStop`): few, so that a worker does not hear of its own work. */
+  watchStops(id: string, listener: TaskListener): () => void;
   /** Listeners registered at present. */
   watching(): number;
   close(): Promise<void>;

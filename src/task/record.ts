@@ -4,15 +4,16 @@ import { encodeFrame, frameReader } from '../tensor/tensor-frame.ts';
 import { submissionOf } from './submission.ts';
 import {
   type Change,
+  type Changed,
+  type Ending,
   isTerminal,
   REACHED_FROM,
   type RecordState,
-  type RunResult,
   type Submission,
   TASK_ERROR_CODES,
   TASK_STATES,
   type Task,
-  type TaskError,
+  type TaskEnded,
   type TaskEvent,
   type TaskHead,
   type TaskState,
@@ -67,8 +68,8 @@ export interface Effect {
   ttlMs: number;
   /** The task has ended: the inputs that were kept beside its record go in the same step. */
   ends?: true;
-  /** Watchers are told. */
-  announce?: Pick<TaskEvent, 'state' | 'at' | 'end'>;
+  /** Watchers are told; of an end that is small, all. */
+  announce?: { at: number; withEnd: boolean };
 }
 
 /** Of an end that has no more bytes, watchers are told all. Every process hears of every task, and most of it is for another. */
@@ -91,8 +92,8 @@ export function effectOf(change: Change, resultTtlMs: number): Effect {
   const from = REACHED_FROM[to];
   // A tombstone has no result to keep, but a message to outlive.
   if (to === 'WITHDRAWN') return { from, state: to, attemptsBefore: 0, ttlMs: UNFINISHED_TTL_MS, ends: true };
-  const unfinished = { ttlMs: UNFINISHED_TTL_MS, announce: { state: to, at } };
-  const terminal = { completedAt: at, ttlMs: resultTtlMs, ends: true } as const;
+  const unfinished = { ttlMs: UNFINISHED_TTL_MS, announce: { at, withEnd: false } };
+  const terminal = { completedAt: at, ttlMs: resultTtlMs, ends: true, announce: { at, withEnd: true } } as const;
   switch (change.to) {
     case 'RUNNING': {
       const { submission, attemptsBefore, claim, takeOver } = change;
@@ -107,26 +108,23 @@ export function effectOf(change: Change, resultTtlMs: number): Effect {
       const { submission, attemptsBefore = 0, result } = change;
       const { outputs, runMs, batchSize } = result;
       const end = encodeFrame({ runMs, batchSize }, outputs);
-      return { ...terminal, from, state: to, submission, attemptsBefore, end, announce: toldOf(to, at, end) };
+      const announce = { at, withEnd: end.length <= TOLD_BYTES_MAX };
+      return { ...terminal, from, state: to, submission, attemptsBefore, end, announce };
     }
     case 'FAILED': {
       const { submission, attemptsBefore = 0, error } = change;
       const end = encodeFrame({ error }, []);
-      return { ...terminal, from, state: to, submission, attemptsBefore, end, announce: toldOf(to, at, end) };
+      const announce = { at, withEnd: end.length <= TOLD_BYTES_MAX };
+      return { ...terminal, from, state: to, submission, attemptsBefore, end, announce };
     }
     case 'EXPIRED': {
       const { submission } = change;
       const expired = { state: to, submission, attemptsBefore: 0, attemptsMax: 0 };
-      return { from: submission ? from : EXPIRED_FROM, ...expired, ...terminal, announce: toldOf(to, at) };
+      return { from: submission ? from : EXPIRED_FROM, ...expired, ...terminal };
     }
     default:
-      return { from, state: to, attemptsBefore: 0, ...terminal, announce: toldOf(to, at) };
+      return { from, state: to, attemptsBefore: 0, ...terminal };
   }
-}
-
-function toldOf(state: TaskState, at: number, end?: Buffer): NonNullable<Effect['announce']> {
-  if (end && end.length > TOLD_BYTES_MAX) return { state, at };
-  return { state, at, end: end?.toString('base64') ?? '' };
 }
 
 /** Whether a record is in a state that an effect may be applied to. */
@@ -156,31 +154,32 @@ export function applied(before: TaskRecord | undefined, effect: Effect): TaskRec
 
 /** What watchers are told of an effect, once it was applied. */
 export function eventOf(id: string, { announce }: Effect, record: TaskRecord): TaskEvent | undefined {
-  const { attempts, revision, startedAt } = record;
-  if (!announce) return undefined;
-  return { id, ...announce, attempts, revision, ...(announce.end !== undefined && startedAt && { startedAt }) };
+  const { state, attempts, revision, startedAt, end } = record;
+  if (!announce || state === 'WITHDRAWN') return undefined;
+  const changed = { id, attempts, revision, at: announce.at };
+  return eventFrom(changed, state, announce.withEnd ? { startedAt, end } : undefined);
 }
 
-/** The task of a submission, by an event that tells how it ended; `undefined` where it has to be read: the event does not tell, or not in our words. */
-export function endedBy(
-  { state, attempts, revision, at, end, startedAt }: TaskEvent,
-  of: Submission,
-): Task | undefined {
-  if (end === undefined) return undefined;
+/** An event, with how its task ended where that is announced. */
+export function eventFrom(changed: Changed, state: TaskState, announced: Announced | undefined): TaskEvent {
+  if (!isTerminal(state)) return { ...changed, state };
+  return { ...changed, state, ending: announced && endingOf(announced) };
+}
+
+type Announced = Pick<TaskRecord, 'startedAt' | 'end'>;
+
+/** `undefined` where it is not in our words: another release may have written it. */
+function endingOf({ startedAt, end }: Announced): Ending | undefined {
   try {
-    const ending = end === '' ? undefined : endingOf(Buffer.from(end, 'base64'));
-    return {
-      ...submissionOf(of),
-      state,
-      attempts,
-      revision,
-      ...(startedAt !== undefined && { startedAt }),
-      completedAt: at,
-      ...ending,
-    };
+    return { ...(startedAt !== undefined && { startedAt }), ...(end && outcomeIn(end)) };
   } catch {
     return undefined;
   }
+}
+
+/** The task of a submission, by an event that tells how it ended; `undefined` where it has to be read. */
+export function endedBy({ state, attempts, revision, at, ending }: TaskEnded, of: Submission): Task | undefined {
+  return ending && { ...submissionOf(of), state, attempts, revision, completedAt: at, ...ending };
 }
 
 /** The record as the client may see it; `undefined` for a tombstone. */
@@ -194,7 +193,7 @@ export function taskOf(record: TaskRecord): Task | undefined {
     revision,
     ...(startedAt !== undefined && { startedAt }),
     ...(completedAt !== undefined && { completedAt }),
-    ...(end && isTerminal(state) && endingOf(end)),
+    ...(end && isTerminal(state) && outcomeIn(end)),
   };
 }
 
@@ -214,7 +213,7 @@ const readEnd = frameReader(
   ]),
 );
 
-function endingOf(end: Uint8Array): { result: RunResult } | { error: TaskError } {
+function outcomeIn(end: Uint8Array): Pick<Task, 'result' | 'error'> {
   const { header, tensors } = readEnd(end);
   return 'error' in header ? header : { result: { ...header, outputs: tensors } };
 }

@@ -17,7 +17,7 @@ export type RecordState = TaskState | 'WITHDRAWN';
  * a redelivery of a task whose worker died finds RUNNING and claims it again, and a worker that has a result may store it
  * whatever an earlier, restored copy of the store says. `ABSENT` is a store that lost the record; the message brings it back.
  * QUEUED is reached from QUEUED, as RUNNING from RUNNING: a worker that lost the store's answer asks again, and a refusal
- * would tell it that the task has ended. (A creation has a rule of its own, in store/record.ts; so have a claim, which need
+ * would tell it that the task has ended. (A creation has a rule of its own, in task/record.ts; so have a claim, which need
  * not take a task over from whoever runs it, and an expiry, which comes too late once a task was claimed.)
  */
 export const REACHED_FROM: Record<RecordState, readonly (RecordState | 'ABSENT')[]> = {
@@ -30,7 +30,10 @@ export const REACHED_FROM: Record<RecordState, readonly (RecordState | 'ABSENT')
   WITHDRAWN: ['ABSENT', 'QUEUED'],
 };
 
-export function isTerminal(state: RecordState): boolean {
+/** States of tasks that have ended. */
+export type TerminalState = Exclude<TaskState, 'QUEUED' | 'RUNNING'>;
+
+export function isTerminal(state: RecordState): state is TerminalState | 'WITHDRAWN' {
   return state !== 'QUEUED' && state !== 'RUNNING';
 }
 
@@ -111,17 +114,37 @@ export type Change =
   | { to: 'EXPIRED'; at: number; submission?: Submission }
   | { to: 'CANCELLED' | 'WITHDRAWN'; at: number };
 
-/** What is announced when a task has changed: enough to follow its state, and to know how it ended where that takes few bytes. */
-export interface TaskEvent {
+/** A change of a task as it is announced: enough to follow its state, and to know how it ended where that takes few bytes. */
+export type TaskEvent = TaskMoved | TaskEnded;
+
+/** What every event says of its task. */
+export interface Changed {
   id: string;
-  state: TaskState;
   attempts: number;
   revision: number;
   at: number;
-  /** Of a task that has ended: what its record says of how, in base64; empty where there is no more to say, absent where it is too long. */
-  end?: string | undefined;
-  /** When the run began that it ended by; beside `end`. */
-  startedAt?: number | undefined;
+}
+
+export interface TaskMoved extends Changed {
+  state: Exclude<TaskState, TerminalState>;
+}
+
+export interface TaskEnded extends Changed {
+  state: TerminalState;
+  /** Absent where the task has to be read: it is too long to be announced. */
+  ending?: Ending | undefined;
+}
+
+/** How a task ended, as far as there is more to it than the state. */
+export type Ending = Pick<Task, 'startedAt' | 'result' | 'error'>;
+
+/** Whether a task that a worker holds need not be run any more. (One that succeeded elsewhere is met when its record is read.) */
+export function isStop(state: RecordState): boolean {
+  return state === 'CANCELLED' || state === 'EXPIRED' || state === 'FAILED';
+}
+
+export function isEnded(event: TaskEvent): event is TaskEnded {
+  return isTerminal(event.state);
 }
 
 /** What is known of a task without its result. */

@@ -1,10 +1,11 @@
-import { Counter, Histogram, Registry } from 'prom-client';
+import { Registry } from 'prom-client';
 import type { ErrorCode } from '../errors.ts';
 import type { TaskState } from '../task/task.ts';
 import { createKnownModels, REFUSALS } from './known-models.ts';
 import { createModelLabel } from './model-label.ts';
 import { type Observed, observe } from './observed.ts';
 import { processRegistry } from './process-registry.ts';
+import { createSeries } from './series.ts';
 
 /** The connections that come back by themselves, each of which may do so unnoticed by anybody but a counter. */
 export const CONNECTIONS = [
@@ -55,38 +56,25 @@ export interface Metrics {
   readonly contentType: string;
 }
 
-/** Seconds. From a worker that is idle to a night's backlog. */
-const WAIT_BUCKETS = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 1_800, 7_200];
-/** Seconds. From a classifier of flowers to a model that takes its whole time. */
-const RUN_BUCKETS = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60];
-const BATCH_BUCKETS = [1, 2, 4, 8, 16, 32, 64, 128, 256];
-
 /** Metrics of one process, with those of Node itself; nothing is shared with others that the process may have. */
 export function createMetrics(): Metrics {
   const registry = Registry.merge([processRegistry()]);
-  const registers = [registry];
-  const counter = <Label extends string>(name: string, help: string, labelNames: Label[]) =>
-    new Counter({ name, help, labelNames, registers });
-  const histogram = <Label extends string>(name: string, help: string, labelNames: Label[], buckets: number[]) =>
-    new Histogram({ name, help, labelNames, buckets, registers });
-
-  const accepted = counter('foretell_submissions_total', 'Submissions that were accepted.', ['model']);
-  const refused = counter('foretell_submissions_refused_total', 'Submissions that were refused.', ['model', 'code']);
-  const ended = counter('foretell_tasks_ended_total', 'Tasks that this process ended.', ['model', 'state']);
-  const retries = counter('foretell_retries_total', 'Tasks that are to be tried again.', ['model']);
-  const returns = counter('foretell_returns_total', 'Tasks that went back without an attempt.', ['model']);
-  const deadLetters = counter('foretell_dead_letters_total', 'Messages that became dead letters.', ['model']);
-  const duplicates = counter('foretell_duplicates_dropped_total', 'Messages of tasks that had ended.', ['model']);
-  const checksHelp = 'Shared runs of which a task was run again alone.';
-  const sharingChecks = counter('foretell_sharing_checks_total', checksHelp, ['model']);
-  const sharingEnds = counter('foretell_sharing_ended_total', 'How often such a check ended sharing.', ['model']);
-  const reconnects = counter('foretell_reconnects_total', 'Connections that came back.', ['connection']);
-  const queuedHelp = 'From the submission to the first claim.';
-  const queuedSeconds = histogram('foretell_queued_seconds', queuedHelp, ['model'], WAIT_BUCKETS);
-  const runSeconds = histogram('foretell_run_seconds', 'One run of a model, of a whole batch.', ['model'], RUN_BUCKETS);
-  const batchSize = histogram('foretell_batch_size', 'Tasks that shared a run.', ['model'], BATCH_BUCKETS);
-  const totalHelp = 'From the submission to the terminal state.';
-  const taskSeconds = histogram('foretell_task_seconds', totalHelp, ['model', 'state'], WAIT_BUCKETS);
+  const {
+    accepted,
+    refused,
+    ended,
+    retries,
+    returns,
+    deadLetters,
+    duplicates,
+    sharingChecks,
+    sharingEnds,
+    reconnects,
+    queuedSeconds,
+    runSeconds,
+    batchSize,
+    taskSeconds,
+  } = createSeries(registry);
   // A series that appears with its first event hides that event from `rate()`.
   for (const connection of CONNECTIONS) reconnects.inc({ connection }, 0);
   for (const code of REFUSALS) refused.inc({ model: '', code }, 0);

@@ -1,7 +1,9 @@
 import { Counter, Gauge, type Registry } from 'prom-client';
+import { createReading } from '../async/reading.ts';
+import { within } from '../async/within.ts';
+import { ifUnavailable } from '../errors.ts';
 import { type ObservedBound, observeBounds } from './bound-metrics.ts';
 import type { ModelLabel } from './model-label.ts';
-import { oneReading } from './one-reading.ts';
 
 /**
  * What is true at the moment of a scrape. A process gives what it knows; of the rest it says nothing. What is true of the whole deployment is told by
@@ -35,36 +37,9 @@ const DEPTHS_MS = 1_000;
 
 /** Has this asked at each scrape of the registry. */
 export function observe(registry: Registry, observed: Partial<Observed>, labelOf: ModelLabel): void {
-  const registers = [registry];
+  const { gauge, counter, rows } = collectorsOf(registry);
   const { queueDepths, tasksInHand, modelFaults, sessions, bounds } = observed;
   if (bounds) observeBounds(registry, bounds);
-  const gauge = (name: string, help: string, read: (() => number | undefined) | undefined) => {
-    if (!read) return;
-    registry.removeSingleMetric(name);
-    new Gauge({
-      name,
-      help,
-      registers,
-      collect() {
-        const value = read();
-        if (value === undefined) this.remove();
-        else this.set(value);
-      },
-    });
-  };
-  const counter = (name: string, help: string, read: (() => number) | undefined) => {
-    if (!read) return;
-    registry.removeSingleMetric(name);
-    new Counter({
-      name,
-      help,
-      registers,
-      collect() {
-        this.reset();
-        this.inc(read());
-      },
-    });
-  };
   gauge('foretell_open_subscriptions', 'Subscriptions that are open.', observed.openSubscriptions);
   gauge('foretell_task_listeners', 'Listeners for changes of tasks.', observed.taskListeners);
   gauge('foretell_held_deliveries', 'Deliveries that are not settled yet.', observed.heldDeliveries);
@@ -78,46 +53,85 @@ export function observe(registry: Registry, observed: Partial<Observed>, labelOf
   counter('foretell_session_loads_total', 'Models that were loaded.', sessions && (() => sessions().loads));
   const evictionsHelp = 'Sessions that made room for others.';
   counter('foretell_session_evictions_total', evictionsHelp, sessions && (() => sessions().evictions));
-  if (tasksInHand) {
-    registry.removeSingleMetric('foretell_tasks_in_hand');
-    new Gauge({
-      name: 'foretell_tasks_in_hand',
-      help: 'Tasks that this worker holds: QUEUED ones wait for their run, RUNNING ones are in it.',
-      labelNames: ['model', 'state'],
-      registers,
-      collect() {
-        this.reset();
-        // Added up, because models beyond the bound share a series.
-        for (const { model, state, tasks } of tasksInHand()) this.inc({ model: labelOf(model), state }, tasks);
-      },
-    });
-  }
-  if (modelFaults) {
-    registry.removeSingleMetric('foretell_model_faults');
-    new Gauge({
-      name: 'foretell_model_faults',
-      help: 'Faults of models, or of their versions, that keep them from being served, as one of all APIs tells.',
-      labelNames: ['model'],
-      registers,
-      collect() {
-        this.reset();
-        for (const { model, faults } of modelFaults()) this.inc({ model: labelOf(model) }, faults);
-      },
-    });
-  }
-  if (queueDepths) {
-    const readInTime = oneReading(queueDepths, DEPTHS_MS);
-    registry.removeSingleMetric('foretell_queue_messages');
-    new Gauge({
-      name: 'foretell_queue_messages',
-      help: 'Messages that wait in the broker, as one of all APIs tells; absent while it does not answer.',
-      labelNames: ['model', 'lane'],
-      registers,
-      async collect() {
-        const depths = await readInTime();
-        this.reset();
-        for (const { model, lane, messages } of depths ?? []) this.inc({ model: labelOf(model), lane }, messages);
-      },
-    });
-  }
+  const tasksHelp = 'Tasks that this worker holds: QUEUED ones wait for their run, RUNNING ones are in it.';
+  rows('foretell_tasks_in_hand', tasksHelp, ['model', 'state'], tasksInHand, ({ model, state, tasks }) => [
+    { model: labelOf(model), state },
+    tasks,
+  ]);
+  const faultsHelp =
+    'Faults of models, or of their versions, that keep them from being served, as one of all APIs tells.';
+  rows('foretell_model_faults', faultsHelp, ['model'], modelFaults, ({ model, faults }) => [
+    { model: labelOf(model) },
+    faults,
+  ]);
+  const depthsHelp = 'Messages that wait in the broker, as one of all APIs tells; absent while it does not answer.';
+  const depths = queueDepths && depthsInTime(queueDepths);
+  rows('foretell_queue_messages', depthsHelp, ['model', 'lane'], depths, ({ model, lane, messages }) => [
+    { model: labelOf(model), lane },
+    messages,
+  ]);
+}
+
+type Depths = Awaited<ReturnType<Observed['queueDepths']>>;
+
+/** One reading for all scrapes meanwhile; nothing after a second, or in an outage. */
+function depthsInTime(read: Observed['queueDepths']): () => Promise<Depths> {
+  const reading = createReading(() => read().catch(ifUnavailable(undefined)));
+  return async () => (await within(DEPTHS_MS, reading(0))) ?? [];
+}
+
+/** Makes metrics that are read at each scrape, in place of what has their name; none where nothing is to be read. */
+function collectorsOf(registry: Registry) {
+  const registers = [registry];
+  return {
+    gauge(name: string, help: string, read: (() => number | undefined) | undefined): void {
+      if (!read) return;
+      registry.removeSingleMetric(name);
+      new Gauge({
+        name,
+        help,
+        registers,
+        collect() {
+          const value = read();
+          if (value === undefined) this.remove();
+          else this.set(value);
+        },
+      });
+    },
+    counter(name: string, help: string, read: (() => number) | undefined): void {
+      if (!read) return;
+      registry.removeSingleMetric(name);
+      new Counter({
+        name,
+        help,
+        registers,
+        collect() {
+          this.reset();
+          this.inc(read());
+        },
+      });
+    },
+    /** A gauge with a series for each row; rows of the same labels are added up, because models beyond the bound share a series. */
+    rows<Row, Label extends string>(
+      name: string,
+      help: string,
+      labelNames: Label[],
+      read: (() => readonly Row[] | Promise<readonly Row[]>) | undefined,
+      seriesOf: (row: Row) => [labels: Record<Label, string>, value: number],
+    ): void {
+      if (!read) return;
+      registry.removeSingleMetric(name);
+      new Gauge({
+        name,
+        help,
+        labelNames,
+        registers,
+        async collect() {
+          const found = await read();
+          this.reset();
+          for (const [labels, value] of found.map(seriesOf)) this.inc(labels, value);
+        },
+      });
+    },
+  };
 }

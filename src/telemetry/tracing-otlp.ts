@@ -1,5 +1,4 @@
 import { randomUUID } from 'node:crypto';
-import { setTimeout as sleep } from 'node:timers/promises';
 import {
   isSpanContextValid,
   type Context as OtelContext,
@@ -14,6 +13,7 @@ import {
 import { OTLPTraceExporter } from '@opentelemetry/exporter-trace-otlp-http';
 import { defaultResource, resourceFromAttributes } from '@opentelemetry/resources';
 import { BatchSpanProcessor, type ReadableSpan, TracerProvider } from '@opentelemetry/sdk-trace';
+import { within } from '../async/within.ts';
 import { messageOf } from '../errors.ts';
 import type { Log } from '../process/log.ts';
 import type { Span, SpanKind, SpanOptions, Tracing } from './tracing.ts';
@@ -77,11 +77,9 @@ export function createOtlpTracing(options: { endpoint: string; service: string; 
       }
     },
     async close() {
-      const waited = new AbortController();
       // It rejects with the first request that fails, which the exporter has told of; others may still be on their way.
       const flushed = provider.shutdown().catch(() => exporter.forceFlush());
-      await Promise.race([flushed, sleep(FLUSH_MS, undefined, { signal: waited.signal }).catch(() => undefined)]);
-      waited.abort();
+      await within(FLUSH_MS, flushed);
     },
   };
 }

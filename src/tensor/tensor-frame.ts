@@ -22,8 +22,9 @@ export function encodeFrame(header: unknown, tensors: readonly Tensor[]): Buffer
   return Buffer.concat([length, json, ...parts]);
 }
 
+/** Keys that another release adds are passed over. */
 const tensorsSchema = z.array(
-  z.strictObject({
+  z.object({
     name: z.string(),
     datatype: z.enum(DATATYPES),
     shape: z.array(z.int().nonnegative()),
@@ -33,7 +34,7 @@ const tensorsSchema = z.array(
 
 /** A reader of frames with such headers; what it gives are views of the bytes. It throws a plain `Error` where the bytes are no such frame. */
 export function frameReader<Header>(headerSchema: z.ZodType<Header>) {
-  const schema = z.strictObject({ header: headerSchema, tensors: tensorsSchema });
+  const schema = z.object({ header: headerSchema, tensors: tensorsSchema });
   return (frame: Uint8Array): { header: Header; tensors: Tensor[] } => {
     const bytes = Buffer.from(frame.buffer, frame.byteOffset, frame.byteLength);
     const start = 4 + bytes.readUInt32LE(0);

@@ -92,6 +92,11 @@ export function byteLength({ data }: Pick<Tensor, 'data'>): number {
     : data.byteLength;
 }
 
+/** What the data of several tensors takes. */
+export function byteLengths(tensors: readonly Pick<Tensor, 'data'>[]): number {
+  return tensors.reduce((sum, tensor) => sum + byteLength(tensor), 0);
+}
+
 export type NumericArray =
   | Uint8Array
   | Uint16Array

@@ -31,11 +31,7 @@ const GRID = servedModel(
   { names: { inputs: {}, outputs: { classes: { labels: ['off', 'on"'] }, boxes: { fields: ['x', 'y'] } } } },
 );
 
-const referenceTo = (model: ServedModel) => ({
-  name: model.name,
-  version: model.version,
-  fingerprint: fingerprintOf(model),
-});
+const referenceTo = (to: ServedModel) => ({ name: to.name, version: to.version, fingerprint: fingerprintOf(to) });
 
 type Outputs = { result: { prediction: { outputs: Record<string, unknown>[] } } };
 
@@ -92,41 +88,6 @@ describe.each(PAIRS)('on %s', (pair) => {
       expect(text.length).toBeLessThan(1_000);
     });
 
-    test('what a request takes once it is parsed is bounded before it is', async () => {
-      const query = JSON.stringify('{ __typename }');
-      const objects = await post(way, `{"query":${query},"variables":{"a":[${'{},'.repeat(3_000_000)}{}]}}`);
-      expect(objects).toMatchObject({ status: 413, text: expect.stringContaining('bytes of memory') });
-      const deep = `${'['.repeat(100_000)}${']'.repeat(100_000)}`;
-      const lists = await post(way, `{"query":${query},"variables":{"a":${deep}}}`);
-      expect(lists).toMatchObject({ status: 400, text: expect.stringContaining('500 levels') });
-      const keys = Array.from({ length: 80_000 }, (_, i) => `"k${i}":1`).join(',');
-      const wide = await post(way, `{"query":${JSON.stringify(SUBMIT)},"variables":{"input":{${keys}}}}`);
-      expect(wide).toMatchObject({ status: 400, text: expect.stringContaining('10000 keys') });
-      const long = await post(way, JSON.stringify({ query: '{ __typename }', ['x'.repeat(100_000)]: 1 }));
-      expect(long.text.length).toBeLessThan(2_000);
-    });
-
-    test('faults are named up to a fixed number, and that there are more', async () => {
-      const keys = Object.fromEntries(Array.from({ length: 9_000 }, (_, i) => [`k${i}`, 1]));
-      const tensors = (data: unknown) => ({
-        tensors: { model: 'm', inputs: [{ name: 'x', datatype: 'FP32', shape: [1], data }] },
-      });
-      const inputs = [
-        keys,
-        tensors({ floats: Array(1_000_000).fill('x') }),
-        tensors({ floats: Array(300).fill(keys) }),
-      ];
-      for (const input of inputs) {
-        const { errors } = await ask(way, SUBMIT, { input });
-        expect(errors).toMatchObject([{ extensions: { code: 'INVALID_INPUT' } }]);
-        expect(errors?.[0]?.extensions.issues).toHaveLength(20);
-        expect(errors?.[0]?.message).toMatch(/and more: only the first 20 faults are named$/);
-      }
-      const { errors = [] } = await ask(way, `{ ${Array.from({ length: 500 }, (_, i) => `field${i}`).join(' ')} }`);
-      expect(errors).toHaveLength(21);
-      expect(errors.at(-1)?.message).toMatch(/Too many validation errors/);
-    });
-
     test('a large tensor is the same in every form, alone and in lists', async () => {
       const kinds: [Exclude<Datatype, 'STRING'>, NumericArray, string][] = [
         ['FP32', Float32Array.from({ length: 50_001 }, (_, i) => (i - 9) / 7), 'floats'],
@@ -159,6 +120,13 @@ describe.each(PAIRS)('on %s', (pair) => {
         if (form === 'floats') expect(output['again']).toEqual(elements);
         if (!Array.isArray(tensor.data)) expect(output['base64']).toBe(Buffer.from(tensor.data).toString('base64'));
       }
+      const stream = await post(
+        way,
+        JSON.stringify({ query: RESULT(`name ${all}`), variables: { id } }),
+        'text/event-stream',
+      );
+      const [, event = ''] = /\ndata: ([^\n]*)\n/.exec(stream.text) ?? [];
+      expect(JSON.parse(event)).toEqual({ data });
       const holed = Float32Array.from({ length: 1_000 }, (_, i) => (i === 999 ? Number.NaN : i));
       const hole = await finished([{ name: 'x', datatype: 'FP32', shape: [1_000], data: bytesOf(holed) }]);
       const answer = await ask<Outputs>(way, RESULT('floats'), { id: hole });
@@ -218,6 +186,54 @@ describe.each(PAIRS)('on %s', (pair) => {
       const events = [...text.matchAll(/^data: (.+)$/gm)].map(([, json]) => JSON.parse(json ?? ''));
       const outputs = [{ floats: [...array] }];
       expect(events).toEqual([{ data: { taskCompleted: { prediction: { outputs } } } }]);
+    });
+  });
+
+  // Refused before any store is asked: one pair is enough.
+  describe.each(pair === 'embedded' ? WAYS : [])('refused with /graphql%s', (way) => {
+    test('what a request takes once it is parsed is bounded before it is', async () => {
+      const query = JSON.stringify('{ __typename }');
+      const objects = await post(way, `{"query":${query},"variables":{"a":[${'{},'.repeat(3_000_000)}{}]}}`);
+      expect(objects).toMatchObject({ status: 413, text: expect.stringContaining('bytes of memory') });
+      const deep = `${'['.repeat(100_000)}${']'.repeat(100_000)}`;
+      const lists = await post(way, `{"query":${query},"variables":{"a":${deep}}}`);
+      expect(lists).toMatchObject({ status: 400, text: expect.stringContaining('500 levels') });
+      const keys = Array.from({ length: 80_000 }, (_, i) => `"k${i}":1`).join(',');
+      const wide = await post(way, `{"query":${JSON.stringify(SUBMIT)},"variables":{"input":{${keys}}}}`);
+      expect(wide).toMatchObject({ status: 400, text: expect.stringContaining('10000 keys') });
+      const long = await post(way, JSON.stringify({ query: '{ __typename }', ['x'.repeat(100_000)]: 1 }));
+      expect(long.text.length).toBeLessThan(2_000);
+    });
+
+    test('one variable that stands for a hundred inputs counts a hundred times', async () => {
+      await service.registry.announce([GRID]);
+      const inputs = '{ tensors: $input } '.repeat(100);
+      const many = `mutation ($input: TensorsInput!) { submitPredictions(inputs: [${inputs}]) { id } }`;
+      const data = { base64: Buffer.alloc(4 * 500_000).toString('base64') };
+      const input = { model: 'grid', inputs: [{ name: 'x', datatype: 'FP32', shape: [500_000, 1], data }] };
+      const { errors } = await ask(way, many, { input });
+      expect(errors).toMatchObject([{ extensions: { code: 'INVALID_INPUT', issues: [{ path: ['inputs', 67] }] } }]);
+    });
+
+    test('faults are named up to a fixed number, and that there are more', async () => {
+      const keys = Object.fromEntries(Array.from({ length: 9_000 }, (_, i) => [`k${i}`, 1]));
+      const tensors = (data: unknown) => ({
+        tensors: { model: 'm', inputs: [{ name: 'x', datatype: 'FP32', shape: [1], data }] },
+      });
+      const inputs = [
+        keys,
+        tensors({ floats: Array(1_000_000).fill('x') }),
+        tensors({ floats: Array(300).fill(keys) }),
+      ];
+      for (const input of inputs) {
+        const { errors } = await ask(way, SUBMIT, { input });
+        expect(errors).toMatchObject([{ extensions: { code: 'INVALID_INPUT' } }]);
+        expect(errors?.[0]?.extensions.issues).toHaveLength(20);
+        expect(errors?.[0]?.message).toMatch(/and more: only the first 20 faults are named$/);
+      }
+      const { errors = [] } = await ask(way, `{ ${Array.from({ length: 500 }, (_, i) => `field${i}`).join(' ')} }`);
+      expect(errors).toHaveLength(21);
+      expect(errors.at(-1)?.message).toMatch(/Too many validation errors/);
     });
 
     test('a document that takes long to validate is refused', async () => {

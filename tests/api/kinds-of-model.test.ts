@@ -1,10 +1,10 @@
 import { readFileSync } from 'node:fs';
 import sharp from 'sharp';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { documentQueries, isShown } from '../support/documents.ts';
 import { embeddingOf, voiceOf } from '../support/formula-models.ts';
 import { predictByTensors, predictTyped } from '../support/predictions.ts';
 import { createRandom } from '../support/random.ts';
-import { isShown, readmeQueries } from '../support/readme-queries.ts';
 import { openService, type Service } from '../support/service.ts';
 
 const MODELS_DIR = 'examples/models';
@@ -26,7 +26,7 @@ function expectClose(found: readonly number[], expected: readonly number[]): voi
 }
 
 test('every query in their README answers as it says there', async () => {
-  const queries = readmeQueries(`${MODELS_DIR}/README.md`);
+  const queries = documentQueries(`${MODELS_DIR}/README.md`);
   const kinds = new Set(queries.map(({ heading }) => heading.split(':')[0]));
   expect([...kinds].sort()).toEqual(['colours', 'embedding', 'rent', 'spots', 'voice', 'wine']);
   for (const { query, variables, answer: shown } of queries) {

@@ -1,8 +1,16 @@
+import { createServer } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { GraphQLError } from 'graphql';
 import { serverAudits } from 'graphql-http';
-import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { afterAll, beforeAll, describe, expect, onTestFinished, test } from 'vitest';
+import type { Step } from '../../src/api/graphql/request/operation.ts';
+import { createGraphQLServer } from '../../src/api/graphql/request/server.ts';
+import { STEPS } from '../../src/api/graphql/request/steps.ts';
+import { createPredictions } from '../../src/api/predictions/predictions.ts';
 import { FLOWER } from '../support/models.ts';
 import { createRandom } from '../support/random.ts';
 import { openService, type Service } from '../support/service.ts';
+import { createTestLog } from '../support/test-log.ts';
 
 const SUBMIT =
   'mutation ($input: PredictionInput!, $options: SubmitOptions) { submitPrediction(input: $input, options: $options) { state prediction { ... on IrisPrediction { label } } error { code } } }';
@@ -103,5 +111,93 @@ describe('what is answered directly and what Yoga answers are the same', () => {
   test('graphql-http audits Yoga’s way, too, without a complaint', async () => {
     const audits = serverAudits({ url: `${service.client.url}?` });
     for (const audit of audits) expect(await audit.fn(), audit.name).toMatchObject({ status: 'ok' });
+  });
+});
+
+describe('what is added once is there on both ways', () => {
+  /** A server with these steps beside the usual ones; with each answer, how many steps of the work took a turn of their own. */
+  async function serve(steps: readonly Step[]) {
+    const service = await openService({ servers: { brokerUrl: 'memory:', storeUrl: 'memory:' }, withWorker: false });
+    const log = createTestLog();
+    const graphql = createGraphQLServer({
+      predictions: createPredictions({ ...service, resultTtlMs: 60_000, log }),
+      registry: service.registry,
+      settings: { bodyLimitBytes: 10_000, introspection: true },
+      log,
+      steps: [...STEPS, ...steps],
+    });
+    let turns = 0;
+    const ignore = () => undefined;
+    const load = {
+      owner: 'o',
+      take: ignore,
+      hold: ignore,
+      holdEvent: ignore,
+      holdTensor: ignore,
+      unpack: ignore,
+      turn: async () => undefined,
+      step: async () => {
+        turns += 1;
+      },
+    };
+    const server = createServer((request, response) => {
+      const gone = new AbortController();
+      response.once('close', () => gone.abort());
+      const given = { owner: 'o', gone: () => gone.signal, closing: gone.signal, traceparent: undefined };
+      void graphql.handle(request, response, { ...given, load });
+    }).listen(0, '127.0.0.1');
+    await new Promise((resolve) => server.once('listening', resolve));
+    onTestFinished(async () => {
+      server.closeAllConnections();
+      server.close();
+      graphql.close();
+      await service.close();
+    });
+    const { port } = server.address() as AddressInfo;
+    const ask = async (way: string, body: object, accept: string) => {
+      turns = 0;
+      const headers = { 'content-type': 'application/json', accept };
+      const url = `http://127.0.0.1:${port}/graphql${way}`;
+      const response = await fetch(url, { method: 'POST', headers, body: JSON.stringify(body) });
+      return {
+        status: response.status,
+        text: await response.text(),
+        turns,
+      };
+    };
+    return ask;
+  }
+
+  const OPERATIONS: [string, object, string][] = [
+    ['a query', { query: '{ __typename }' }, 'application/json'],
+    ['a mutation', { query: 'mutation { __typename }' }, 'application/json'],
+    ['a subscription', { query: COMPLETED, variables: { id: NOBODY } }, 'text/event-stream'],
+  ];
+
+  test.each(OPERATIONS)('a step sees %s, may refuse it, and sees what is answered', async (_what, body, accept) => {
+    const refuse = (stage: string) => new GraphQLError(`not ${stage}`, { extensions: { code: 'FORBIDDEN' } });
+    let refused = '';
+    const ask = await serve([
+      {
+        onParams() {
+          if (refused === 'params') throw refuse('params');
+        },
+        onOperation: () => (refused === 'operation' ? refuse('operation') : undefined),
+        onResult: (result) => ({ ...result, extensions: { seen: true } }),
+      },
+    ]);
+    for (const way of WAYS) {
+      for (refused of ['', 'params', 'operation']) {
+        const { text } = await ask(way, body, accept);
+        expect(text.includes(`"message":"not ${refused}"`), `${way} ${text}`).toBe(refused !== '');
+        // What is refused by its params alone is no operation, whose result could be seen.
+        if (refused !== 'params') expect(text, way).toContain('"extensions":{"seen":true}');
+      }
+    }
+  });
+
+  test.each(OPERATIONS)('%s is checked and run in turns of its own', async (_what, body, accept) => {
+    const ask = await serve([]);
+    for (const way of WAYS) expect((await ask(way, body, accept)).turns, way).toBe(2);
   });
 });

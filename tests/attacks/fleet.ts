@@ -24,7 +24,7 @@ async function shipped(name: string): Promise<ModelFixture> {
   return { onnx: await readFile(path('1/model.onnx')), manifest: await readFile(path('model.json'), 'utf8') };
 }
 
-export interface AttackedFleet extends Fleet {
+export interface AttackedFleet extends Fleet, PrivateServers {
   api: RunningProcess;
   worker: RunningProcess;
   /** Those that must not end. */

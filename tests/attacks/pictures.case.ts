@@ -2,7 +2,7 @@ import { test } from 'vitest';
 import { usePrivateServers } from '../support/fleet.ts';
 import { type Attacker, keepUp } from './attacker.ts';
 import { startAttacked } from './fleet.ts';
-import { dataUrl, interlacedPng, tallPng } from './pictures.ts';
+import { dataUrl, interlacedPng, manyChunks, manyEscapes, manyFillBytes, tallPng } from './pictures.ts';
 import { ATTACK_TEST, attack } from './stage.ts';
 
 const servers = usePrivateServers();
@@ -40,6 +40,18 @@ const CASES: Case[] = [
       return keepUp(signal, 4, () => a.post(body, {}, signal));
     },
   },
+  ...[
+    { title: 'a PNG of three million chunks, ten times', file: () => manyChunks(3_000_000) },
+    { title: 'a JPEG of 20 million escapes, ten times', file: () => manyEscapes(20_000_000) },
+    { title: 'a JPEG of 40 million fills, ten times', file: () => manyFillBytes(40_000_000) },
+  ].map(({ title, file }) => ({
+    title,
+    act: (a: Attacker, signal: AbortSignal) => {
+      const query = `mutation ($input: DigitsInput!) { submitPredictions(inputs: [${'{ digits: $input } '.repeat(10)}]) { id } }`;
+      const body = JSON.stringify({ query, variables: { input: { image: dataUrl(file()) } } });
+      return keepUp(signal, 2, () => a.post(body, {}, signal));
+    },
+  })),
 ];
 
 test.for(CASES)('$title', ATTACK_TEST, async ({ title, act }, context) => {

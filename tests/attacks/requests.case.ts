@@ -153,6 +153,24 @@ const CASES: Case[] = [
     },
   },
   {
+    title: 'a million floats in 150 inputs of a bulk',
+    act: (a, signal) => {
+      const data = { floats: Array(1_000_000).fill(1) };
+      const input = { model: 'echo', inputs: [{ name: 'x', datatype: 'FP32', shape: [1, 1_000_000], data }] };
+      const inputs = '{ tensors: $input } '.repeat(150);
+      const query = `mutation ($input: TensorsInput!) { submitPredictions(inputs: [${inputs}]) { id } }`;
+      return keepUp(signal, 2, () => a.ask(query, { input }, signal));
+    },
+  },
+  {
+    title: 'fifteen million ids of a stream',
+    act: (a, signal) => {
+      const query = 'subscription ($ids: [ID!]!) { tasksCompleted(ids: $ids) { id } }';
+      const body = json(query, `{"ids":[${'1,'.repeat(14_900_000)}1]}`);
+      return keepUp(signal, 3, () => a.post(body, { accept: 'text/event-stream' }, signal));
+    },
+  },
+  {
     title: 'unknown ids by the thousand',
     act: (a, signal) => {
       const query = 'query ($ids: [ID!]!) { results(ids: $ids) { id state } }';

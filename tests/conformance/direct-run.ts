@@ -24,7 +24,7 @@ const TYPES = {
 } as const satisfies Record<Datatype, ort.Tensor.Type>;
 const NAMES = new Map<string, string>(Object.entries(TYPES).map(([datatype, type]) => [type, datatype]));
 
-// Its float16 does not work with the language's own Float16Array (see workers/inference/onnx-session.ts).
+// Its float16 does not work with the language's own Float16Array (see workers/inference/onnx/onnx-session.ts).
 Reflect.deleteProperty(globalThis, 'Float16Array');
 
 async function run({ file, inputs }: DirectRequest): Promise<DirectAnswer> {

@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto';
-import { afterAll, afterEach, beforeAll, expect, test } from 'vitest';
+import { afterEach, beforeAll, expect, test } from 'vitest';
 import type { Broker, BrokerMessage, BrokerObserver, Delivery, Verdict } from '../../src/broker/broker.ts';
 import { openBroker } from '../../src/broker/open.ts';
 import {
@@ -10,7 +10,7 @@ import {
   predictionQueue,
   retryRung,
 } from '../../src/broker/topology.ts';
-import { type Rabbitmq, startRabbitmq } from '../support/rabbitmq.ts';
+import { borrowRabbitmq, type SharedRabbitmq } from '../support/shared-rabbitmq.ts';
 import { createTestLog } from '../support/test-log.ts';
 import { becomesReady, createInbox, messageOf, PATIENT, settleQueues, textOf, uniqueQueue } from './broker.ts';
 
@@ -18,16 +18,15 @@ import { becomesReady, createInbox, messageOf, PATIENT, settleQueues, textOf, un
 
 const DELIVERIES_MAX = Number(PREDICTION_QUEUE_ARGUMENTS['x-delivery-limit']);
 
-let rabbitmq: Rabbitmq;
+let rabbitmq: SharedRabbitmq;
 const opened: Broker[] = [];
 beforeAll(async () => {
-  rabbitmq = await startRabbitmq();
+  rabbitmq = await borrowRabbitmq();
   await settleQueues(rabbitmq.url, 20);
 }, 120_000);
 afterEach(async () => {
   await Promise.all(opened.splice(0).map((broker) => broker.close()));
 });
-afterAll(() => rabbitmq.close());
 
 async function open(observer?: BrokerObserver): Promise<Broker> {
   const broker = await openBroker(rabbitmq.url, createTestLog(), observer);

@@ -1,8 +1,8 @@
-import { afterAll, afterEach, beforeAll, expect, test } from 'vitest';
+import { afterEach, beforeAll, expect, test } from 'vitest';
 import type { Broker, BrokerObserver, Verdict } from '../../src/broker/broker.ts';
 import { openBroker } from '../../src/broker/open.ts';
 import { DEAD_LETTER_QUEUE, EXCHANGE, retryRung } from '../../src/broker/topology.ts';
-import { type Rabbitmq, startRabbitmq } from '../support/rabbitmq.ts';
+import { borrowRabbitmq, type SharedRabbitmq } from '../support/shared-rabbitmq.ts';
 import { createTestLog } from '../support/test-log.ts';
 import {
   becomesReady,
@@ -17,15 +17,14 @@ import {
 
 // What operators may do to the queues while we use them.
 
-let rabbitmq: Rabbitmq;
+let rabbitmq: SharedRabbitmq;
 const opened: Broker[] = [];
 beforeAll(async () => {
-  rabbitmq = await startRabbitmq();
+  rabbitmq = await borrowRabbitmq();
 });
 afterEach(async () => {
   await Promise.all(opened.splice(0).map((broker) => broker.close()));
 });
-afterAll(() => rabbitmq.close());
 
 async function open(observer?: BrokerObserver) {
   const log = createTestLog();
@@ -77,8 +76,20 @@ test('however many queues are looked at together, there is a channel left for th
   await publishAtLast(broker, queue, '1');
   // Two questions each: more than the 2,047 channels that a connection may have.
   const looks = Promise.allSettled(Array.from({ length: 1_100 }, () => broker.depth(queue)));
-  // Its queue has to be made, which takes a channel.
-  await broker.publish(uniqueQueue(), messageOf('2'));
+  // Its queue has to be made, which takes a channel, and on a busy machine longer than a publish waits.
+  const other = uniqueQueue();
+  const answers: string[] = [];
+  const publish = async () => {
+    answers.push(
+      await broker.publish(other, messageOf('2')).then(
+        () => 'confirmed',
+        ({ cause }) => String(cause),
+      ),
+    );
+    return answers.at(-1);
+  };
+  await expect.poll(publish, PATIENT).toBe('confirmed');
+  expect(answers.filter((answer) => !/^confirmed$|nothing came within/.test(answer))).toEqual([]);
   await looks;
   expect(await broker.depth(queue)).toBe(1);
 });

@@ -1,17 +1,17 @@
-import { afterAll, beforeAll, expect, test } from 'vitest';
+import { beforeAll, expect, onTestFinished, test, vi } from 'vitest';
+
 import { openBroker } from '../../src/broker/open.ts';
 import { DEAD_LETTER_QUEUE, MESSAGE_BYTES_MAX } from '../../src/broker/topology.ts';
-import { type Rabbitmq, startRabbitmq } from '../support/rabbitmq.ts';
+import { borrowRabbitmq, type SharedRabbitmq } from '../support/shared-rabbitmq.ts';
 import { createTestLog } from '../support/test-log.ts';
 import { brokerContract, createInbox, messageOf, PATIENT, settleQueues, unavailable, uniqueQueue } from './broker.ts';
 import { brokerComingsContract } from './broker-comings.ts';
 
-let rabbitmq: Rabbitmq;
+let rabbitmq: SharedRabbitmq;
 beforeAll(async () => {
-  rabbitmq = await startRabbitmq();
+  rabbitmq = await borrowRabbitmq();
   await settleQueues(rabbitmq.url, 80);
 }, 120_000);
-afterAll(() => rabbitmq.close());
 
 brokerContract('memory', (log) => openBroker('memory:', log));
 brokerContract('RabbitMQ', (log) => openBroker(rabbitmq.url, log));
@@ -35,5 +35,18 @@ test('memory: what is refused for want of room is taken again once what is there
   await broker.consume({ queue: DEAD_LETTER_QUEUE, prefetch: 64 }, dead.handler);
   for (let i = 0; i < 64; i += 1) await dead.next();
   await expect.poll(() => broker.publish(queue, message).then(() => 'taken', String), PATIENT).toBe('taken');
+  await broker.close();
+});
+
+test('memory: messages that wait for their return share one listener, since a signal goes through all that it has for each', async () => {
+  const broker = await openBroker('memory:', createTestLog());
+  const listened = vi.spyOn(EventTarget.prototype, 'addEventListener');
+  onTestFinished(() => listened.mockRestore());
+  const queue = uniqueQueue();
+  const inbox = createInbox(({ returnsBefore }) => (returnsBefore === 0 ? { returnAfterMs: 1 } : 'ack'));
+  for (let i = 0; i < 100; i += 1) await broker.publish(queue, messageOf(String(i)));
+  await broker.consume({ queue, prefetch: 100 }, inbox.handler);
+  for (let i = 0; i < 200; i += 1) await inbox.next();
+  expect(listened.mock.calls.length).toBeLessThan(10);
   await broker.close();
 });

@@ -35,8 +35,8 @@ test.each(['changes', 'stops'] as const)(
     await other.store.create([submission]);
     const told: unknown[] = [];
     await expect.poll(() => store.isReady() && other.store.isReady()).toBe(true);
-    store.watch(submission.id, (event) => event !== 'reread' && told.push(['ours', event.state]));
-    other.store.watch(submission.id, (event) => event !== 'reread' && told.push(['theirs', event.state]));
+    store.watchStops(submission.id, (event) => event !== 'reread' && told.push(['ours', event.state]));
+    other.store.watchStops(submission.id, (event) => event !== 'reread' && told.push(['theirs', event.state]));
     await other.store.transition(submission.id, { to: 'CANCELLED', at: 30 });
     const error = { code: 'MODEL_ERROR', message: 'no' } as const;
     await store.transition(submission.id, { to: 'FAILED', at: 31, submission, error });
@@ -50,7 +50,7 @@ test.each(['changes', 'stops'] as const)(
   },
 );
 
-test('a store that hears of stops alone is told when a task ends without a result, and of nothing else', async () => {
+test('a store that is opened for stops alone hears of them, and refuses to watch for more', async () => {
   const redis = await startServer();
   const { store } = await openForTest(redis.url);
   const worker = await openForTest(redis.url, createTestLog(), 'stops');
@@ -58,9 +58,10 @@ test('a store that hears of stops alone is told when a task ends without a resul
   await store.create([cancelled, failed, expired, done]);
   await announcementsArrived(store);
   await expect.poll(worker.store.isReady).toBe(true);
+  expect(() => worker.store.watch(done.id, () => undefined)).toThrow('opened for stops alone');
   const told: unknown[] = [];
   for (const { id } of [cancelled, failed, expired, done]) {
-    worker.store.watch(id, (event) => event !== 'reread' && told.push([event.id, event.state]));
+    worker.store.watchStops(id, (event) => event !== 'reread' && told.push([event.id, event.state]));
   }
   await store.transition(done.id, running(done));
   await store.transition(done.id, succeeded(done, []));

@@ -2,7 +2,7 @@ import { expect, test } from 'vitest';
 import { StoreUnavailable } from '../../src/errors.ts';
 import type { TaskStore } from '../../src/store/store.ts';
 import { endedBy } from '../../src/task/record.ts';
-import { type Change, isTerminal, type Submission, type TaskEvent } from '../../src/task/task.ts';
+import { type Change, isEnded, type Submission, type TaskEnded, type TaskEvent } from '../../src/task/task.ts';
 import { tensor } from '../support/tensors.ts';
 import {
   announcementsArrived,
@@ -14,6 +14,8 @@ import {
   running,
   succeeded,
 } from './store-samples.ts';
+
+type Four = [Submission, Submission, Submission, Submission];
 
 export function watchTests(use: () => TaskStore): void {
   test('watchers are told of each change in order, and of no other task', async () => {
@@ -46,9 +48,9 @@ export function watchTests(use: () => TaskStore): void {
   test.for(ends)('what watchers are told of %s is what its record says', async ([, changesOf]) => {
     const submission = await created(use());
     const [before] = await use().get([submission.id]);
-    const told = Promise.withResolvers<TaskEvent>();
+    const told = Promise.withResolvers<TaskEnded>();
     const unwatch = await settledWatch(use(), submission.id, (event) => {
-      if (event !== 'reread' && isTerminal(event.state)) told.resolve(event);
+      if (event !== 'reread' && isEnded(event)) told.resolve(event);
     });
     for (const change of changesOf(submission)) await use().transition(submission.id, change);
     const [after] = await use().get([submission.id]);
@@ -59,12 +61,37 @@ export function watchTests(use: () => TaskStore): void {
   test('of a result that is not small watchers are told that it is there', async () => {
     const submission = await created(use());
     const [before] = await use().get([submission.id]);
-    const told = Promise.withResolvers<TaskEvent>();
-    const unwatch = await settledWatch(use(), submission.id, (event) => event !== 'reread' && told.resolve(event));
+    const told = Promise.withResolvers<TaskEnded>();
+    const unwatch = await settledWatch(use(), submission.id, (event) => {
+      if (event !== 'reread' && isEnded(event)) told.resolve(event);
+    });
     const large = tensor('x', 'FP32', new Array<number>(300).fill(0));
     await use().transition(submission.id, succeeded(submission, [large]));
     expect(before && endedBy(await told.promise, before)).toBeUndefined();
     unwatch();
+  });
+
+  test('a watcher of stops is told when a task ends without a result, and of nothing else', async () => {
+    const [cancelled, refused, expired, done] = [1, 2, 3, 4].map(() => newSubmission()) as Four;
+    await use().create([cancelled, refused, expired, done]);
+    await announcementsArrived(use());
+    const told: unknown[] = [];
+    const ends = [cancelled, refused, expired, done].map(({ id }) =>
+      use().watchStops(id, (event) => event !== 'reread' && told.push([event.id, event.state])),
+    );
+    await use().transition(done.id, running(done));
+    await use().transition(done.id, succeeded(done, []));
+    await use().transition(cancelled.id, running(cancelled));
+    await use().transition(cancelled.id, { to: 'CANCELLED', at: 30 });
+    await use().transition(refused.id, failed(refused));
+    await use().transition(expired.id, { to: 'EXPIRED', at: 32 });
+    await announcementsArrived(use());
+    expect(told).toEqual([
+      [cancelled.id, 'CANCELLED'],
+      [refused.id, 'FAILED'],
+      [expired.id, 'EXPIRED'],
+    ]);
+    for (const end of ends) end();
   });
 
   test('a listener that throws harms neither the change nor the other listeners', async () => {

@@ -1,13 +1,13 @@
 import { expect, test } from 'vitest';
 import { startCase } from '../support/fault-case.ts';
-import { startFleet, usePrivateServers } from '../support/fleet.ts';
+import { startFleet, useFleetServers } from '../support/fleet.ts';
 import { slowSample } from '../support/samples.ts';
 
 const TASKS = 300;
 /** Some of the tasks are done by then. */
 const OPEN_MIN = 200;
 
-const servers = usePrivateServers();
+const servers = useFleetServers();
 
 test('of 200 clients and more whose API is killed while they wait, each is told by another API', async (context) => {
   const it = startCase(context, '4 SIGKILL the API with 200 open subscriptions');

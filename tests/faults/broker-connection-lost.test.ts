@@ -1,9 +1,9 @@
-import { afterAll, beforeAll, expect, onTestFinished, test } from 'vitest';
+import { expect, onTestFinished, test } from 'vitest';
 import { openBroker } from '../../src/broker/open.ts';
 import { predictionQueue } from '../../src/broker/topology.ts';
 import { slow } from '../support/onnx-models.ts';
 import { startProxy } from '../support/proxy.ts';
-import { type Rabbitmq, startRabbitmq } from '../support/rabbitmq.ts';
+import { borrowRabbitmq } from '../support/shared-rabbitmq.ts';
 import { tensor } from '../support/tensors.ts';
 import { startTestWorker } from '../support/worker.ts';
 
@@ -11,18 +11,14 @@ import { startTestWorker } from '../support/worker.ts';
 const ROUNDS = 4_000_000;
 const CUTS = 2;
 
-let rabbitmq: Rabbitmq;
-beforeAll(async () => {
-  rabbitmq = await startRabbitmq();
-});
-afterAll(() => rabbitmq.close());
-
 test('a task whose broker connection is lost twice while it runs is claimed once, runs once, and is acked', async () => {
-  const proxy = await startProxy(Number(new URL(rabbitmq.url).port));
+  const url = new URL((await borrowRabbitmq()).url);
+  const proxy = await startProxy(Number(url.port));
   onTestFinished(proxy.close);
+  url.port = String(proxy.port);
   const { submissionOf, publish, ended, store, worker, broker, log } = await startTestWorker({
     models: { slow: { onnx: slow(), manifest: { maxAttempts: 2 } } },
-    openBroker: (brokerLog) => openBroker(`amqp://127.0.0.1:${proxy.port}`, brokerLog),
+    openBroker: (brokerLog) => openBroker(url.href, brokerLog),
   });
   const poll = <T>(read: () => T) => expect.poll(read, { timeout: 30_000, interval: 5 });
   await poll(broker.isReady).toBe(true);

@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest';
 import { startCase } from '../support/fault-case.ts';
-import { startFleet, usePrivateServers } from '../support/fleet.ts';
+import { startFleet, useFleetServers } from '../support/fleet.ts';
 import { slowSample } from '../support/samples.ts';
 
 const TASKS = 200;
@@ -9,7 +9,7 @@ const ROUNDS = { min: 20_000, max: 40_000 };
 /** What a process manager gives. */
 const GRACE_MS = 10_000;
 
-const servers = usePrivateServers();
+const servers = useFleetServers();
 
 test('of 200 tasks under which one of two workers is told to end, each succeeds at its first attempt, and it exits with 0', {
   timeout: 180_000,

@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { expect, onTestFinished, test } from 'vitest';
 import { startCase } from '../support/fault-case.ts';
-import { usePrivateServers } from '../support/fleet.ts';
+import { useFleetServers } from '../support/fleet.ts';
 import { startProxy } from '../support/proxy.ts';
 import { raceCompletions, startRacing } from '../support/racing.ts';
 
@@ -13,7 +13,7 @@ const CUTS = 5;
 /** Who wait for one task each; one more waits for all. */
 const LISTENERS = 200;
 
-const servers = usePrivateServers();
+const servers = useFleetServers();
 
 test.for([
   { where: 'in one process', urls: () => ({ brokerUrl: 'memory:', storeUrl: 'memory:' }) },

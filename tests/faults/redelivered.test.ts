@@ -1,19 +1,19 @@
 import { expect, test } from 'vitest';
 import { predictionQueue } from '../../src/broker/topology.ts';
 import { startCase } from '../support/fault-case.ts';
-import { startFleet, usePrivateServers } from '../support/fleet.ts';
-import type { Rabbitmq } from '../support/rabbitmq.ts';
+import { startFleet, useFleetServers } from '../support/fleet.ts';
 import { slowSample } from '../support/samples.ts';
+import type { SharedRabbitmq } from '../support/shared-rabbitmq.ts';
 
 const COPIES = 100;
 /** Long enough for many copies to come while it runs. */
 const ROUNDS = 500_000;
 const QUEUE = predictionQueue('slow', 'normal');
 
-const servers = usePrivateServers();
+const servers = useFleetServers();
 
 /** Puts copies of the one message that waits in the queue behind it. */
-function copyMessage({ withChannel }: Rabbitmq, copies: number): Promise<() => Promise<void>> {
+function copyMessage({ withChannel }: SharedRabbitmq, copies: number): Promise<() => Promise<void>> {
   return withChannel(async (channel) => {
     const message = await channel.get(QUEUE);
     if (message === false) throw new Error('expected a message that waits');

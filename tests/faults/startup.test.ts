@@ -29,7 +29,12 @@ function startServers() {
 
 function startBoth(ports = [brokerPort, storePort]): Promise<RunningProcess[]> {
   const [broker, store] = ports.map((port) => `127.0.0.1:${port}`);
-  const settings = { BROKER_URL: `amqp://${broker}`, STORE_URL: `redis://${store}`, WORKER_SLOTS: '1' };
+  const settings = {
+    BROKER_URL: `amqp://${broker}`,
+    STORE_URL: `redis://${store}`,
+    WORKER_SLOTS: '1',
+    WORKER_MODELS: 'iris',
+  };
   return Promise.all([startProcess('api', settings), startProcess('worker', settings)]);
 }
 

@@ -1,13 +1,13 @@
 import { expect, test, vi } from 'vitest';
 import { startCase } from '../support/fault-case.ts';
-import { startFleet, usePrivateServers } from '../support/fleet.ts';
+import { startFleet, useFleetServers } from '../support/fleet.ts';
 import { slowSample } from '../support/samples.ts';
 
 const QUEUED = 200;
 /** Some two seconds: time enough to pause the worker in. */
 const MANY_ROUNDS = 2_000_000;
 
-const servers = usePrivateServers();
+const servers = useFleetServers();
 
 test('tasks that were queued, or ran, when Redis lost everything succeed, and whoever had subscribed before is told', async (context) => {
   const it = startCase(context, '3b FLUSHALL with 200 queued');

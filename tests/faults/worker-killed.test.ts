@@ -1,6 +1,6 @@
 import { expect, test, vi } from 'vitest';
 import { startCase } from '../support/fault-case.ts';
-import { startFleet, usePrivateServers } from '../support/fleet.ts';
+import { startFleet, useFleetServers } from '../support/fleet.ts';
 import { cpuTicks, inferencePids } from '../support/processes.ts';
 import { slowSample } from '../support/samples.ts';
 
@@ -8,7 +8,7 @@ const TASKS = 1_000;
 /** Microseconds of work, about, for a batch: a few seconds for all. */
 const ROUNDS = { min: 40_000, max: 80_000 };
 
-const servers = usePrivateServers();
+const servers = useFleetServers();
 
 test('of 1,000 tasks in the middle of which one of two workers is killed, each succeeds, is right, and is told once', async (context) => {
   const it = startCase(context, '1a SIGKILL one of two workers');

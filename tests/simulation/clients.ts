@@ -21,7 +21,7 @@ export async function runClient(client: number, plan: ClientPlan, options: Clien
   async function askOnce<T>(question: (api: Predictions) => Promise<T>): Promise<T | AppError | undefined> {
     const { machine, predictions } = await anApi();
     try {
-      return await Promise.race([question(predictions), machine.dead.then(() => undefined)]);
+      return await Promise.race([machine.run(() => question(predictions)), machine.dead.then(() => undefined)]);
     } catch (error) {
       if (error instanceof AppError) return error;
       throw error;

@@ -1,5 +1,5 @@
 import type { Random } from '../support/random.ts';
-import type { VirtualTime } from './virtual-time.ts';
+import { byClock, type VirtualTime } from './virtual-time.ts';
 
 /** What every part of a simulated world is given. */
 export interface Setting {
@@ -16,11 +16,19 @@ export class Machine {
   readonly dead: Promise<void>;
   readonly #dead = Promise.withResolvers<void>();
   readonly #lastWords: (() => void)[] = [];
+  readonly #clockOffsetMs: number;
   isAlive = true;
 
-  constructor(name: string) {
+  /** `clockOffsetMs`: by how much its clock is wrong. */
+  constructor(name: string, clockOffsetMs = 0) {
     this.name = name;
+    this.#clockOffsetMs = clockOffsetMs;
     this.dead = this.#dead.promise;
+  }
+
+  /** Carries out what happens in the process, by its clock: whatever comes from outside has to come in here. */
+  run<T>(action: () => T): T {
+    return byClock(this.#clockOffsetMs, action);
   }
 
   /** What the outside world does when the process is gone. */

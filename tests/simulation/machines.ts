@@ -1,6 +1,8 @@
 import { openExpirer } from '../../src/api/predictions/expirer.ts';
 import { createPredictions } from '../../src/api/predictions/predictions.ts';
+import type { Broker } from '../../src/broker/broker.ts';
 import type { Log } from '../../src/process/log.ts';
+import type { TaskStore } from '../../src/store/store.ts';
 import { NO_METRICS } from '../../src/telemetry/no-metrics.ts';
 import { NO_TRACING } from '../../src/telemetry/tracing.ts';
 import type { LoadedModel } from '../../workers/repository/model-loading.ts';
@@ -30,6 +32,8 @@ export interface MachinesOptions {
   store: SimulatedStore;
   model: LoadedModel;
   slots: number;
+  /** By how much clocks may be wrong. */
+  clockSkewMs: number;
   /** Larger inputs go by the store. */
   messageInputBytesMax: number;
   ledger: Ledger;
@@ -53,7 +57,8 @@ export class Machines {
     const { machine, broker, store, payloads } = this.#connect('worker');
     const onBegin = (task: number) => addTo(ledger.starts, task, { at: setting.time.now, machine });
     const pool = createSimulatedPool(setting, { machine, slots, onBegin });
-    const worker = await startWorker({ broker, store, payloads, pool, models: modelsOf(model), slots, log });
+    const options = { broker, store, payloads, pool, models: modelsOf(model), slots, log };
+    const worker = await machine.run(() => startWorker(options));
     this.workers.push({ machine, pool, worker, watching: store.watching });
   }
 
@@ -73,8 +78,8 @@ export class Machines {
       tracing: NO_TRACING,
       log,
     };
-    const predictions = createPredictions(services);
-    const expirer = openExpirer(services);
+    const predictions = machine.run(() => createPredictions(services));
+    const expirer = machine.run(() => openExpirer(services));
     machine.onDeath(() => void expirer.close());
     this.apis.push({ machine, predictions, watching: store.watching });
   }
@@ -102,7 +107,7 @@ export class Machines {
     const drained = this.#takeOut(which, replacedAfterMs);
     if (!drained) return;
     this.#options.setting.time.after(GRACE_MS, () => drained.machine.kill());
-    void drained.worker.close().then(() => drained.machine.kill());
+    void drained.machine.run(() => drained.worker.close()).then(() => drained.machine.kill());
   }
 
   #takeOut(which: number, replacedAfterMs: number): WorkerMachine | undefined {
@@ -114,11 +119,33 @@ export class Machines {
   }
 
   #connect(kind: string) {
-    const { broker, store: server, plant } = this.#options;
+    const { broker, store: server, plant, clockSkewMs } = this.#options;
     this.#started += 1;
-    const machine = new Machine(`${kind} ${this.#started}`);
+    const machine = new Machine(`${kind} ${this.#started}`, clockSkewMs * wrongness(this.#started));
     const { store, deadlines, payloads, room } = server.connect(machine);
-    const plain = { broker: broker.connect(machine), store };
+    const plain = clocked(machine, { broker: broker.connect(machine), store });
     return { machine, deadlines, payloads, room, ...plain, ...plant.seams?.({ ...plain, server }) };
   }
+}
+
+/** How wrong the clock of the n-th machine is, from -1 to 1: the first one's is right, the next is ahead of it, and so on. */
+function wrongness(n: number): number {
+  return [-1, 0, 1, -0.5, 0.5][n % 5] ?? 0;
+}
+
+/** What the servers tell a machine, it hears by its own clock. */
+function clocked(
+  machine: Machine,
+  { broker, store }: { broker: Broker; store: TaskStore & { watching: () => number } },
+) {
+  return {
+    broker: {
+      ...broker,
+      consume: (options, handler) => broker.consume(options, (delivery) => machine.run(() => handler(delivery))),
+    } satisfies Broker,
+    store: {
+      ...store,
+      watch: (id, listener) => store.watch(id, (event) => machine.run(() => listener(event))),
+    } satisfies TaskStore,
+  };
 }

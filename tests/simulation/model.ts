@@ -21,7 +21,7 @@ export function modelsOf(model: LoadedModel): ModelSource {
 }
 
 /** The one model of a simulated world. */
-export function modelWith({ maxAttempts, maxWaiting }: Scenario): LoadedModel {
+export function modelWith({ maxAttempts, maxWaiting }: Pick<Scenario, 'maxAttempts' | 'maxWaiting'>): LoadedModel {
   const key = `${maxAttempts} ${maxWaiting}`;
   const known = models.get(key);
   if (known) return known;

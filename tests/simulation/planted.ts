@@ -27,7 +27,7 @@ const verdicts =
     },
   });
 
-/** Each of them breaks one of the orders that ARCHITECTURE.md gives the reasons of. */
+/** Each of them breaks one of the orders that docs/decisions/order.md gives the reasons of. */
 export const PLANTED: Record<string, Planted> = {
   'acks before it stores': {
     seams: verdicts(async (verdict) => {
@@ -60,6 +60,17 @@ export const PLANTED: Record<string, Planted> = {
   },
   'stores a second result over the first': {
     effect: (effect) => (effect.end ? { ...effect, from: [...TASK_STATES, 'ABSENT'] } : effect),
+  },
+  'believes that all clocks agree': {
+    seams: ({ store, server }) => ({
+      store: {
+        ...store,
+        transition: async (id, change) => {
+          const { submittedAt = 0 } = server.record(id)?.submission ?? {};
+          return change.to === 'SUCCEEDED' && change.at < submittedAt ? undefined : store.transition(id, change);
+        },
+      },
+    }),
   },
   'deletes a submission that was refused, and leaves no tombstone': {
     seams: ({ store, server }) => ({

@@ -59,6 +59,8 @@ export interface Scenario {
   lossyBroker: number;
   /** A message that was delivered more often is dead-lettered. */
   deliveryLimit: number;
+  /** By how many milliseconds a machine's clock may be wrong, in either direction. */
+  clockSkewMs: number;
 }
 
 /** RabbitMQ's, as topology.ts sets it: no world gets there, so some have a lower one. */
@@ -114,6 +116,7 @@ export const scenario: fc.Arbitrary<Scenario> = fc.record({
   lossyStore: fc.constantFrom(0, 0, 20, 150),
   lossyBroker: fc.constantFrom(0, 0, 20, 150),
   deliveryLimit: fc.constantFrom(DELIVERY_LIMIT, DELIVERY_LIMIT, DELIVERY_LIMIT, 1),
+  clockSkewMs: fc.constantFrom(0, 0, 1_000, 60_000),
 });
 
 /** Whether inputs are too large for messages: in every other world, whatever else is in it. */
@@ -129,4 +132,9 @@ export function isCalm({ faults, lossyStore, lossyBroker }: Scenario): boolean {
 /** Whether the store answers whatever it is asked, and at once. */
 export function isStoreSure({ faults, lossyStore }: Scenario): boolean {
   return lossyStore === 0 && faults.every(({ kind }) => kind !== 'store away' && kind !== 'flush store');
+}
+
+/** How much the clocks of two machines may differ: one is ahead, the other behind. */
+export function clocksDifferMs({ clockSkewMs }: Scenario): number {
+  return 2 * clockSkewMs;
 }

@@ -123,6 +123,7 @@ export function createSimulatedStore(setting: Setting, options: StoreOptions): S
         transition: (id, change) =>
           call(machine, `${change.to} ${id}`, () => apply(machine, id, change, effectOf(change, RESULT_TTL_MS))),
         watch: listeners.watch,
+        watchStops: listeners.watchStops,
         watching: listeners.count,
         close: async () => listeners.close(),
       };

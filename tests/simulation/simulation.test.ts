@@ -5,7 +5,7 @@ import { simulate } from './world.ts';
 import { expectPromisesKept, RUNS, SEED } from './worlds.ts';
 
 test(`in ${RUNS} worlds where anything may fail, from seed ${SEED}, every promise is kept`, { timeout: 600_000 }, () =>
-  expectPromisesKept(SEED),
+  expectPromisesKept(SEED, RUNS),
 );
 
 test('a world is the very same again', async () => {

@@ -47,10 +47,10 @@ async function followOnce(kind: Kind, ids: readonly string[], { setting, anApi }
   const told: Told[] = [];
   const since = time.now;
   try {
-    const stream = await Promise.race([open(kind, ids, predictions), cut]);
+    const stream = await Promise.race([machine.run(() => open(kind, ids, predictions)), cut]);
     if (typeof stream === 'symbol') return { told, since, end: 'cut' };
     for (;;) {
-      const item = await Promise.race([stream.next(), cut]);
+      const item = await Promise.race([machine.run(() => stream.next()), cut]);
       if (typeof item !== 'object') return { told, since, end: 'cut' };
       if (item.done) return { told, since, end: 'complete' };
       if (item.value instanceof AppError) {

@@ -1,3 +1,4 @@
+import { AsyncLocalStorage } from 'node:async_hooks';
 import { createRequire, syncBuiltinESMExports } from 'node:module';
 import type { Random } from '../support/random.ts';
 
@@ -9,6 +10,14 @@ interface Timer {
 }
 
 const real = { setImmediate: globalThis.setImmediate, nextTick: process.nextTick };
+
+/** By how many milliseconds the clock of the machine that runs at this moment is wrong; what it starts goes by the same clock. */
+const clock = new AsyncLocalStorage<number>();
+
+/** Carries out what happens on a machine with such a clock. */
+export function byClock<T>(offsetMs: number, action: () => T): T {
+  return clock.run(offsetMs, action);
+}
 
 /** The world whose time, chance and ids the process has at this moment; none between two worlds. */
 let current: { time: VirtualTime; random: Random } | undefined;
@@ -24,7 +33,8 @@ export class VirtualTime {
   #made = 0;
 
   after(delayMs: number, action: () => void): Timer {
-    const timer = { at: this.now + delayMs, order: this.#made, action };
+    const offsetMs = clock.getStore() ?? 0;
+    const timer = { at: this.now + delayMs, order: this.#made, action: () => clock.run(offsetMs, action) };
     this.#made += 1;
     this.#push(timer);
     return timer;
@@ -184,7 +194,7 @@ function installSwitches(): void {
   const { timeout } = AbortSignal;
   AbortSignal.timeout = (ms) => (current ? timeoutIn(current.time, ms) : timeout(ms));
   const realTime = { date: Date.now, performance: performance.now.bind(performance), random: Math.random };
-  Date.now = () => current?.time.now ?? realTime.date();
+  Date.now = () => (current ? current.time.now + (clock.getStore() ?? 0) : realTime.date());
   performance.now = () => current?.time.now ?? realTime.performance();
   Math.random = () => current?.random.fraction() ?? realTime.random();
 

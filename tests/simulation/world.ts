@@ -48,7 +48,7 @@ export async function simulate(scenario: Scenario, options: SimulateOptions = {}
   if (!ended) ledger.broken.push(told() ? 'messages are left in the broker' : 'a client waits for ever');
   trace('closing');
   let allClosed = false;
-  void Promise.all(machines.workers.map(({ worker }) => worker.close())).then(() => {
+  void Promise.all(machines.workers.map(({ machine, worker }) => machine.run(() => worker.close()))).then(() => {
     allClosed = true;
   });
   if (!(await time.run(random, () => allClosed, time.now + CLOSE_MS))) ledger.broken.push('a worker does not close');
@@ -91,6 +91,7 @@ function createWorld(scenario: Scenario, { plant = {}, traced = false }: Simulat
     store,
     model: modelWith(scenario),
     slots,
+    clockSkewMs: scenario.clockSkewMs,
     messageInputBytesMax,
     ledger,
     plant,

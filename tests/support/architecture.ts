@@ -8,14 +8,15 @@ const DOORS: Record<string, RegExp> = {
   amqplib: /^src\/broker\/amqp\//,
   ioredis: /^src\/(redis|store\/redis|registry)\//,
   'graphql-redis-subscriptions': /^src\/redis\//,
-  'onnxruntime-node': /^workers\/inference\/onnx-session\.ts$/,
+  'onnxruntime-node': /^workers\/inference\/onnx\/onnx-session\.ts$/,
   graphql: /^src\/api\/graphql\//,
   'graphql-yoga': /^src\/api\/graphql\//,
   '@graphql-yoga/render-graphiql': /^src\/api\/graphql\/graphiql\//,
   '@pothos/core': /^src\/api\/graphql\/schema\//,
+  'graphql-sse': /^bin\/server\.ts$/,
   sharp: /^src\/media\/image-decoder\.ts$/,
   pino: /^src\/process\/log\.ts$/,
-  'prom-client': /^src\/telemetry\/(metrics|observed|process-registry|bound-metrics)\.ts$/,
+  'prom-client': /^src\/telemetry\/(metrics|series|observed|process-registry|bound-metrics)\.ts$/,
   ...Object.fromEntries(
     ['api', 'exporter-trace-otlp-http', 'resources', 'sdk-trace'].map((name) => [
       `@opentelemetry/${name}`,
@@ -27,6 +28,9 @@ const DOORS: Record<string, RegExp> = {
 
 /** Libraries and modules of Node's that open a connection. */
 const CONNECTING = new Set(['amqplib', 'ioredis', 'node:net', 'node:tls', 'node:http', 'node:https', 'node:dgram']);
+
+/** Modules of Node's that start a process. */
+const STARTING = new Set(['node:child_process', 'node:cluster']);
 
 /** What runs in an inference process, with all that it imports: a model's run must not hold, or lose, a connection. */
 const INFERENCE_PROCESS = 'workers/inference/inference-process.ts';
@@ -146,17 +150,32 @@ function placeOf(file: string): { wing: Wing; floor: number; room: string } | un
   return places.filter(({ room }) => file.startsWith(room)).toSorted((a, b) => b.room.length - a.room.length)[0];
 }
 
-/** What opens a connection among all that an inference process loads, with the file that names it. Imports of types load nothing. */
+/** What opens a connection among all that an inference process loads, with the file that names it. */
 export function connectionsOfInference(sources: Sources): string[] {
-  const loaded = new Map([...sources].map(([file, text]) => [file, withoutTypes(text)]));
-  const imports = Map.groupBy(importsOf(loaded), ({ from }) => from);
-  const reached = new Set([INFERENCE_PROCESS]);
+  return loadedBy(sources, INFERENCE_PROCESS)
+    .filter(({ to }) => CONNECTING.has(to))
+    .map(({ from, to }) => `${from} names ${to}`);
+}
+
+/** Unit tests that could start a process, by all that they load, with the file that names the module for it. */
+export function processesOfUnits(sources: Sources): string[] {
+  return [...sources.keys()]
+    .filter((file) => file.startsWith('tests/unit/'))
+    .flatMap((file) => loadedBy(sources, file).map((each) => ({ file, ...each })))
+    .filter(({ to }) => STARTING.has(to))
+    .map(({ file, from, to }) => `${file} loads ${from}, which names ${to}`);
+}
+
+/** The imports of a file and of all that it loads by them. Imports of types load nothing. */
+function loadedBy(sources: Sources, start: string): Import[] {
+  const reached = new Set([start]);
+  const found: Import[] = [];
   for (const file of reached) {
-    for (const { to } of imports.get(file) ?? []) if (sources.has(to)) reached.add(to);
+    const imports = importsOf(new Map([[file, withoutTypes(sources.get(file) ?? '')]]));
+    found.push(...imports);
+    for (const { to } of imports) if (sources.has(to)) reached.add(to);
   }
-  return [...reached].flatMap((file) =>
-    (imports.get(file) ?? []).filter(({ to }) => CONNECTING.has(to)).map(({ to }) => `${file} names ${to}`),
-  );
+  return found;
 }
 
 function withoutTypes(text: string): string {

@@ -1,5 +1,6 @@
 import type { Lane } from '../../src/broker/topology.ts';
-import { type BatchItem, type BatchLimits, createBatcher } from '../../workers/batching/batcher.ts';
+import type { BatchItem, BatchLimits } from '../../workers/batching/batch-line.ts';
+import { Batcher } from '../../workers/batching/batcher.ts';
 import { tensor } from './tensors.ts';
 
 export type Item = BatchItem<string>;
@@ -26,7 +27,7 @@ export function item(model: string, options: ItemOptions = {}): Item {
 }
 
 export function batcherOf(limits: Partial<BatchLimits>, items: Item[]) {
-  const batcher = createBatcher<string, Item>(() => ({ ...LIMITS, ...limits }));
+  const batcher = new Batcher<string, Item>(() => ({ ...LIMITS, ...limits }));
   for (const each of items) batcher.add(each);
   return batcher;
 }

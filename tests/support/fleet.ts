@@ -1,5 +1,5 @@
 import { mkdir, writeFile } from 'node:fs/promises';
-import { afterAll, beforeAll, onTestFailed, vi } from 'vitest';
+import { beforeAll, onTestFailed, vi } from 'vitest';
 import { Client } from './client.ts';
 import type { ModelFixture } from './model-files.ts';
 import { modelsDir } from './models-dir.ts';
@@ -7,6 +7,7 @@ import { type Place, type RunningProcess, type Settings, startProcess } from './
 import { type Rabbitmq, startRabbitmq } from './rabbitmq.ts';
 import { type RedisServer, startRedis } from './redis.ts';
 import { KNOWN_MODELS } from './samples.ts';
+import { borrowRabbitmq, type SharedRabbitmq } from './shared-rabbitmq.ts';
 
 /** A RabbitMQ and a Redis that nobody else uses, so that a case may do to them what it likes. */
 export interface PrivateServers {
@@ -17,15 +18,33 @@ export interface PrivateServers {
 /** A case takes seconds; on a machine that is busy otherwise it may take minutes, and still be right. */
 const TEST_TIMEOUT_MS = 240_000;
 
+/** The same, with a RabbitMQ of which a case has one virtual host: it may do to Redis alone what it likes. */
+export interface FleetServers {
+  rabbitmq: SharedRabbitmq;
+  redis: RedisServer;
+}
+
 /** Starts both before the tests of a file, and ends them after it: RabbitMQ takes seconds to start. Every test leaves them running. */
 export function usePrivateServers(): () => PrivateServers {
-  let servers: PrivateServers | undefined;
+  return useServersOf(async () => {
+    const rabbitmq = await startRabbitmq();
+    return { rabbitmq, close: rabbitmq.close };
+  });
+}
+
+/** For the cases that leave RabbitMQ alone: most of what they would compute is its start. */
+export function useFleetServers(): () => FleetServers {
+  return useServersOf(async () => ({ rabbitmq: await borrowRabbitmq(), close: async () => {} }));
+}
+
+function useServersOf<T>(open: () => Promise<{ rabbitmq: T; close(): Promise<void> }>) {
+  let servers: { rabbitmq: T; redis: RedisServer } | undefined;
   vi.setConfig({ testTimeout: TEST_TIMEOUT_MS });
   beforeAll(async () => {
-    const [rabbitmq, redis] = await Promise.all([startRabbitmq(), startRedis({ appendonly: true })]);
+    const [{ rabbitmq, close }, redis] = await Promise.all([open(), startRedis({ appendonly: true })]);
     servers = { rabbitmq, redis };
+    return () => Promise.all([close(), redis.close()]);
   });
-  afterAll(() => Promise.all([servers?.rabbitmq.close(), servers?.redis.close()]));
   return () => {
     if (!servers) throw new Error('expected to be called in a test');
     return servers;
@@ -46,7 +65,7 @@ export interface FleetOptions {
 }
 
 /** Some APIs and workers, each a process of its own. */
-export interface Fleet extends PrivateServers {
+export interface Fleet {
   /** Those that were started so far, the oldest first. */
   apis: RunningProcess[];
   workers: RunningProcess[];
@@ -60,7 +79,7 @@ export interface Fleet extends PrivateServers {
 }
 
 /** Starts a fleet, and waits until all of it is ready; ended when the test has finished. If the test fails, its logs are in `.vitest/faults`. */
-export async function startFleet(servers: PrivateServers, options: FleetOptions = {}): Promise<Fleet> {
+export async function startFleet<T extends FleetServers>(servers: T, options: FleetOptions = {}): Promise<Fleet & T> {
   const { apis: apiCount = 1, workers: workerCount = 1, models = KNOWN_MODELS } = options;
   const settings = {
     BROKER_URL: servers.rabbitmq.url,

@@ -8,11 +8,14 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { promisify } from 'node:util';
 import { type Channel, connect } from 'amqplib';
 import { requireBinary } from './binaries.ts';
+import type { Certificates } from './certificates.ts';
 import { freePort } from './free-port.ts';
 
 /** A RabbitMQ of one's own: private ports, node name, data and cookie, so that a test may kill it. */
 export interface Rabbitmq {
   readonly url: string;
+  /** The same over TLS, where it was given certificates. */
+  readonly tlsUrl: string | undefined;
   /** What the nodes of a cluster call it. */
   readonly name: string;
   readonly pid: number;
@@ -37,9 +40,19 @@ export interface Rabbitmq {
 
 const START_TIMEOUT_MS = 60_000;
 
-/** `port`: one that the test has told to somebody before. `cookie`: the secret that the nodes of a cluster share. */
-export async function startRabbitmq(options: { port?: number; cookie?: string } = {}): Promise<Rabbitmq> {
-  const node = await prepare(options.port ?? (await freePort()), options.cookie ?? randomBytes(16).toString('hex'));
+export interface RabbitmqOptions {
+  /** One that the test has told to somebody before. */
+  port?: number;
+  /** The secret that the nodes of a cluster share. */
+  cookie?: string;
+  /** Virtual hosts that it has from the start, beside `/`. */
+  vhosts?: readonly string[];
+  /** Listens with TLS as well, on a port of its own. */
+  tls?: Certificates;
+}
+
+export async function startRabbitmq(options: RabbitmqOptions = {}): Promise<Rabbitmq> {
+  const node = await prepare(options);
   const remove = () => rm(node.directory, { recursive: true, force: true });
   let beam = await boot(node).catch(async (error) => {
     await remove();
@@ -58,6 +71,7 @@ export async function startRabbitmq(options: { port?: number; cookie?: string } 
   };
   return {
     url: node.url,
+    tlsUrl: node.tlsUrl,
     name: node.name,
     get pid() {
       return beam.pid ?? -1;
@@ -85,31 +99,38 @@ interface Node {
   scripts: string;
   name: string;
   url: string;
+  tlsUrl: string | undefined;
   env: NodeJS.ProcessEnv;
 }
 
-async function prepare(port: number, cookie: string): Promise<Node> {
+async function prepare(options: RabbitmqOptions): Promise<Node> {
+  const { port = await freePort(), cookie = randomBytes(16).toString('hex'), vhosts = [], tls } = options;
+  const tlsPort = tls && (await freePort());
   const scripts = await findScripts();
   const directory = await mkdtemp(join(tmpdir(), 'foretell-rabbitmq-'));
   const distributionPort = await freePort();
   const name = `foretell-${randomBytes(6).toString('hex')}@localhost`;
   const path = (name: string) => join(directory, name);
   await mkdir(path('home'));
-  await writeFile(path('home/.erlang.cookie'), cookie);
+  await writeFile(path('home/.erlang.cookie'), cookie ?? randomBytes(16).toString('hex'));
   await chmod(path('home/.erlang.cookie'), 0o400);
   await writeFile(path('enabled_plugins'), '[].');
   await writeFile(path('rabbitmq-env.conf'), '');
   // The free space of a test machine is not what is tested. Terms of Erlang, because a rabbitmq.conf is checked against
   // the schema of every plugin, which takes a second.
-  await writeFile(
-    path('advanced.config'),
-    '[{rabbit, [{disk_free_limit, 1000000}, {log, [{file, [{level, warning}]}]}]}].',
-  );
+  const terms = ['{disk_free_limit, 1000000}', '{log, [{file, [{level, warning}]}]}'];
+  if (tls) terms.push(...tlsTerms(tls, tlsPort));
+  if (vhosts.length > 0) {
+    await writeFile(path('definitions.json'), JSON.stringify(definitionsOf(['/', ...vhosts])));
+    terms.push(`{load_definitions, "${path('definitions.json')}"}`);
+  }
+  await writeFile(path('advanced.config'), `[{rabbit, [${terms.join(', ')}]}].`);
   return {
     directory,
     scripts,
     name,
     url: `amqp://127.0.0.1:${port}`,
+    tlsUrl: tlsPort === undefined ? undefined : `amqps://localhost:${tlsPort}`,
     env: {
       PATH: process.env['PATH'],
       LANG: 'C.UTF-8',
@@ -132,6 +153,21 @@ async function prepare(port: number, cookie: string): Promise<Node> {
       RUNNING_UNDER_SYSTEMD: 'true',
     },
   };
+}
+
+/** What it loads when it starts: some milliseconds for each virtual host, while each `rabbitmqctl add_vhost` takes a second. */
+function definitionsOf(vhosts: readonly string[]) {
+  const user = 'guest';
+  return {
+    users: [{ name: user, password: user, tags: ['administrator'] }],
+    vhosts: vhosts.map((name) => ({ name })),
+    permissions: vhosts.map((vhost) => ({ user, vhost, configure: '.*', write: '.*', read: '.*' })),
+  };
+}
+
+function tlsTerms({ ca, cert, key }: Certificates, port: number | undefined): string[] {
+  const files = `{cacertfile, "${ca}"}, {certfile, "${cert}"}, {keyfile, "${key}"}`;
+  return [`{ssl_listeners, [{"127.0.0.1", ${port}}]}`, `{ssl_options, [${files}, {verify, verify_none}]}`];
 }
 
 /** Debian's commands in /usr/sbin change to the user rabbitmq, who may not read our directories; the real ones lie elsewhere. */
@@ -179,7 +215,8 @@ function opens(url: string): Promise<boolean> {
   return withChannel(url, async () => true).catch(() => false);
 }
 
-async function withChannel<T>(url: string, use: (channel: Channel) => Promise<T>): Promise<T> {
+/** Opens a bare channel for as long as it is used. */
+export async function withChannel<T>(url: string, use: (channel: Channel) => Promise<T>): Promise<T> {
   const model = await connect(url, { timeout: 5_000 });
   model.on('error', () => undefined);
   try {

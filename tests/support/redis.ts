@@ -7,6 +7,7 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { promisify } from 'node:util';
 import { requireBinary } from './binaries.ts';
+import type { Certificates } from './certificates.ts';
 import { freePort } from './free-port.ts';
 
 const START_MS_MAX = 10_000;
@@ -14,6 +15,8 @@ const START_MS_MAX = 10_000;
 /** A Redis of the test's own: nobody else's data, settings or port. */
 export interface RedisServer {
   url: string;
+  /** The same over TLS, where it was given certificates. */
+  tlsUrl: string | undefined;
   port: number;
   /** Of the process that runs at present. */
   readonly pid: number;
@@ -38,14 +41,27 @@ process.once('exit', () => {
   for (const orphan of orphans) orphan.kill('SIGKILL');
 });
 
-/** `port`: one that the test has told to somebody before. */
-export async function startRedis(options: { appendonly?: boolean; port?: number } = {}): Promise<RedisServer> {
+export interface RedisOptions {
+  appendonly?: boolean;
+  /** One that the test has told to somebody before. */
+  port?: number;
+  /** Listens with TLS as well, on a port of its own. */
+  tls?: Certificates;
+}
+
+export async function startRedis(options: RedisOptions = {}): Promise<RedisServer> {
   const binary = await requireBinary('redis-server', 'redis-server');
   const cli = await requireBinary('redis-cli', 'redis-tools');
   const directory = await mkdtemp(join(tmpdir(), 'foretell-redis-'));
   const port = options.port ?? (await freePort());
   const args = ['--port', `${port}`, '--bind', '127.0.0.1', '--dir', directory, '--save', '', '--daemonize', 'no'];
   args.push('--appendonly', options.appendonly ? 'yes' : 'no', '--logfile', join(directory, 'redis.log'));
+  const tlsPort = options.tls && (await freePort());
+  if (options.tls) {
+    const { ca, cert, key } = options.tls;
+    args.push('--tls-port', `${tlsPort}`, '--tls-auth-clients', 'no');
+    args.push('--tls-ca-cert-file', ca, '--tls-cert-file', cert, '--tls-key-file', key);
+  }
   let child: ChildProcess;
 
   async function start(): Promise<void> {
@@ -72,6 +88,7 @@ export async function startRedis(options: { appendonly?: boolean; port?: number 
   await start();
   return {
     url: `redis://127.0.0.1:${port}`,
+    tlsUrl: tlsPort === undefined ? undefined : `rediss://localhost:${tlsPort}`,
     port,
     get pid() {
       return child.pid ?? -1;

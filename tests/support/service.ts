@@ -1,4 +1,4 @@
-import { afterAll, beforeAll, onTestFinished, vi } from 'vitest';
+import { beforeAll, onTestFinished, vi } from 'vitest';
 import { type Api, openApi } from '../../src/api/open.ts';
 import { type Lane, predictionQueue } from '../../src/broker/topology.ts';
 import { type BoundName, createLedger } from '../../src/ledger/ledger.ts';
@@ -9,14 +9,14 @@ import { createLog } from '../../src/process/log.ts';
 import { openServices, type Services } from '../../src/services.ts';
 import { type OpenWorker, openWorker } from '../../workers/open.ts';
 import { Client } from './client.ts';
-import { startRabbitmq } from './rabbitmq.ts';
 import { startRedis } from './redis.ts';
+import { borrowRabbitmq } from './shared-rabbitmq.ts';
 
 /** Both ways to run Foretell: everything that a client can see must be the same. */
 export const PAIRS = ['embedded', 'RabbitMQ and Redis'] as const;
 export type Pair = (typeof PAIRS)[number];
 
-/** Where broker and store are, for a file's tests. The servers are the file's own, so that no other file's tasks get in. */
+/** Where broker and store are, for a file's tests. Both are the file's own, a virtual host and a Redis, so that no other file's tasks get in. */
 export interface Servers {
   brokerUrl: string;
   storeUrl: string;
@@ -26,13 +26,11 @@ export interface Servers {
 export function useServers(pair: Pair): Servers {
   const servers: Servers = { brokerUrl: 'memory:', storeUrl: 'memory:' };
   if (pair === 'embedded') return servers;
-  const closers: (() => Promise<void>)[] = [];
   beforeAll(async () => {
-    const [rabbitmq, redis] = await Promise.all([startRabbitmq(), startRedis({ appendonly: true })]);
-    closers.push(rabbitmq.close, redis.close);
+    const [rabbitmq, redis] = await Promise.all([borrowRabbitmq(), startRedis({ appendonly: true })]);
     Object.assign(servers, { brokerUrl: rabbitmq.url, storeUrl: redis.url });
+    return redis.close;
   });
-  afterAll(() => Promise.all(closers.map((close) => close())));
   return servers;
 }
 

@@ -1,37 +1,14 @@
-import type { Datatype } from '../../src/tensor/tensor.ts';
-import { floats, int64s, type OnnxNode, type OnnxValue, onnxModel, value } from './onnx.ts';
-
-type Shape = NonNullable<OnnxValue['shape']>;
-
-interface Rows {
-  nodes: OnnxNode[];
-  initializers?: Parameters<typeof onnxModel>[0]['initializers'];
-  datatype?: Datatype;
-  shape?: Shape;
-  outputs?: OnnxValue[];
-}
-
-/** `y` of `x`, FP32 `[batch, 4]` both unless told otherwise. */
-function rows({ nodes, initializers = [], datatype = 'FP32', shape = ['batch', 4], outputs }: Rows): Buffer {
-  return onnxModel({
-    inputs: [value('x', datatype, shape)],
-    outputs: outputs ?? [value('y', datatype, shape)],
-    nodes,
-    initializers,
-  });
-}
-
-const op = (name: string, inputs: string, outputs: string, attributes: OnnxNode['attributes'] = {}): OnnxNode => ({
-  op: name,
-  inputs: inputs.split(' '),
-  outputs: outputs.split(' '),
-  attributes,
-});
+import { floats, int64s, type OnnxNode, onnxModel, value } from './onnx.ts';
+import { op, type Rows, rows } from './onnx-rows.ts';
 
 /** Sets `size` to the rows of a run as a FP32 number. */
 const SIZE = [op('Shape', 'x', 'shape'), op('Gather', 'shape zero', 'rows'), op('Cast', 'rows', 'size', { to: 1 })];
 const ZERO = int64s('zero', [0], []);
 const MEAN = op('ReduceMean', 'x', 'mean', { axes: [0], keepdims: 1 });
+
+/** Elements for which `is` holds lose the mean of their column. */
+const mixedWhere = (condition: OnnxNode[], initializers: Rows['initializers'] = []): Buffer =>
+  rows({ nodes: [MEAN, ...condition, op('Sub', 'x mean', 'mixed'), op('Where', 'is mixed x', 'y')], initializers });
 
 const WEIGHTS = floats(
   'w',
@@ -71,6 +48,29 @@ export const DEPENDENT: Record<string, Buffer> = {
       op('Where', 'isLarge mixed x', 'y'),
     ],
     initializers: [ZERO, floats('limit', [8], [])],
+  }),
+  beyondForty: mixedWhere([...SIZE, op('Greater', 'size limit', 'is')], [ZERO, floats('limit', [40], [])]),
+  ofLargeOnes: mixedWhere([op('Abs', 'x', 'a'), op('Greater', 'a limit', 'is')], [floats('limit', [5_000], [])]),
+  ofNegativeOnes: mixedWhere([op('Less', 'x limit', 'is')], [floats('limit', [-100], [])]),
+  ofSmallOnes: mixedWhere([op('Abs', 'x', 'a'), op('Less', 'a limit', 'is')], [floats('limit', [1e-3], [])]),
+  ofWholeOnes: mixedWhere([op('Floor', 'x', 'whole'), op('Equal', 'whole x', 'is')]),
+  infinite: rows({
+    nodes: [
+      op('IsInf', 'x', 'is'),
+      op('Cast', 'is', 'ones', { to: 1 }),
+      op('ReduceMax', 'ones', 'any', { keepdims: 0 }),
+      op('Add', 'x any', 'y'),
+    ],
+  }),
+  negative: rows({
+    nodes: [
+      op('ReduceMin', 'x', 'least', { axes: [0], keepdims: 1 }),
+      op('Less', 'least limit', 'is'),
+      op('Cast', 'is', 'ones', { to: 7 }),
+      op('Add', 'x ones', 'y'),
+    ],
+    initializers: [int64s('limit', [-1], [])],
+    datatype: 'INT64',
   }),
   sorted: rows({
     nodes: [op('Shape', 'x', 'shape'), op('Slice', 'shape from to', 'k'), op('TopK', 'x k', 'y i', { axis: 0 })],

@@ -2,8 +2,10 @@ import * as fc from 'fast-check';
 import { expect, test } from 'vitest';
 import type { Lane } from '../../src/broker/topology.ts';
 import type { Tensor } from '../../src/tensor/tensor.ts';
+import type { BatchLimits } from '../../workers/batching/batch-line.ts';
 import { batchKey, rowsOf } from '../../workers/batching/batch-tensors.ts';
-import { type BatchLimits, createBatcher, NORMAL_SHARE } from '../../workers/batching/batcher.ts';
+import { Batcher } from '../../workers/batching/batcher.ts';
+import { NORMAL_SHARE } from '../../workers/batching/next-batch.ts';
 import { type Item, item, LIMITS, now } from '../support/batch-items.ts';
 
 // Whatever is added, taken back, taken and ended in whatever order, held against a plain list of what waits.
@@ -37,7 +39,7 @@ test('no task is lost or run twice, no limit is passed, the oldest of a lane goe
 });
 
 function replay(steps: readonly Step[]): void {
-  const batcher = createBatcher<string, Item>(limitsOf);
+  const batcher = new Batcher<string, Item>(limitsOf);
   let waiting: Item[] = [];
   const running: string[] = [];
   let passedOver = 0;

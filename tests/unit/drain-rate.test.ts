@@ -83,3 +83,11 @@ test('a drain that stops is found to be slower the longer it lasts, and one that
   emptied.read({ entered: 30, waiting: 20, at: 600_250 });
   expect(emptied.at(600_250)).toBeCloseTo(0.002);
 });
+
+test('a pause in which the queue ran empty unseen does not count as a slow drain', () => {
+  const rate = createDrainRate();
+  for (let left = 0; left < 10; left++) rate.read({ entered: 12, waiting: 12 - left, at: left * 500 });
+  // The last three left at some time of the ten minutes in which nobody looked.
+  rate.read({ entered: 32, waiting: 20, at: 600_000 });
+  expect(rate.at(600_000)).toBeCloseTo(0.002, 6);
+});

@@ -1,8 +1,8 @@
 import { mkdir, readFile, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { describe, expect, test } from 'vitest';
-import { requireOnnx } from '../../workers/inference/foreign-file.ts';
-import { externalFiles } from '../../workers/inference/onnx-weights.ts';
+import { requireOnnx } from '../../workers/inference/onnx/foreign-file.ts';
+import { externalFiles } from '../../workers/inference/onnx/onnx-weights.ts';
 import { floats, type OnnxGraph, onnxModel, value } from '../support/onnx.ts';
 import { temporaryDirectory } from '../support/temporary-directory.ts';
 

@@ -10,10 +10,12 @@ const FLAG = await sharp(Uint8Array.from([255, 0, 0, 0, 0, 255]), { raw: { width
   .png()
   .toBuffer();
 
+const nothing = () => undefined;
+
 async function read(file: Uint8Array): Promise<number[]> {
   const reader = imageReader({}, { shape: [8, 8], datatype: 'UINT8' });
   if (Array.isArray(reader)) throw new Error(JSON.stringify(reader));
-  return [...(await reader.read(file, { owner: 'a', unpack: () => undefined, hold: () => undefined }))];
+  return [...(await reader.read(file, { owner: 'a', unpack: nothing, hold: nothing, turn: nothing }))];
 }
 
 describe('a picture that takes long to decode', () => {
@@ -56,6 +58,15 @@ describe('a picture that takes long to decode', () => {
     // What a telephone appends to a picture, a film for example, is no part of it.
     const film = Buffer.concat([file, many(40)]);
     expect(decodableFile(film)).toEqual(film);
+  });
+
+  test('of very many parts is refused', async () => {
+    const chunks = Array<Buffer>(60_000).fill(pngChunk('tEXt', Buffer.alloc(0)));
+    await expect(read(Buffer.concat([FLAG.subarray(0, 33), ...chunks, FLAG.subarray(33)]))).rejects.toThrow(
+      'at most 50000 chunks',
+    );
+    const fill = Buffer.concat([Buffer.from([0xff, 0xd8]), Buffer.alloc(60_000, 0xff)]);
+    expect(() => decodableFile(fill)).toThrow('at most 50000 segments');
   });
 
   test('any bytes that begin like a picture are looked at without an error of ours', () => {

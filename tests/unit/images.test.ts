@@ -9,7 +9,12 @@ import type { Datatype, TensorSpec } from '../../src/tensor/tensor.ts';
 import { viewAs } from '../../src/tensor/tensor.ts';
 import { withSides } from '../support/png.ts';
 
-const EVERYTHING: MediaAllowance = { owner: 'a', unpack: () => undefined, hold: () => undefined };
+const EVERYTHING: MediaAllowance = {
+  owner: 'a',
+  unpack: () => undefined,
+  hold: () => undefined,
+  turn: () => undefined,
+};
 
 async function read(
   file: Uint8Array,

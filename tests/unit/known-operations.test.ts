@@ -1,6 +1,7 @@
 import { buildSchema, parse } from 'graphql';
 import { expect, test } from 'vitest';
 import { declaredVariables } from '../../src/api/graphql/request/declared-variables.ts';
+import { eventVariables } from '../../src/api/graphql/request/event-variables.ts';
 import { createKnownOperations } from '../../src/api/graphql/request/known-operations.ts';
 import { createLimits, type Limits } from '../../src/api/graphql/request/limits.ts';
 
@@ -12,9 +13,9 @@ function counted() {
   const parsed: string[] = [];
   const counting: Limits = {
     ...limits,
-    parse(source, options) {
+    parse(source) {
       parsed.push(source);
-      return limits.parse(source, options);
+      return limits.parse(source);
     },
   };
   return { limits: counting, parsed };
@@ -39,4 +40,16 @@ test('only the variables that the operation declares are kept', () => {
   expect(declaredVariables({ document, operationName: 'A', variableValues: undefined })).toEqual({});
   const own = { id: '1' };
   expect(declaredVariables({ document, operationName: 'A', variableValues: own })).toBe(own);
+});
+
+test('the events of a subscription keep every list but those that only its own field takes', () => {
+  const document = parse(`
+    subscription A($ids: [ID!]!, $again: [ID!]!, $only: [Int!]!, $in: [Int!]!, $one: ID) {
+      completed(ids: $ids, again: $again, one: $one) { outputs(only: $only) { ...F } again(ids: $again) }
+    }
+    fragment F on Output { part(in: [{ at: $in }]) }
+  `);
+  const variableValues = { ids: ['1', '2'], again: ['3'], only: [4], in: [5], one: '6' };
+  expect(eventVariables({ document, operationName: 'A', variableValues })).toEqual({ ...variableValues, ids: [] });
+  expect(eventVariables({ document, operationName: 'A', variableValues: undefined })).toEqual({});
 });

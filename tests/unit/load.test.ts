@@ -112,7 +112,7 @@ test('results count until the answer is out, for the process and for the answer'
   expect(codeOf(() => other.load?.hold(60 * MIB, ['ids']))).toBeUndefined();
 });
 
-test('tensors that files become count until the answer is out, what is unpacked counts for the request', async () => {
+test('tensors that inputs become count until the answer is out, what is unpacked counts for the request', async () => {
   const { send } = await open({ memoryBytes: 220 * MIB });
   const [one, other] = [await send('ann'), await send('ann')];
   one.load?.holdTensor(100 * MIB, ['input']);
@@ -139,6 +139,27 @@ test('heavy pieces take turns owner by owner, light ones wait for nobody', async
   });
   await Promise.all(pieces);
   expect(order).toEqual(['ann', 'bob', 'ann', 'ann']);
+});
+
+test('the pieces of a large answer wait for no large body, nor for the rest after one', async () => {
+  const { send } = await open({});
+  const [ann, bob] = [(await send('ann')).load, (await send('bob')).load];
+  const order: string[] = [];
+  const bodies = Array.from({ length: 8 }, async () => {
+    await ann?.turn(MIB);
+    for (const until = performance.now() + 30; performance.now() < until; );
+    order.push('body');
+  });
+  const answer = async () => {
+    for (let i = 0; i < 6; i += 1) {
+      await bob?.turn(64 * 1024);
+      // The client reads.
+      await new Promise(setImmediate);
+    }
+    order.push('answer');
+  };
+  await Promise.all([...bodies, answer()]);
+  expect(order.indexOf('answer')).toBeLessThan(4);
 });
 
 function codeOf(call: () => void): string | undefined {

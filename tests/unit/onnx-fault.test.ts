@@ -1,6 +1,6 @@
 import * as fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { readableFault } from '../../workers/inference/onnx-fault.ts';
+import { readableFault } from '../../workers/inference/onnx/onnx-fault.ts';
 import { ModelFault, publicFault } from '../../workers/repository/model-fault.ts';
 
 const FILE = '/srv/copies/of-us/7/model.onnx';

@@ -1,6 +1,7 @@
 import * as fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { type BatchLimits, createBatcher, type TakenBatch } from '../../workers/batching/batcher.ts';
+import type { BatchLimits } from '../../workers/batching/batch-line.ts';
+import { Batcher, type TakenBatch } from '../../workers/batching/batcher.ts';
 import { OwnerCosts, type RunCost } from '../../workers/batching/owner-costs.ts';
 import { type Item, type ItemOptions, item, LIMITS } from '../support/batch-items.ts';
 
@@ -15,7 +16,7 @@ const LETHAL: Ran = { ms: 500, isLethal: true };
 function batcherAfter(ran: [owner: string, Ran][], limits: Partial<BatchLimits> = {}, slots = 4) {
   const costs = new OwnerCosts();
   for (const [owner, each] of ran) costs.charge({ ...each, owners: [owner], at: AT });
-  const batcher = createBatcher<string, Item>(() => ({ ...LIMITS, concurrency: slots, ...limits, costs }), slots);
+  const batcher = new Batcher<string, Item>(() => ({ ...LIMITS, concurrency: slots, ...limits, costs }), slots);
   return {
     batcher,
     add(owner: string, options: ItemOptions = {}): Item {

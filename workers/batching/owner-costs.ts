@@ -66,17 +66,11 @@ export class OwnerCosts {
     if (isUnclear) this.#apartUntil = at + APART_MS;
     const eachMs = (ms + (isLethal ? LOSS_MS : 0)) / owners.length;
     // Of a batch of several owners nobody knows by whose task it was lost: they run alone, and then one is.
-    const isKnown = isLethal && !isShared;
+    const each = { ms: eachMs, at, isUnclear, isKnown: isLethal && !isShared };
     for (const owner of owners) {
       const cost = this.#costOf(owner);
-      for (const each of [cost, this.#all]) {
-        fade(each, at);
-        each.usedMs += eachMs;
-        each.paceMs += eachMs;
-        each.tasks += 1;
-        if (!isUnclear) each.latestMs += NEWEST * (eachMs - each.latestMs);
-        if (isKnown) each.suspectUntil = at + SUSPECT_MS;
-      }
+      addTask(cost, each);
+      addTask(this.#all, each);
       if (at < cost.suspectUntil || this.#isSlow(cost)) this.#hogs.add(owner);
     }
   }
@@ -147,6 +141,16 @@ export class OwnerCosts {
 
 function newCost(): Cost {
   return { usedMs: 0, paceMs: 0, tasks: 0, at: 0, latestMs: 0, suspectUntil: 0 };
+}
+
+function addTask(cost: Cost, task: { ms: number; at: number; isUnclear: boolean; isKnown: boolean }): void {
+  const { ms, at, isUnclear, isKnown } = task;
+  fade(cost, at);
+  cost.usedMs += ms;
+  cost.paceMs += ms;
+  cost.tasks += 1;
+  if (!isUnclear) cost.latestMs += NEWEST * (ms - cost.latestMs);
+  if (isKnown) cost.suspectUntil = at + SUSPECT_MS;
 }
 
 function fade(cost: Cost, at: number): Cost {

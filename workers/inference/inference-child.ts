@@ -1,7 +1,7 @@
 import { type ChildProcess, fork } from 'node:child_process';
 import { extname } from 'node:path';
 import { childEnvironment } from '../../src/process/config.ts';
-import type { InferenceAnswer, InferenceReply, InferenceRequest, Noted } from './inference-messages.ts';
+import type { InferenceAnswer, InferenceReply, InferenceRequest } from './inference-messages.ts';
 import { MemoryWatch, offerToOomKiller, ownBytes } from './process-memory.ts';
 import { RunError } from './run-error.ts';
 import type { SessionsReport } from './sessions.ts';
@@ -25,6 +25,9 @@ const MALLOC = { MALLOC_TRIM_THRESHOLD_: String(1024 * 1024) };
  */
 const QUIET = { ORT_DISABLE_TELEMETRY: '1' };
 
+/** Under `node --watch` a process tells its parent what it imports, between its answers. */
+const UNWATCHED = { WATCH_REPORT_DEPENDENCIES: undefined };
+
 /** Hashing and loading a model, of gigabytes from a slow disk if need be, before its run begins. */
 const LOAD_TIMEOUT_MS = 300_000;
 
@@ -46,7 +49,7 @@ interface Events {
   /** It is gone, for this reason; called once. */
   onExit(how: string): void;
   /** It has something to say that concerns no answer. */
-  onNoted(noted: Noted): void;
+  onNoted(message: string, fields: object): void;
 }
 
 export interface AskOptions {
@@ -81,14 +84,15 @@ export class InferenceChild {
   /** Whether a model was loaded for what is being asked. */
   #hasLoaded = false;
 
-  constructor(memory: ProcessMemory, events: Events) {
+  /** @param program for tests */
+  constructor(memory: ProcessMemory, events: Events, program = INFERENCE_PROCESS) {
     this.#events = events;
     this.#memory = memory;
-    this.#process = fork(INFERENCE_PROCESS, [String(memory.memoryBytes)], {
+    this.#process = fork(program, [String(memory.memoryBytes)], {
       serialization: 'advanced',
       // Not what this process was started with: the port of an inspector, for one, is taken.
       execArgv: ['--expose-gc'],
-      env: childEnvironment({ ...MALLOC, ...QUIET }),
+      env: { ...childEnvironment({ ...MALLOC, ...QUIET }), ...UNWATCHED },
       stdio: ['ignore', 'ignore', 'inherit', 'ipc'],
     });
     if (this.pid !== undefined) offerToOomKiller(this.pid);
@@ -141,22 +145,38 @@ export class InferenceChild {
   }
 
   #hear(reply: InferenceReply): void {
-    if (reply.type === 'ready') {
-      clearTimeout(this.#timer);
-      this.#bytes.own = this.#measure();
-      this.#events.onReady();
-    } else if (reply.type === 'loading') {
-      this.#hasLoaded = true;
-      if (this.#asked) this.#limit(LOAD_TIMEOUT_MS, 'loading the model');
-    } else if (reply.type === 'running') {
-      if (this.#asked) this.#beginRun(this.#asked);
-    } else if (reply.type === 'noted') {
-      this.#events.onNoted(reply);
-    } else {
-      this.#sessions = reply.sessions;
-      if (reply.type === 'failed') this.#settle()?.reject(new RunError('MODEL_ERROR', reply.message));
-      else this.#settle()?.resolve(reply);
+    const { type } = reply;
+    switch (reply.type) {
+      case 'ready':
+        clearTimeout(this.#timer);
+        this.#bytes.own = this.#measure();
+        this.#events.onReady();
+        break;
+      case 'loading':
+        this.#hasLoaded = true;
+        if (this.#asked) this.#limit(LOAD_TIMEOUT_MS, 'loading the model');
+        break;
+      case 'running':
+        if (this.#asked) this.#beginRun(this.#asked);
+        break;
+      case 'noted':
+        this.#events.onNoted(reply.message, reply.fields);
+        break;
+      case 'answered':
+        this.#sessions = reply.sessions;
+        this.#answer(reply.answer);
+        break;
+      default: {
+        // A bug of ours, and no answer: what is being asked goes on within its time.
+        reply satisfies never;
+        this.#events.onNoted('reply of an inference process of unknown type', { type });
+      }
     }
+  }
+
+  #answer(answer: InferenceAnswer): void {
+    if (answer.type === 'failed') this.#settle()?.reject(new RunError('MODEL_ERROR', answer.message));
+    else this.#settle()?.resolve(answer);
   }
 
   #beginRun({ timeoutMs }: Asked): void {

@@ -25,8 +25,8 @@ export interface WarmUp {
   timeoutMs: number;
 }
 
-/** What an ONNX file says of itself. */
-export interface OnnxSignature {
+/** What a model's file says of itself. */
+export interface DeclaredSignature {
   inputs: OnnxTensor[];
   outputs: OnnxTensor[];
   /** Outputs that are not served. */
@@ -48,18 +48,15 @@ export type InferenceRequest =
  * What an inference process says: once `ready`, then for each request `loading`, where the model is not loaded, `running`, before a run, and an answer. No more
  * than that: each message wakes the worker. What it noted is for the log, at any time.
  */
-export type InferenceReply = { type: 'ready' } | { type: 'loading' } | { type: 'running' } | Noted | Reported;
-
-export interface Noted {
-  type: 'noted';
-  message: string;
-  fields: Record<string, unknown>;
-}
-
-export type Reported = InferenceAnswer & { sessions: SessionsReport };
+export type InferenceReply =
+  | { type: 'ready' }
+  | { type: 'loading' }
+  | { type: 'running' }
+  | { type: 'noted'; message: string; fields: object }
+  | { type: 'answered'; answer: InferenceAnswer; sessions: SessionsReport };
 
 export type InferenceAnswer =
-  | { type: 'inspected'; signature: OnnxSignature }
+  | { type: 'inspected'; signature: DeclaredSignature }
   | { type: 'probed'; report: ProbeReport }
   | { type: 'proven'; sharing: Sharing }
   | { type: 'ran'; outputs: Tensor[]; runMs: number; again?: RunAlone | undefined }

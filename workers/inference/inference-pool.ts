@@ -1,14 +1,16 @@
 import assert from 'node:assert/strict';
+import { createListeners } from '../../src/async/listeners.ts';
 import type { Sharing } from '../../src/models/sharing.ts';
 import type { Log } from '../../src/process/log.ts';
 import type { Tensor } from '../../src/tensor/tensor.ts';
 import type { Answered, AskOptions } from './inference-child.ts';
-import type { InferenceRequest, ModelFile, OnnxSignature, RunAlone, WarmUp } from './inference-messages.ts';
+import type { DeclaredSignature, InferenceRequest, ModelFile, RunAlone, WarmUp } from './inference-messages.ts';
 import { InferenceSlot } from './inference-slot.ts';
 import type { Probe, ProbeReport } from './probe.ts';
 import { poolClosed, RunError } from './run-error.ts';
 import type { SessionsReport } from './sessions.ts';
 import type { SharingPlan } from './sharing-proof.ts';
+import { WaitingRequests } from './waiting-requests.ts';
 
 /** The inference processes of a worker: each runs one batch at a time; one that dies or has to be killed is replaced. */
 export interface InferencePool {
@@ -24,7 +26,7 @@ export interface InferencePool {
    */
   run(model: ModelFile, inputs: Tensor[], options: RunOptions): Promise<PoolRun>;
   /** Loads a model and reads what it takes and gives. */
-  inspect(model: ModelFile): Promise<OnnxSignature>;
+  inspect(model: ModelFile): Promise<DeclaredSignature>;
   /**
    * Runs a model to learn what it takes; resolves with what it said of each run. `timeoutMs` covers all of them. Rejects as `run` does
    * where the process is lost over it.
@@ -64,12 +66,6 @@ export interface PoolRun {
   again?: RunAlone | undefined;
 }
 
-interface Waiting {
-  /** Called with a slot that is idle at this moment. */
-  begin(slot: InferenceSlot): void;
-  reject(reason: unknown): void;
-}
-
 const MEMORY_BYTES = 4 * 1024 * 1024 * 1024;
 const RUN_MEMORY_BYTES = 2 * 1024 * 1024 * 1024;
 
@@ -85,27 +81,24 @@ export interface InferencePoolOptions {
 
 export function createInferencePool(options: InferencePoolOptions): InferencePool {
   const { slots: count, memoryBytes = MEMORY_BYTES, runMemoryBytes = RUN_MEMORY_BYTES, log } = options;
-  // As many as its callers have asked for and not been answered: they wait for each other.
-  const waiting: Waiting[] = [];
-  const listeners = new Set<() => void>();
+  const waiting = new WaitingRequests();
+  const idle = createListeners();
+  const failing = createListeners();
+  let isFailing = false;
   let closed = false;
 
   const onIdle = (slot: InferenceSlot) => {
-    const next = waiting.shift();
-    if (next) next.begin(slot);
-    else for (const listener of listeners) listener();
+    if (!waiting.begin(slot)) idle.call();
   };
-  const onFailing = new Set<() => void>();
-  let failing = false;
   const onHealth = () => {
-    const before = failing;
-    failing = slots.every(({ isFailing }) => isFailing);
-    if (failing === before) return;
-    if (failing) {
+    const before = isFailing;
+    isFailing = slots.every((slot) => slot.isFailing);
+    if (isFailing === before) return;
+    if (isFailing) {
       log.error({ slots: count }, 'no inference process can be started: the worker takes nothing until one can');
-      for (const { reject } of waiting.splice(0)) reject(noProcess());
+      waiting.rejectAll(noProcess);
     } else log.info({ slots: count }, 'inference processes can be started again');
-    for (const listener of onFailing) listener();
+    failing.call();
   };
   const warmUps = new Set<WarmUp>();
   const memory = { memoryBytes: Math.floor(memoryBytes / count), runMemoryBytes };
@@ -113,31 +106,46 @@ export function createInferencePool(options: InferencePoolOptions): InferencePoo
   const slots = Array.from({ length: count }, () => new InferenceSlot(slotOptions));
 
   function ask(request: InferenceRequest, options: AskOptions): Promise<Answered> {
-    const { signal } = options;
-    if (signal?.aborted) return Promise.reject(signal.reason);
+    if (options.signal?.aborted) return Promise.reject(options.signal.reason);
     if (closed) return Promise.reject(poolClosed());
-    if (failing) return Promise.reject(noProcess());
-    const idle = slots.find(({ isIdle }) => isIdle);
-    if (idle) return idle.ask(request, options);
-    const { promise, resolve, reject } = Promise.withResolvers<Answered>();
-    const turn: Waiting = { begin: (slot) => resolve(slot.ask(request, options)), reject };
-    const onAbort = () => {
-      const place = waiting.indexOf(turn);
-      if (place < 0) return;
-      waiting.splice(place, 1);
-      reject(signal?.reason);
-    };
-    signal?.addEventListener('abort', onAbort, { once: true });
-    waiting.push(turn);
-    return promise.finally(() => signal?.removeEventListener('abort', onAbort));
+    if (isFailing) return Promise.reject(noProcess());
+    const slot = slots.find((each) => each.isIdle);
+    return slot ? slot.ask(request, options) : waiting.add(request, options);
   }
 
   return {
-    idle: () => slots.filter(({ isIdle }) => isIdle).length,
-    onIdle(listener) {
-      listeners.add(listener);
-      return () => listeners.delete(listener);
+    ...requestsBy(ask),
+    idle: () => slots.filter((slot) => slot.isIdle).length,
+    onIdle: idle.add,
+    async warmUp(warmUp) {
+      if (closed) throw poolClosed();
+      warmUps.add(warmUp);
+      try {
+        await Promise.all(slots.map((slot) => slot.warm(warmUp)));
+      } catch (error) {
+        warmUps.delete(warmUp);
+        throw error;
+      }
     },
+    coolDown: (warmUp) => void warmUps.delete(warmUp),
+    isFailing: () => isFailing,
+    onFailing: failing.add,
+    restarts: () => slots.reduce((sum, { restarts }) => sum + restarts, 0),
+    sessions: () => slots.map((slot) => slot.sessions).reduce(sumOf),
+    pids: () => slots.flatMap(({ pid }) => pid ?? []),
+    async close() {
+      closed = true;
+      waiting.rejectAll(poolClosed);
+      await Promise.all(slots.map((slot) => slot.close()));
+    },
+  };
+}
+
+/** What can be asked of a process, each with the answer that belongs to it. */
+function requestsBy(
+  ask: (request: InferenceRequest, options: AskOptions) => Promise<Answered>,
+): Pick<InferencePool, 'run' | 'inspect' | 'probe' | 'prove'> {
+  return {
     async run(model, inputs, { again, ...options }) {
       const answer = await ask({ type: 'run', model, inputs, again }, options);
       assert(answer.type === 'ran');
@@ -157,30 +165,6 @@ export function createInferencePool(options: InferencePoolOptions): InferencePoo
       const answer = await ask({ type: 'prove', model, plan }, options);
       assert(answer.type === 'proven');
       return answer.sharing;
-    },
-    async warmUp(warmUp) {
-      if (closed) throw poolClosed();
-      warmUps.add(warmUp);
-      try {
-        await Promise.all(slots.map((slot) => slot.warm(warmUp)));
-      } catch (error) {
-        warmUps.delete(warmUp);
-        throw error;
-      }
-    },
-    coolDown: (warmUp) => void warmUps.delete(warmUp),
-    isFailing: () => failing,
-    onFailing(listener) {
-      onFailing.add(listener);
-      return () => onFailing.delete(listener);
-    },
-    restarts: () => slots.reduce((sum, { restarts }) => sum + restarts, 0),
-    sessions: () => slots.map((slot) => slot.sessions).reduce(sumOf),
-    pids: () => slots.flatMap(({ pid }) => pid ?? []),
-    async close() {
-      closed = true;
-      for (const { reject } of waiting.splice(0)) reject(poolClosed());
-      await Promise.all(slots.map((slot) => slot.close()));
     },
   };
 }

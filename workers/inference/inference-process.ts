@@ -1,20 +1,19 @@
 import { Worker } from 'node:worker_threads';
 import { messageOf } from '../../src/errors.ts';
 import type { Tensor } from '../../src/tensor/tensor.ts';
-import { requireOnnx } from './foreign-file.ts';
 import type { InferenceAnswer, InferenceReply, InferenceRequest, ModelFile, RunAlone } from './inference-messages.ts';
-import { digestOf, sizeOf } from './model-file.ts';
-import { readableFault } from './onnx-fault.ts';
-import { type OnnxSession, openOnnxSession, startOnnxRuntime } from './onnx-session.ts';
+import { digestOf } from './model-file.ts';
+import { onnxRuntime } from './onnx/onnx-runtime.ts';
 import { runProbe } from './probe.ts';
+import type { Runtime, Session } from './session.ts';
 import { Sessions } from './sessions.ts';
 import { proveSharing } from './sharing-proof.ts';
 
 // A terminal's Ctrl-C reaches the whole process group; this one goes on until the worker has drained and lets go of it. SIGHUP ends nothing.
 for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, () => {});
-// What ONNX Runtime takes for itself is nobody's session's.
-await startOnnxRuntime();
-const sessions = new Sessions<OnnxSession>({
+const runtime: Runtime = onnxRuntime;
+await runtime.start();
+const sessions = new Sessions<Session>({
   budgetBytes: Number(process.argv[2]),
   measure(how) {
     // Inputs and outputs that went through are garbage, which says nothing of the models.
@@ -33,8 +32,12 @@ async function answer(request: InferenceRequest): Promise<InferenceAnswer> {
       return { type: 'probed', report: await runProbe(request.probe, (inputs) => session.run(inputs)) };
     }
     if (request.type === 'prove') {
-      const sharing = await proveSharing(request.plan, (inputs) => session.run(inputs));
-      return { type: 'proven', sharing };
+      const { file } = request.model;
+      const run = (inputs: readonly Tensor[]) =>
+        session.run(inputs).catch((error: unknown) => {
+          throw new Error(runtime.readable(messageOf(error), file));
+        });
+      return { type: 'proven', sharing: await proveSharing(request.plan, run) };
     }
     const ran = await session.run(request.inputs);
     return { type: 'ran', ...ran, again: request.again && (await runAgain(session, request.model, request.again)) };
@@ -43,7 +46,7 @@ async function answer(request: InferenceRequest): Promise<InferenceAnswer> {
   }
 }
 
-async function runAgain(session: OnnxSession, model: ModelFile, inputs: readonly Tensor[]): Promise<RunAlone> {
+async function runAgain(session: Session, model: ModelFile, inputs: readonly Tensor[]): Promise<RunAlone> {
   // With a time limit of its own.
   send({ type: 'running' });
   try {
@@ -53,28 +56,18 @@ async function runAgain(session: OnnxSession, model: ModelFile, inputs: readonly
   }
 }
 
-async function sessionOf(model: ModelFile): Promise<OnnxSession> {
+async function sessionOf(model: ModelFile): Promise<Session> {
   const { file, digest, executionProviders = [{ name: 'cpu' }] } = model;
   const key = JSON.stringify([digest, file, executionProviders]);
   if (!sessions.has(key)) send({ type: 'loading' });
   try {
     return await sessions.use(key, {
-      leastBytes: () => sizeOf(file),
+      leastBytes: () => runtime.leastBytes(file),
       async load() {
         if ((await digestOf(file)) !== digest) throw new Error('the file has changed since it was announced');
-        requireOnnx(file);
-        return openOnnxSession(file, executionProviders, ({ found, missing }) => {
-          const fields = { file, missing, used: found[0]?.name };
-          send({ type: 'noted', message: 'execution provider is not there, the next is used', fields });
-        });
+        return runtime.open({ file, digest, executionProviders }, note);
       },
-      onTooLarge(bytes) {
-        send({
-          type: 'noted',
-          message: 'model is larger than the memory budget, loaded alone',
-          fields: { file, bytes },
-        });
-      },
+      onTooLarge: (bytes) => note('model is larger than the memory budget, loaded alone', { file, bytes }),
     });
   } catch (error) {
     throw new Error(`the model could not be loaded: ${messageOf(error)}`);
@@ -86,16 +79,19 @@ function send(reply: InferenceReply): void {
   process.send?.(reply, undefined, undefined, () => {});
 }
 
-function report(answered: InferenceAnswer): void {
-  send({ ...answered, sessions: sessions.report() });
+function note(message: string, fields: object): void {
+  send({ type: 'noted', message, fields });
 }
 
-/** This may reach a client, who has no business with the server's directories and ONNX Runtime's source; the log has all of it. */
+function report(answered: InferenceAnswer): void {
+  send({ type: 'answered', answer: answered, sessions: sessions.report() });
+}
+
+/** This may reach a client, who has no business with the server's directories and the runtime's source; the log has all of it. */
 function faultOf(error: unknown, { file }: ModelFile): string {
   const fault = messageOf(error);
-  const readable = readableFault(fault, file);
-  if (readable !== fault)
-    send({ type: 'noted', message: 'model failed, in the words of ONNX Runtime', fields: { file, fault } });
+  const readable = runtime.readable(fault, file);
+  if (readable !== fault) note('model failed, in the words of ONNX Runtime', { file, fault });
   return readable;
 }
 

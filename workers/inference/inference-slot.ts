@@ -1,13 +1,13 @@
 import assert from 'node:assert/strict';
+import { backOffMs } from '../../src/async/back-off.ts';
 import type { Log } from '../../src/process/log.ts';
 import { type Answered, type AskOptions, InferenceChild, type ProcessMemory } from './inference-child.ts';
 import type { InferenceRequest, WarmUp } from './inference-messages.ts';
 import { poolClosed, RunError } from './run-error.ts';
 import type { SessionsReport } from './sessions.ts';
 
-/** Pause before a process is started again that ended without having been asked anything: doubled each time, with jitter. */
-const RESTART_DELAY_MS = 100;
-const RESTART_DELAY_MS_MAX = 30_000;
+/** Pause before a process is started again that ended without having been asked anything: doubled each time. */
+const RESTART = { minMs: 100, maxMs: 30_000 };
 
 /** So many in a row are no accident: the machine has no process, descriptor or memory left for another, or its files are gone. */
 const FAILURES_MAX = 3;
@@ -115,7 +115,7 @@ export class InferenceSlot {
     const child = new InferenceChild(memory, {
       onReady: () => this.#becomeIdle(),
       onExit: (how) => this.#replace(how),
-      onNoted: ({ message, fields }) => log.warn({ inferencePid: child.pid, ...fields }, message),
+      onNoted: (message, fields) => log.warn({ inferencePid: child.pid, ...fields }, message),
     });
     this.#child = child;
   }
@@ -160,7 +160,7 @@ export class InferenceSlot {
       return;
     }
     // One that was lost at work is replaced at once: that is no more often than work comes.
-    const delayMs = this.#state === 'busy' ? 0 : restartDelayMs(this.#failures++);
+    const delayMs = this.#state === 'busy' ? 0 : backOffMs(RESTART, this.#failures++);
     this.#state = 'starting';
     this.#restarts += 1;
     this.#options.log.warn({ inferencePid, how, delayMs }, 'inference process ended');
@@ -181,8 +181,4 @@ async function runAll(child: InferenceChild | undefined, warmUp: WarmUp): Promis
     }
   }
   return undefined;
-}
-
-function restartDelayMs(failures: number): number {
-  return Math.min(RESTART_DELAY_MS_MAX, RESTART_DELAY_MS * 2 ** failures) * (0.5 + Math.random() / 2);
 }

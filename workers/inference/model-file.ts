@@ -1,7 +1,5 @@
 import { createHash } from 'node:crypto';
-import { open, stat } from 'node:fs/promises';
-import { dirname, join } from 'node:path';
-import { externalFiles } from './onnx-weights.ts';
+import { open } from 'node:fs/promises';
 
 const CHUNK_BYTES = 1024 * 1024;
 
@@ -20,21 +18,5 @@ export async function digestOf(file: string, signal?: AbortSignal): Promise<stri
     return hash.digest('hex');
   } finally {
     await handle.close();
-  }
-}
-
-/** Bytes of a model's file, and of those beside it that hold its weights. */
-export async function sizeOf(file: string): Promise<number> {
-  const paths = [file, ...externalFilesOf(file).map((name) => join(dirname(file), name))];
-  const sizes = await Promise.all(paths.map((path) => stat(path).then(({ size }) => size)));
-  return sizes.reduce((sum, size) => sum + size, 0);
-}
-
-/** What is wrong with the file is for ONNX Runtime to say. */
-function externalFilesOf(file: string): string[] {
-  try {
-    return externalFiles(file);
-  } catch {
-    return [];
   }
 }

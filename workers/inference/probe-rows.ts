@@ -59,6 +59,17 @@ const VARIATIONS: readonly Variation[] = [
     float: (random, base, largest) => 2 * largest * noise(random) - base / 2,
   },
   { what: 'zeros', isOrdinary: false, float: () => 0, integer: () => 0 },
+  {
+    what: 'infinities',
+    isOrdinary: false,
+    float: (random, base) => (random() < 0.5 ? base : Number.POSITIVE_INFINITY * (random() - 0.5)),
+  },
+  {
+    what: 'integers from -1,000',
+    isOrdinary: false,
+    integer: (random) => Math.floor(2_001 * random()) - 1_000,
+    madeUpOnly: true,
+  },
   { what: 'values from 0 to 1', isOrdinary: true, float: (random) => random() },
   ...['values of many sizes', 'others of many sizes'].map((what) => ({
     what,
@@ -97,42 +108,60 @@ export function* rowsFrom(
 ): Generator<ProbeRow> {
   yield { what, inputs: base, isOrdinary: true };
   const kinds = new Set(base.map(({ datatype }) => STORAGE[datatype].kind));
-  const hasFloats = kinds.has('float');
-  const hasIntegers = kinds.has('int') || kinds.has('long');
-  const hasOthers = kinds.has('string') || kinds.has('boolean');
   for (const variation of VARIATIONS) {
-    if (variation.madeUpOnly && !(isMadeUp && (variation.integer ? hasIntegers : hasFloats))) continue;
-    const changes =
-      variation.isOrdinary || (variation.float && hasFloats) || (variation.integer && (hasIntegers || hasOthers));
-    if (!changes) continue;
+    if (!(variation.madeUpOnly ? isMadeUp && isMeantFor(variation, kinds) : changes(variation, kinds))) continue;
     const inputs = base.map((tensor) => ({ ...tensor, data: varied(tensor, variation, random) }));
     yield { what: variation.what, inputs, isOrdinary: variation.isOrdinary };
   }
 }
 
+type Kinds = ReadonlySet<(typeof STORAGE)[Datatype]['kind']>;
+
+function hasIntegers(kinds: Kinds): boolean {
+  return kinds.has('int') || kinds.has('long');
+}
+
+/** Whether a row has what a variation was thought out for. */
+function isMeantFor({ integer }: Variation, kinds: Kinds): boolean {
+  return integer ? hasIntegers(kinds) : kinds.has('float');
+}
+
+/** Whether a variation of a row is another row. */
+function changes({ isOrdinary, float, integer }: Variation, kinds: Kinds): boolean {
+  if (isOrdinary || (float && kinds.has('float'))) return true;
+  return integer !== undefined && (hasIntegers(kinds) || kinds.has('string') || kinds.has('boolean'));
+}
+
 function varied(tensor: Tensor, { what, float, integer }: Variation, random: () => number): Tensor['data'] {
   const { datatype, data } = tensor;
   const pick = <T>(of: ArrayLike<T>): T | undefined => of[Math.floor(of.length * random())];
-  const isZeros = what === 'zeros';
   if (datatype === 'STRING' || Array.isArray(data)) {
-    return Array.isArray(data) ? data.map((text) => (isZeros ? '' : shuffledWords(pick(data) ?? text, random))) : data;
+    if (!Array.isArray(data)) return data;
+    return data.map((text) => (what === 'zeros' ? '' : shuffledWords(pick(data) ?? text, random)));
   }
   const before = viewAs(datatype, data);
-  const after = viewAs(datatype, new Uint8Array(data.byteLength));
   if (before instanceof BigInt64Array || before instanceof BigUint64Array) {
-    const next = () => (integer ? BigInt(inRange(datatype, integer(random))) : (pick(before) ?? 0n));
-    for (let i = 0; i < after.length; i += 1) after[i] = next();
-  } else if (STORAGE[datatype].kind === 'float') {
+    return filled(datatype, data.byteLength, () =>
+      integer ? BigInt(inRange(datatype, integer(random))) : (pick(before) ?? 0n),
+    );
+  }
+  if (STORAGE[datatype].kind === 'float') {
     if (!float) return data;
     const largest = largestOf(before);
-    for (let i = 0; i < after.length; i += 1) after[i] = float(random, before[i] ?? 0, largest, datatype);
-  } else {
-    const isFlag = datatype === 'BOOL';
-    const own = () => (isFlag ? Math.round(random()) : (pick(before) ?? 0));
-    const next = () => (integer ? inRange(datatype, integer(random)) : own());
-    for (let i = 0; i < after.length; i += 1) after[i] = next();
+    return filled(datatype, data.byteLength, (i) => float(random, before[i] ?? 0, largest, datatype));
   }
-  return bytesOf(after);
+  const own = () => (datatype === 'BOOL' ? Math.round(random()) : (pick(before) ?? 0));
+  return filled(datatype, data.byteLength, () => (integer ? inRange(datatype, integer(random)) : own()));
+}
+
+function filled(
+  datatype: Exclude<Datatype, 'STRING'>,
+  bytes: number,
+  next: (i: number) => number | bigint,
+): Uint8Array {
+  const array = viewAs(datatype, new Uint8Array(bytes));
+  for (let i = 0; i < array.length; i += 1) array[i] = next(i);
+  return bytesOf(array);
 }
 
 /** The largest finite absolute value; 1 where there is none. */

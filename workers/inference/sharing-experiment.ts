@@ -1,26 +1,23 @@
-import { byteLength, type Tensor } from '../../src/tensor/tensor.ts';
+import { byteLengths, type Tensor } from '../../src/tensor/tensor.ts';
+import {
+  essentialBatches,
+  furtherBatches,
+  largestBatches,
+  ROWS_FEW,
+  type RowAlone,
+  type Sampled,
+  type Sampling,
+} from './probe-batches.ts';
 import type { ProbeRow } from './probe-rows.ts';
 import { ProofBudget } from './proof-budget.ts';
 import { isRounding, rowDifferences } from './row-difference.ts';
+import { conclusion, haveSeveralOutputs, type RunRows, type Verdict } from './sharing-verdict.ts';
 import { joinInputs, sliceRows } from './tensor-rows.ts';
 
-export type RunRows = (inputs: readonly Tensor[]) => Promise<{ outputs: Tensor[] }>;
-
-/** What one set of rows has shown, and why, as a clause for people. */
-export interface Verdict {
-  is: 'proven' | 'dependent' | 'refused' | 'constant' | 'random' | 'tie' | 'slow' | 'large';
-  why: string;
-}
-
-/** Of the rows of a set, how many are tried whatever they cost: fewer where each takes long, or much memory. */
-const ROWS_ESSENTIAL = 6;
-const ROWS_FEW = 3;
+/** Of the rows of a set, how many are tried whatever they cost: fewer (`ROWS_FEW`) where each takes long, or much memory. */
+const ROWS_ESSENTIAL = 7;
 const FEW_FROM_MS = 80;
 const FEW_FROM_BYTES = 4 * 1024 * 1024;
-
-/** Batches beyond those that are tried whatever they cost, in the order of their worth. */
-const SIZES = [17, 4, 33, 8, 6, 64, 16, 7, 32, 12, 5, 3];
-const SIZE_MAX = 256;
 
 /** The most bytes of inputs, and of outputs, that are joined: what the batcher joins. */
 const JOINED_BYTES_MAX = 64 * 1024 * 1024;
@@ -28,10 +25,8 @@ const JOINED_BYTES_MAX = 64 * 1024 * 1024;
 /** What ONNX Runtime says where memory is short: nothing of the rows. */
 const SHORTAGE = /bad_alloc|allocat|out of memory/i;
 
-interface Alone extends ProbeRow {
-  outputs: readonly Tensor[];
-  index: number;
-}
+/** How often a row that no model is made for is looked into: where its own sums cancel each other out, it always differs. */
+const DOUBTS_MAX = 2;
 
 export interface ExperimentOptions {
   run: RunRows;
@@ -46,10 +41,11 @@ export class SharingExperiment {
   readonly #budget: ProofBudget;
   #rowBytes = 0;
   /** Rows that a model is made for, of the set that is judged. */
-  #ordinary: Alone[] = [];
+  #ordinary: RowAlone[] = [];
   #sizeMax: number;
   /** Rows of which an integer, a boolean or a string differed, as an ArgMax may where two values are nearly the same. */
   #ties = new Map<number, string>();
+  #doubts = new Map<RowAlone, number>();
 
   constructor(options: ExperimentOptions) {
     this.#options = options;
@@ -65,25 +61,41 @@ export class SharingExperiment {
   /** Judges a model by rows of one shape, which are made one by one. */
   async judge(what: string, rows: Iterator<ProbeRow>): Promise<Verdict> {
     this.#ties = new Map();
+    this.#doubts = new Map();
     this.#ordinary = [];
-    const alone: Alone[] = [];
-    let fault = '';
+    const alone: RowAlone[] = [];
+    const found =
+      (await this.#first(what, alone, rows)) ??
+      (await this.#essential(alone)) ??
+      (await this.#batches(largestBatches(this.#sampling(alone)))) ??
+      (await this.#others(alone, rows)) ??
+      (await this.#batches(furtherBatches(this.#sampling(alone))));
+    return found ?? conclusion(what, { alone, tie: [...this.#ties.values()][0] });
+  }
+
+  /** The rows that are tried whatever they cost, each alone. */
+  async #first(what: string, alone: RowAlone[], rows: Iterator<ProbeRow>): Promise<Verdict | undefined> {
+    let refusal = '';
     for (let index = 0; index < this.#rowsEssential || alone.length < 2; index += 1) {
       if (this.#budget.isOut(1)) return this.#slow(index);
       const { value: row, done } = rows.next();
       if (done) break;
       const one = await this.#runAlone(row, index);
-      if (typeof one === 'string') fault = one;
-      else if ('is' in one) return one;
-      else {
-        const verdict = alone.length === 0 ? await this.#measure(one) : undefined;
-        if (verdict) return verdict;
-        this.#add(one, alone);
+      if (typeof one === 'string') {
+        refusal = one;
+        continue;
       }
+      const found = 'is' in one ? one : await this.#addMeasured(one, alone);
+      if (found) return found;
     }
-    if (alone.length < 2) return { is: 'refused', why: `it refused ${what} (${fault})` };
-    const found = (await this.#essential(alone)) ?? (await this.#others(alone, rows)) ?? (await this.#batches(alone));
-    return found ?? this.#conclude(what, alone);
+    return alone.length < 2 ? { is: 'refused', why: `it refused ${what} (${refusal})` } : undefined;
+  }
+
+  /** The first row is also run once more. */
+  async #addMeasured(row: RowAlone, alone: RowAlone[]): Promise<Verdict | undefined> {
+    const verdict = alone.length === 0 ? await this.#measure(row) : undefined;
+    if (!verdict) this.#add(row, alone);
+    return verdict;
   }
 
   get #rowsEssential(): number {
@@ -94,7 +106,7 @@ export class SharingExperiment {
     return this.#budget.rowMs > FEW_FROM_MS || this.#rowBytes > FEW_FROM_BYTES;
   }
 
-  async #essential(alone: readonly Alone[]): Promise<Verdict | undefined> {
+  async #essential(alone: readonly RowAlone[]): Promise<Verdict | undefined> {
     for (const batch of essentialBatches(alone)) {
       if (this.#budget.isOut(batch.length)) return this.#slow(alone.length);
       const found = await this.#compare(batch);
@@ -104,7 +116,7 @@ export class SharingExperiment {
   }
 
   /** While there is time, or nothing has been shown: the other rows, each beside an ordinary one. */
-  async #others(alone: Alone[], rows: Iterator<ProbeRow>): Promise<Verdict | undefined> {
+  async #others(alone: RowAlone[], rows: Iterator<ProbeRow>): Promise<Verdict | undefined> {
     const [first] = this.#ordinary;
     for (let index = this.#rowsEssential; this.#isWorthMore(alone); index += 1) {
       const { value: row, done } = rows.next();
@@ -118,55 +130,43 @@ export class SharingExperiment {
     return undefined;
   }
 
-  /** While there is time: larger batches, by turns with all neighbours, whose NaN would hide what else is mixed, and without. */
-  async #batches(alone: readonly Alone[]): Promise<Verdict | undefined> {
-    const { random, rowsMax } = this.#options;
-    const ordinary = this.#ordinary;
-    for (const [i, size] of [...SIZES, Math.min(rowsMax, SIZE_MAX)].entries()) {
-      if (!this.#budget.affords(size)) continue;
-      const from = i % 2 && ordinary.length > 1 ? ordinary : alone;
-      const batch = Array.from({ length: size }, () => from[Math.floor(from.length * random())] ?? []).flat();
-      const found = await this.#compare(batch);
+  async #batches(batches: Iterable<Sampled>): Promise<Verdict | undefined> {
+    for (const { size, make } of batches) {
+      const found = this.#budget.affords(size) ? await this.#compare(make()) : undefined;
       if (found) return found;
     }
     return undefined;
   }
 
-  #isWorthMore(alone: readonly Alone[]): boolean {
+  #sampling(alone: readonly RowAlone[]): Sampling {
+    const { random, rowsMax } = this.#options;
+    return { alone, ordinary: this.#ordinary, rowsMax, random };
+  }
+
+  #isWorthMore(alone: readonly RowAlone[]): boolean {
     if (haveSeveralOutputs(alone)) return !this.isOver() && !this.#isCostly;
     return !this.#budget.isOut(1);
   }
 
-  #conclude(what: string, alone: readonly Alone[]): Verdict {
-    const [tie] = this.#ties.values();
-    if (tie !== undefined) return { is: 'tie', why: tie };
-    if (haveSeveralOutputs(alone)) return { is: 'proven', why: '' };
-    return { is: 'constant', why: `all rows of ${what} gave one output` };
-  }
-
   /** The same row once more: what it takes, and whether it gives the same. */
-  async #measure({ inputs, outputs: before }: Alone): Promise<Verdict | undefined> {
-    const again = () =>
-      this.#options.run(inputs).then(
-        (ran) => ran.outputs,
-        () => [],
-      );
+  async #measure({ inputs, outputs: before }: RowAlone): Promise<Verdict | undefined> {
+    const again = () => this.#run(inputs, 1).catch(() => []);
     const outputs = await this.#budget.measure(again);
     const [difference] = rowDifferences(before, outputs);
     if (difference) {
       return { is: 'random', why: `output "${difference.output}" of one row is another one each time it runs` };
     }
-    this.#rowBytes = Math.max(bytesOf(inputs), bytesOf(outputs));
+    this.#rowBytes = Math.max(byteLengths(inputs), byteLengths(outputs));
     this.#sizeMax = Math.min(this.#options.rowsMax, Math.floor(JOINED_BYTES_MAX / Math.max(1, this.#rowBytes)));
     if (this.#sizeMax > 1) return undefined;
     return { is: 'large', why: `one row takes ${this.#rowBytes} bytes, and a run joins at most ${JOINED_BYTES_MAX}` };
   }
 
   /** The row with its outputs; what the model said where it refuses the row; or a verdict. */
-  async #runAlone(row: ProbeRow, index: number): Promise<Alone | string | Verdict> {
+  async #runAlone(row: ProbeRow, index: number): Promise<RowAlone | string | Verdict> {
     let outputs: Tensor[];
     try {
-      ({ outputs } = await this.#options.run(row.inputs));
+      outputs = await this.#run(row.inputs, 1);
     } catch (error) {
       return error instanceof Error ? error.message : String(error);
     }
@@ -175,12 +175,12 @@ export class SharingExperiment {
     return { is: 'dependent', why: `output "${odd.name}" has ${odd.shape[0] ?? 'no'} rows for one row of inputs` };
   }
 
-  async #compare(batch: readonly Alone[]): Promise<Verdict | undefined> {
+  async #compare(batch: readonly RowAlone[]): Promise<Verdict | undefined> {
     if (batch.length < 2 || batch.length > this.#sizeMax) return undefined;
     const probe = `a probe of ${batch.length} rows: ${[...new Set(batch.map(({ what }) => what))].slice(0, 4).join(', ')}`;
     let outputs: Tensor[];
     try {
-      ({ outputs } = await this.#options.run(joinInputs(batch.map(({ inputs }) => inputs))));
+      outputs = await this.#runBatch(batch);
     } catch (error) {
       if (!SHORTAGE.test(String(error))) {
         return { is: 'dependent', why: `a run fails whose rows all succeed alone (${probe})` };
@@ -193,21 +193,51 @@ export class SharingExperiment {
       const why = `output "${odd.name}" has ${odd.shape[0] ?? 'no'} rows for ${batch.length} rows of inputs (${probe})`;
       return { is: 'dependent', why };
     }
-    for (const [i, { outputs: alone, index, isOrdinary }] of batch.entries()) {
-      if (!isOrdinary) continue;
+    for (const [i, row] of batch.entries()) {
       const beside = outputs.map((output) => sliceRows(output, i, 1));
-      for (const difference of rowDifferences(alone, beside)) {
-        if (isRounding(difference, joinInputs(this.#ordinary.map((row) => row.outputs)))) continue;
-        const { kind, text } = difference;
-        const why = `${text} (${probe})`;
-        if (kind === 'exact') this.#ties.set(index, why);
-        if (kind !== 'exact' || this.#ties.size > 1) return { is: 'dependent', why };
-      }
+      const found = row.isOrdinary ? this.#mixed(row, beside) : await this.#mixedBy({ batch, place: i, beside });
+      if (found) return { is: 'dependent', why: `${found} (${probe})` };
     }
     return undefined;
   }
 
-  #add(one: Alone, alone: Alone[]): void {
+  async #runBatch(batch: readonly RowAlone[]): Promise<Tensor[]> {
+    return this.#run(joinInputs(batch.map(({ inputs }) => inputs)), batch.length);
+  }
+
+  async #run(inputs: readonly Tensor[], rows: number): Promise<Tensor[]> {
+    return (await this.#budget.run(rows, () => this.#options.run(inputs))).outputs;
+  }
+
+  /** What of an ordinary row's outputs beside others is not what it is alone. */
+  #mixed({ outputs: alone, index }: RowAlone, beside: readonly Tensor[]): string | undefined {
+    for (const difference of rowDifferences(alone, beside)) {
+      if (isRounding(difference, joinInputs(this.#ordinary.map((row) => row.outputs)))) continue;
+      const { kind, text } = difference;
+      if (kind === 'exact') this.#ties.set(index, text);
+      if (kind !== 'exact' || this.#ties.size > 1) return text;
+    }
+    return undefined;
+  }
+
+  /**
+   * The same for a row that no model is made for. Its sums may be rounded into anything, but among as many copies of itself, at the same place,
+   * they are rounded as they were: what still differs comes from its neighbours.
+   */
+  async #mixedBy(of: { batch: readonly RowAlone[]; place: number; beside: Tensor[] }): Promise<string | undefined> {
+    const { batch, place, beside } = of;
+    const row = batch[place];
+    if (!row || rowDifferences(row.outputs, beside).length === 0) return undefined;
+    const doubts = this.#doubts.get(row) ?? 0;
+    if (doubts >= DOUBTS_MAX || this.#budget.isOut(batch.length)) return undefined;
+    this.#doubts.set(row, doubts + 1);
+    const outputs = await this.#runBatch(batch.map(() => row)).catch(() => undefined);
+    if (outputs?.some(({ shape }) => shape[0] !== batch.length)) return undefined;
+    const among = outputs?.map((output) => sliceRows(output, place, 1));
+    return among && rowDifferences(among, beside)[0]?.text;
+  }
+
+  #add(one: RowAlone, alone: RowAlone[]): void {
     alone.push(one);
     if (one.isOrdinary) this.#ordinary.push(one);
   }
@@ -216,33 +246,4 @@ export class SharingExperiment {
     const why = `${rows} of its probes took all of the ${this.#options.budgetMs} ms that a proof may take`;
     return { is: 'slow', why };
   }
-}
-
-/**
- * The batches that are tried whatever they cost: an ordinary row at every place, once more beside itself, since some models look for what
- * they have seen, and beside each neighbour by itself, since NaN hides the rest.
- */
-function* essentialBatches(alone: readonly Alone[]): Generator<Alone[]> {
-  const isOrdinary = (row: Alone) => row.isOrdinary;
-  const ordinary = alone.filter(isOrdinary);
-  const neighbours = alone.filter((row) => !isOrdinary(row));
-  const [first = neighbours[0], second = first, third = second] = ordinary;
-  if (!first || !second || !third) return;
-  yield [first, second, first];
-  for (const [i, neighbour] of neighbours.entries()) yield i % 2 ? [second, neighbour] : [neighbour, first];
-  // With few rows, those above have to do.
-  const [one, other] = neighbours.toReversed();
-  if (alone.length <= ROWS_FEW || !one || !other) return;
-  yield [third, one, first, other, second];
-  yield [first, second, third, second, first, third, first, first, second];
-}
-
-/** Whether rows give different outputs: the same one for all would prove nothing. */
-function haveSeveralOutputs(alone: readonly Alone[]): boolean {
-  const [first, ...others] = alone.filter((row) => !row.what.includes('NaN'));
-  return others.some(({ outputs }) => first && rowDifferences(first.outputs, outputs).length > 0);
-}
-
-function bytesOf(tensors: readonly Tensor[]): number {
-  return tensors.reduce((sum, tensor) => sum + byteLength(tensor), 0);
 }

@@ -1,10 +1,9 @@
-import { messageOf } from '../../src/errors.ts';
 import type { Sharing } from '../../src/models/sharing.ts';
 import type { Tensor } from '../../src/tensor/tensor.ts';
-import { readableFault } from './onnx-fault.ts';
 import { madeUpRow, type RowSpec, rowBytes, rowsFrom } from './probe-rows.ts';
 import { seeded } from './seeded.ts';
-import { type RunRows, SharingExperiment, type Verdict } from './sharing-experiment.ts';
+import { SharingExperiment } from './sharing-experiment.ts';
+import type { RunRows, Verdict } from './sharing-verdict.ts';
 
 /** What an experiment is made with. */
 export interface SharingPlan {
@@ -12,14 +11,9 @@ export interface SharingPlan {
   inputs: readonly RowSpec[];
   /** Rows that the manifest gives: its example first. They go before what is made up. */
   given: readonly { what: string; inputs: readonly Tensor[] }[];
-  /** The model's file, whose path no reason holds. */
-  file: string;
   /** The most rows that a run of the model is to have. */
   rowsMax: number;
 }
-
-/** Of what a model says of a probe that it refuses. */
-const FAULT_CHARS_MAX = 300;
 
 const SEED = 20_240_117;
 
@@ -36,39 +30,45 @@ const BUDGET_MS = 4_000;
  * Finds out whether each row of a shared run gets the values that it gets alone. `run` rejects where the model refuses its inputs. The same
  * model gives the same finding, but for its speed.
  */
-export async function proveSharing({ inputs, given, file, rowsMax }: SharingPlan, run: RunRows): Promise<Sharing> {
+export async function proveSharing({ inputs, given, rowsMax }: SharingPlan, run: RunRows): Promise<Sharing> {
   const random = seeded(SEED);
-  const runReadably: RunRows = (tensors) =>
-    run(tensors).catch((error: unknown) => {
-      throw new Error(readableFault(messageOf(error), file).slice(0, FAULT_CHARS_MAX));
-    });
-  const experiment = new SharingExperiment({ run: runReadably, rowsMax, budgetMs: BUDGET_MS, random });
+  const experiment = new SharingExperiment({ run, rowsMax, budgetMs: BUDGET_MS, random });
   const verdicts: Verdict[] = [];
   for (const { what, inputs: row } of given) {
     const verdict = await experiment.judge(what, rowsFrom(what, row, { random, isMadeUp: false }));
     if (verdict.is === 'dependent') return dependent(verdict);
     verdicts.push(verdict);
   }
-  if (verdicts.some(({ is }) => is === 'proven')) return { finding: 'independent' };
+  if (verdicts.some(isProven)) return { finding: 'independent' };
+  for (const { what, row } of madeUpRows(inputs, random)) {
+    const verdict = await experiment.judge(what, rowsFrom(what, row, { random, isMadeUp: true }));
+    if (verdict.is === 'dependent') return dependent(verdict);
+    verdicts.push(verdict);
+    const proven = verdicts.filter(isProven).length;
+    if (proven > 1 || (proven > 0 && experiment.isOver())) break;
+  }
+  return verdicts.some(isProven) ? { finding: 'independent' } : unknown(verdicts);
+}
+
+/** A row of random values, of each length where the length may vary. */
+function* madeUpRows(inputs: readonly RowSpec[], random: () => number) {
   const varies = inputs.some(({ shape }) => shape.slice(1).includes(null));
   for (const length of varies ? LENGTHS : LENGTHS.slice(0, 1)) {
     if (rowBytes(inputs, length) > MADE_UP_BYTES_MAX) continue;
     const what = varies ? `random values, ${length} long where the length may vary` : 'random values';
-    const rows = rowsFrom(what, madeUpRow(inputs, length, random), { random, isMadeUp: true });
-    const verdict = await experiment.judge(what, rows);
-    if (verdict.is === 'dependent') return dependent(verdict);
-    verdicts.push(verdict);
-    const proven = verdicts.filter(({ is }) => is === 'proven').length;
-    if (proven > 1 || (proven > 0 && experiment.isOver())) break;
+    yield { what, row: madeUpRow(inputs, length, random) };
   }
-  return verdicts.some(({ is }) => is === 'proven') ? { finding: 'independent' } : unknown(verdicts);
+}
+
+function isProven({ is }: Verdict): boolean {
+  return is === 'proven';
 }
 
 function dependent({ why }: Verdict): Sharing {
   return { finding: 'dependent', reason: `${why.charAt(0).toUpperCase()}${why.slice(1)}.` };
 }
 
-const SETTLES = 'in model.json would settle whether its tasks may share a run';
+const SETTLES = 'would settle whether its tasks may share a run';
 
 /** What would tell, of the probes that came nearest to it. */
 function unknown(verdicts: readonly Verdict[]): Sharing {
@@ -80,7 +80,7 @@ function unknown(verdicts: readonly Verdict[]): Sharing {
     found === 'tie' || found === 'random' || found === 'slow' || found === 'large'
       ? '"batched": true in model.json would share runs without a proof'
       : found === 'constant'
-        ? `an "example" for which its output is another one ${SETTLES}`
-        : `an "example" that the model takes ${SETTLES}`;
+        ? `an "example" in model.json with another output ${SETTLES}`
+        : `an "example" in model.json that the model accepts ${SETTLES}`;
   return { finding: 'unknown', reason: `Not proven: ${why}; ${settling}.` };
 }

@@ -35,33 +35,35 @@ export interface IntakeOptions extends ClaimOptions {
 const readPayload = frameReader(z.null());
 
 /** Takes a delivery from a lane of a model's; resolves with what becomes of it. */
-export type Intake = (model: string, lane: Lane, delivery: Delivery) => Promise<Verdict>;
+export type TaskIntake = (model: string, lane: Lane, delivery: Delivery) => Promise<Verdict>;
 
 /** Where deliveries become tasks, and verdicts go out: within the bounds of what a worker may hold. */
-export function createIntake(options: IntakeOptions): Intake {
+export function createTaskIntake(options: IntakeOptions): TaskIntake {
+  return (model, lane, delivery) => takeIn(model, lane, delivery, options);
+}
+
+async function takeIn(model: string, lane: Lane, delivery: Delivery, options: IntakeOptions): Promise<Verdict> {
   const { closing, heldBytes, observer } = options;
-  return async (model, lane, delivery) => {
-    const prediction = read(delivery, options);
-    if (!prediction) return 'dead-letter';
-    const bytes = delivery.body.byteLength + (isReference(prediction.inputs) ? prediction.inputs.bytes : 0);
-    // Large inputs are counted before they are fetched.
-    if (closing.aborted || !heldBytes.take(model, bytes)) {
-      // Behind the end of the consumer, which is on its way to the broker: it would come straight back.
-      await setImmediate();
-      return 'requeue';
-    }
-    try {
-      const verdict = await handle(prediction, lane, delivery, options);
-      if (typeof verdict === 'object') observer['retryAfterMs' in verdict ? 'retried' : 'returned']({ model });
-      return verdict;
-    } catch (error) {
-      // The store was given up on because the worker closes, or because the broker has given the message out again.
-      if (error instanceof StoreUnavailable) return 'requeue';
-      throw error;
-    } finally {
-      heldBytes.give(model, bytes);
-    }
-  };
+  const prediction = read(delivery, options);
+  if (!prediction) return 'dead-letter';
+  const bytes = delivery.body.byteLength + (isReference(prediction.inputs) ? prediction.inputs.bytes : 0);
+  // Large inputs are counted before they are fetched.
+  if (closing.aborted || !heldBytes.take(model, bytes)) {
+    // Behind the end of the consumer, which is on its way to the broker: it would come straight back.
+    await setImmediate();
+    return 'requeue';
+  }
+  try {
+    const verdict = await handle(prediction, lane, delivery, options);
+    if (typeof verdict === 'object') observer['retryAfterMs' in verdict ? 'retried' : 'returned']({ model });
+    return verdict;
+  } catch (error) {
+    // The store was given up on because the worker closes, or because the broker has given the message out again.
+    if (error instanceof StoreUnavailable) return 'requeue';
+    throw error;
+  } finally {
+    heldBytes.give(model, bytes);
+  }
 }
 
 async function handle(
@@ -95,13 +97,8 @@ function hold(
     return { ...message, ...taskAttributes(submission) };
   };
   const span = tracing.start('process', { kind: 'consumer', parent: delivery.traceparent, attributes });
-  const { traceparent } = span;
   const isLost = inputs instanceof RunError;
-  const own = { submission, inputs: isLost ? [] : inputs, model, lane, traceparent };
-  const task = new HeldTask(delivery, own, (released) => {
-    span.end();
-    inHand.forget(released);
-  });
+  const task = new HeldTask(delivery, { submission, inputs: isLost ? [] : inputs, model, lane, span });
   const verdict = inHand.hold(task);
   const fault = isLost ? inputs : inputFault(task);
   if (fault) void settlement.fail(task, typeof fault === 'string' ? new RunError('MODEL_ERROR', fault) : fault);

@@ -1,40 +1,32 @@
 import { dirname } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { messageOf } from '../../src/errors.ts';
+import { createListeners } from '../../src/async/listeners.ts';
 import { createTurns } from '../../src/ledger/turns.ts';
 import type { Sharings } from '../../src/models/sharing.ts';
 import type { Log } from '../../src/process/log.ts';
 import { compareModels } from '../../src/registry/registry.ts';
 import type { ModelReference } from '../../src/task/task.ts';
-import { leftOutText } from '../inference/left-out.ts';
 import { defaultVersionFaults } from './default-version-faults.ts';
-import { ModelFault, mayPass } from './model-fault.ts';
+import type { ModelFault } from './model-fault.ts';
 import { type LoadedModel, loadContent, loadModel, type ModelContent, type ModelPool } from './model-loading.ts';
-import { isSame, keyOf, type ModelTree, readModelTree, stampOfFilesIn, type VersionFiles } from './model-tree.ts';
+import {
+  isSame,
+  type ModelTree,
+  readModelTree,
+  stampOfFilesIn,
+  type VersionFiles,
+  versionKeyOf,
+} from './model-tree.ts';
 import type { PrivateCopies } from './private-copies.ts';
 import { RetiredModels } from './retired-models.ts';
-import { nextRetry, type Retry } from './retry.ts';
-import { logSharing } from './sharing-note.ts';
 import { shownOf } from './shown-models.ts';
+import { logFault, logTaken, type TakenVersion, withFault } from './taken-version.ts';
 
 /** Versions that are copied and inspected at once. */
 const LOADS_MAX = 8;
 
 /** How long a poll waits for what it takes, so that watchers hear of it at once: a model of gigabytes keeps no other waiting. */
 const TAKING_MS = 2_000;
-
-/** One version of a model, as it was taken last. */
-interface Entry {
-  files: VersionFiles;
-  /** The newest content that could be inspected. */
-  content?: ModelContent | undefined;
-  /** The newest that could be served. */
-  model?: LoadedModel | undefined;
-  /** Of `files`; the model, if there is one, is then of those before them. */
-  fault?: ModelFault | undefined;
-  /** Where the fault may pass by itself. */
-  retry?: Retry | undefined;
-}
 
 const RETRY_MS = 2_000;
 
@@ -53,9 +45,9 @@ interface Options {
 /** A directory of models as it was found at each poll, and what was made of it. */
 export class FollowedDirectory {
   readonly #options: Options;
-  readonly #entries = new Map<string, Entry>();
+  readonly #entries = new Map<string, TakenVersion>();
   readonly #retired = new RetiredModels();
-  readonly #listeners = new Set<() => void>();
+  readonly #changed = createListeners();
   readonly #turns = createTurns(LOADS_MAX);
   /** What is being taken. */
   readonly #taking = new Map<string, Promise<void>>();
@@ -87,7 +79,7 @@ export class FollowedDirectory {
   }
 
   current(of: Pick<ModelReference, 'name' | 'version'>): LoadedModel | undefined {
-    return this.#entries.get(keyOf(of))?.model;
+    return this.#entries.get(versionKeyOf(of))?.model;
   }
 
   faults(): readonly ModelFault[] {
@@ -102,8 +94,7 @@ export class FollowedDirectory {
   }
 
   watch(listener: () => void): () => void {
-    this.#listeners.add(listener);
-    return () => void this.#listeners.delete(listener);
+    return this.#changed.add(listener);
   }
 
   /** Takes what has changed and is the same as at the poll before: what is still being written is left for the next one. */
@@ -111,9 +102,9 @@ export class FollowedDirectory {
     const tree = await readModelTree(this.#options.modelsDir, this.#options.chosen);
     const before = this.#tree ?? tree;
     this.#removeMissing(tree, before);
-    const known = new Map(before.versions.map((files) => [keyOf(files), files]));
+    const known = new Map(before.versions.map((files) => [versionKeyOf(files), files]));
     await this.#noteLost();
-    const due = tree.versions.filter((files) => isSame(known.get(keyOf(files)), files) && this.#isDue(files));
+    const due = tree.versions.filter((files) => isSame(known.get(versionKeyOf(files)), files) && this.#isDue(files));
     const taken = Promise.all(due.map((files) => this.#begin(files)));
     // Whoever opens the directory wants all that is there.
     await (this.#tree ? Promise.race([taken, sleep(TAKING_MS, undefined, { ref: false })]) : taken);
@@ -127,7 +118,7 @@ export class FollowedDirectory {
     const shown = shownOf(this.models(), this.#retired.all(), this.faults());
     if (shown === this.#told) return;
     this.#told = shown;
-    for (const listener of [...this.#listeners]) listener();
+    this.#changed.call();
   }
 
   /** Takes nothing more, and resolves when nothing is being taken: soon, once the pool is closed. */
@@ -145,7 +136,7 @@ export class FollowedDirectory {
   }
 
   #isDue(files: VersionFiles): boolean {
-    const key = keyOf(files);
+    const key = versionKeyOf(files);
     const entry = this.#entries.get(key);
     if (this.#taking.has(key)) return false;
     return (
@@ -157,7 +148,7 @@ export class FollowedDirectory {
 
   /** Several at once, and not all: each has files open. */
   #begin(files: VersionFiles): Promise<void> {
-    const key = keyOf(files);
+    const key = versionKeyOf(files);
     const taking = this.#turns.take(files.name, () => this.#take(files)).finally(() => this.#taking.delete(key));
     this.#taking.set(key, taking);
     return taking;
@@ -166,7 +157,7 @@ export class FollowedDirectory {
   /** What was missing twice: an update that removes first and then writes anew shall withdraw nothing. */
   #removeMissing(tree: ModelTree, before: ModelTree): void {
     if (tree.isUnreadable || before.isUnreadable) return;
-    const present = new Set([...tree.versions, ...before.versions].map(keyOf));
+    const present = new Set([...tree.versions, ...before.versions].map(versionKeyOf));
     for (const [key, { files, model }] of this.#entries) {
       if (present.has(key) || tree.unread.has(files.name) || before.unread.has(files.name)) continue;
       this.#entries.delete(key);
@@ -178,45 +169,43 @@ export class FollowedDirectory {
   }
 
   async #take(files: VersionFiles): Promise<void> {
-    const key = keyOf(files);
-    const entry = this.#entries.get(key);
-    const { retryMs = RETRY_MS, log } = this.#options;
+    const before = this.#entries.get(versionKeyOf(files));
+    const { signal } = this.#closing;
     const startedAt = Date.now();
-    let content = entry?.content;
+    let content = before?.content;
     try {
-      if (this.#closing.signal.aborted) return;
+      if (signal.aborted) return;
       content = await this.#contentOf(files, content);
       if (!content) return;
-      const model = await loadModel(files, content, { ...this.#options, closing: this.#closing.signal });
-      this.#entries.set(key, { files, content, model });
-      this.#coolDown(entry?.model);
-      this.#retired.remove(model.fingerprint);
-      if (entry?.model && entry.model.fingerprint !== model.fingerprint) this.#retired.add(entry.model);
-      const { name, version } = files;
-      if (this.#tree) log.info({ model: name, version, digest: content.digest }, 'model taken');
-      const before = entry?.model?.served;
-      if (before?.digest !== content.digest || before.sharingKey !== model.served.sharingKey) logSharing(log, model);
-      // Said once: not again for another manifest.
-      const outputs = before?.digest === content.digest ? [] : model.leftOut;
-      for (const output of outputs) log.warn({ model: name, version, note: leftOutText(output) }, 'output left out');
+      const model = await loadModel(files, content, { ...this.#options, closing: signal });
+      this.#serve({ files, content, model }, before);
     } catch (error) {
-      if (this.#closing.signal.aborted) return;
-      const fault =
-        error instanceof ModelFault ? error : new ModelFault(files, files.directory, messageOf(error), mayPass(error));
-      const isServed = entry?.model !== undefined;
-      if (entry?.fault?.message !== fault.message) {
-        log.warn({ fault: fault.message, isServed }, isServed ? 'model not replaced' : 'model left out');
-      }
-      const failed = entry && isSame(entry.files, files) ? entry.retry : undefined;
-      const retry = fault.retryable ? nextRetry(failed, { tookMs: Date.now() - startedAt, retryMs }) : undefined;
-      this.#entries.set(key, { files, content, model: entry?.model, fault, retry });
+      if (signal.aborted) return;
+      const { retryMs = RETRY_MS, log } = this.#options;
+      const faulty = withFault({ files, content }, before, { error, tookMs: Date.now() - startedAt, retryMs });
+      this.#entries.set(versionKeyOf(files), faulty);
+      if (before?.fault?.message !== faulty.fault.message) logFault(log, faulty);
     }
+  }
+
+  #serve(taken: TakenVersion & { model: LoadedModel }, before: TakenVersion | undefined): void {
+    const { files, model } = taken;
+    this.#entries.set(versionKeyOf(files), taken);
+    this.#coolDown(before?.model);
+    this.#retired.remove(model.fingerprint);
+    if (before?.model && before.model.fingerprint !== model.fingerprint) this.#retired.add(before.model);
+    const { log } = this.#options;
+    // At the start all of them are listed.
+    if (this.#tree) {
+      log.info({ model: files.name, version: files.version, digest: model.served.digest }, 'model taken');
+    }
+    logTaken(log, model, before?.model);
   }
 
   /** The content of files, which need not be read again if they are as they were; `undefined` if they changed meanwhile. */
   async #contentOf(files: VersionFiles, known: ModelContent | undefined): Promise<ModelContent | undefined> {
     const { stamp, directory } = files;
-    const isLost = this.#lost.has(keyOf(files));
+    const isLost = this.#lost.has(versionKeyOf(files));
     if (known?.stamp === stamp && !isLost) return known;
     const read = await loadContent(files, { ...this.#options, closing: this.#closing.signal });
     if ((await stampOfFilesIn(directory).catch(() => undefined)) !== stamp) return undefined;

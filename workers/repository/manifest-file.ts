@@ -83,5 +83,6 @@ function keysAt(schema: unknown, path: readonly PropertyKey[]): string[] {
     return key === undefined ? Object.keys(schema.shape) : keysAt(schema.shape[String(key)], rest);
   if (schema instanceof z.ZodRecord) return keysAt(schema.valueType, rest);
   if (schema instanceof z.ZodArray) return keysAt(schema.element, rest);
+  if (schema instanceof z.ZodUnion) return schema.options.flatMap((option) => keysAt(option, path));
   return [];
 }

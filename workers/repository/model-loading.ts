@@ -4,12 +4,12 @@ import { join } from 'node:path';
 import { messageOf } from '../../src/errors.ts';
 import type { EqualSizes } from '../../src/models/equal-sizes.ts';
 import { type Manifest, manifestFaults } from '../../src/models/manifest.ts';
-import { fingerprintOf, type ServedModel } from '../../src/models/served-model.ts';
+import { fingerprintOf, type ServedModel, type Signature } from '../../src/models/served-model.ts';
 import { type Sharing, sharingOf, unbatchedOf } from '../../src/models/sharing.ts';
 import { batchObstacle, signatureOf } from '../../src/models/signature.ts';
 import { sizeBoundsOf } from '../../src/models/size-bounds.ts';
 import { readWarmUp } from '../../src/models/warm-up.ts';
-import type { OnnxSignature, WarmUp } from '../inference/inference-messages.ts';
+import type { DeclaredSignature, WarmUp } from '../inference/inference-messages.ts';
 import type { InferencePool } from '../inference/inference-pool.ts';
 import { type LeftOut, leftOutText } from '../inference/left-out.ts';
 import { digestOf } from '../inference/model-file.ts';
@@ -54,7 +54,7 @@ export interface ModelContent {
   digest: string;
   /** The same over the files beside it, where there are any: weights that the model keeps apart. */
   besides: string | undefined;
-  signature: OnnxSignature;
+  signature: DeclaredSignature;
 }
 
 const FILE = 'model.onnx';
@@ -106,9 +106,9 @@ export async function loadModel(
   context: { pool: ModelPool } & Omit<FindingOptions, 'pool'>,
 ): Promise<LoadedModel> {
   const { pool, sharings } = context;
-  const { name, version, manifestFile } = files;
+  const { version, manifestFile } = files;
   const manifest = await readManifest(files);
-  const { digest, besides, copy } = content;
+  const { digest, copy } = content;
   const { inputs: given, outputs, leftOut } = content.signature;
   const obstacle = batchObstacle(given, outputs, manifest.batched);
   const signature = signatureOf(given, outputs, manifest.batched);
@@ -135,20 +135,8 @@ export async function loadModel(
   }
   const modelFile = { file, digest, executionProviders };
   const run: RunProbe = (probe) => pool.probe(modelFile, probe, { timeoutMs: PROBE_TIMEOUT_MS });
-  const candidate: ServedModel = {
-    name,
-    version,
-    description: manifest.description,
-    digest,
-    besides,
-    signature: bounds.length > 0 ? { ...signature, maxSizes: bounds } : signature,
-    names: { inputs: manifest.inputs, outputs: manifest.outputs },
-    maxBatch: manifest.maxBatch,
-    maxWaiting: manifest.maxWaiting,
-    defaultVersion: manifest.defaultVersion === 'latest' ? undefined : manifest.defaultVersion,
-    example: manifest.example,
-  };
-  const of = { served: candidate, manifest, file: modelFile };
+  const maximal = bounds.length > 0 ? { ...signature, maxSizes: bounds } : signature;
+  const of = { served: candidateOf(files, content, manifest, maximal), manifest, file: modelFile };
   const known = await withSharing(of, obstacle, context).catch((error: unknown) =>
     faulty(messageOf(error), mayPass(error)),
   );
@@ -170,5 +158,28 @@ export async function loadModel(
     sharing: () => sharingOf(sharings, served),
     unbatched: () => unbatchedOf(sharings, served),
     shares: () => sharingOf(sharings, served).finding === 'independent',
+  };
+}
+
+/** As it would be served if its rows were independent, and nothing else had to be found out. */
+function candidateOf(
+  { name, version }: VersionFiles,
+  { digest, besides }: ModelContent,
+  manifest: Manifest,
+  signature: Signature,
+): ServedModel {
+  const { description, inputs, outputs, maxBatch, maxWaiting, defaultVersion, example } = manifest;
+  return {
+    name,
+    version,
+    description,
+    digest,
+    besides,
+    signature,
+    names: { inputs, outputs },
+    maxBatch,
+    maxWaiting,
+    defaultVersion: defaultVersion === 'latest' ? undefined : defaultVersion,
+    example,
   };
 }

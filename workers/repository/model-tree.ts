@@ -2,7 +2,7 @@ import type { Stats } from 'node:fs';
 import { readdir, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { messageOf } from '../../src/errors.ts';
-import { VERSION } from '../../src/models/manifest.ts';
+import { VERSION_NAME } from '../../src/models/manifest.ts';
 import { ModelFault } from './model-fault.ts';
 import { versionFiles } from './version-files.ts';
 
@@ -72,7 +72,7 @@ async function versionsIn(path: string, name: string): Promise<VersionFiles[]> {
   if (bytes > NAME_BYTES_MAX) {
     throw new ModelFault({ name }, path, `the name is ${bytes} bytes long; expected at most ${NAME_BYTES_MAX}`);
   }
-  const versions = (await directoriesIn(path)).filter((entry) => VERSION.test(entry));
+  const versions = (await directoriesIn(path)).filter((entry) => VERSION_NAME.test(entry));
   if (versions.length === 0) {
     const expected = `expected a directory for each version, named by a whole number, as in ${join(path, '1', 'model.onnx')}`;
     throw new ModelFault({ name }, path, expected);
@@ -107,7 +107,7 @@ export async function directoriesIn(path: string): Promise<string[]> {
 }
 
 /** Tells the versions of all models apart. */
-export function keyOf({ name, version }: { name: string; version: string }): string {
+export function versionKeyOf({ name, version }: { name: string; version: string }): string {
   return `${name}/${version}`;
 }
 

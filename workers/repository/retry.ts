@@ -1,3 +1,5 @@
+import { doubledMs } from '../../src/async/back-off.ts';
+
 /** When something is tried again that failed for no fault of its own. */
 export interface Retry {
   /** Milliseconds since 1970. */
@@ -12,6 +14,6 @@ const SHARE_MAX = 0.1;
 /** The pause is doubled with each failure, and long beside what the attempt took. */
 export function nextRetry(before: Retry | undefined, { tookMs, retryMs }: { tookMs: number; retryMs: number }): Retry {
   const failures = (before?.failures ?? 0) + 1;
-  const delayMs = Math.min(RETRY_MS_MAX, retryMs * 2 ** (failures - 1));
+  const delayMs = doubledMs({ minMs: retryMs, maxMs: RETRY_MS_MAX }, failures - 1);
   return { at: Date.now() + Math.max(delayMs, tookMs / SHARE_MAX), failures };
 }

@@ -70,7 +70,7 @@ async function findingOf(
   const known = await sharings.findSharing(key);
   // Another example may settle what is unknown. The same one would not, and may be what killed a process.
   if (known && (known.finding !== 'unknown' || known.probes === probes)) return { key, sharing: known };
-  const found = await prove(pool, file, { ...planOf(served, manifest), file: file.file }).catch((error: unknown) => {
+  const found = await prove(pool, file, planOf(served, manifest)).catch((error: unknown) => {
     if (closing?.aborted || !(error instanceof RunError)) throw error;
     return lostOver(error);
   });
@@ -98,7 +98,7 @@ function probesOf({ example, warmUp, inputs }: Manifest): string {
     .slice(0, 12);
 }
 
-function planOf(served: ServedModel, manifest: Manifest): Omit<SharingPlan, 'file'> {
+function planOf(served: ServedModel, manifest: Manifest): SharingPlan {
   const isRight = manifestFaults(manifest, served.signature).length === 0;
   const fields = (isRight && typedDoorOf(served)?.inputs) || [];
   const inputs = served.signature.inputs.map(({ name, datatype, shape }): RowSpec => {

@@ -1,4 +1,3 @@
-import type { Log } from '../../src/process/log.ts';
 import type { LoadedModel } from './model-loading.ts';
 
 type Noted = Pick<LoadedModel, 'served' | 'sharing' | 'unbatched'>;
@@ -10,14 +9,4 @@ export function sharingNote({ served, sharing, unbatched }: Noted): string {
   const { reason } = sharing();
   const most = `up to ${served.maxBatch} tasks share a run`;
   return reason === undefined ? most : `${most}. Warning: ${reason}`;
-}
-
-/** Says the same to the log. Runs that are shared without a proof deserve a warning. */
-export function logSharing(log: Log, { served, sharing, unbatched }: Noted): void {
-  const { name: model, version, maxBatch } = served;
-  const { finding, reason } = sharing();
-  const why = unbatched();
-  if (why !== undefined) log.info({ model, version, finding, reason: why }, 'tasks do not share a run');
-  else if (reason === undefined) log.info({ model, version, maxBatch }, 'tasks share a run');
-  else log.warn({ model, version, maxBatch, reason }, 'tasks share a run without a proof');
 }

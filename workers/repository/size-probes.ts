@@ -2,7 +2,7 @@ import type { EqualSizes, SizePlace } from '../../src/models/equal-sizes.ts';
 import type { Manifest } from '../../src/models/manifest.ts';
 import type { ServedModel, Signature } from '../../src/models/served-model.ts';
 import type { OnnxTensor } from '../../src/models/signature.ts';
-import { byteLength, elementCount, type Tensor } from '../../src/tensor/tensor.ts';
+import { byteLengths, elementCount, type Tensor } from '../../src/tensor/tensor.ts';
 import { pack } from '../../src/tensor/tensor-values.ts';
 import type { Probe, ProbeReport, Resize } from '../inference/probe.ts';
 import { RunError } from '../inference/run-error.ts';
@@ -116,8 +116,7 @@ function madeUp({ signature }: ServedModel, element: number): Tensor[][] | undef
     const elements = Array<number>(elementCount(sizes)).fill(element);
     tensors.push({ name, datatype, shape: sizes, data: pack(datatype, elements) });
   }
-  const bytes = tensors.reduce((sum, tensor) => sum + byteLength(tensor), 0);
-  return bytes <= BASE_BYTES_MAX ? [tensors] : undefined;
+  return byteLengths(tensors) <= BASE_BYTES_MAX ? [tensors] : undefined;
 }
 
 function to({ input: tensor, dimension }: SizePlace, size: number): Resize {

@@ -1,4 +1,4 @@
-import type { BatchLimits } from '../batching/batcher.ts';
+import type { BatchLimits } from '../batching/batch-line.ts';
 import { OwnerCosts } from '../batching/owner-costs.ts';
 import { createStartRates } from '../batching/start-rate.ts';
 import type { LoadedModel } from '../repository/model-loading.ts';

@@ -2,13 +2,12 @@ import assert from 'node:assert/strict';
 import { outputFault } from '../../src/models/outputs.ts';
 import type { Log } from '../../src/process/log.ts';
 import type { RunResult } from '../../src/task/task.ts';
-import { type Batcher, createBatcher, type TakenBatch } from '../batching/batcher.ts';
+import { Batcher, type TakenBatch } from '../batching/batcher.ts';
 import type { RunCost } from '../batching/owner-costs.ts';
 import { RunError } from '../inference/run-error.ts';
 import type { LoadedModel } from '../repository/model-loading.ts';
 import type { HeldTask } from '../tasks/held-task.ts';
 import type { Settlement } from '../tasks/settlement.ts';
-import type { TasksAtWork } from '../tasks/tasks-in-hand.ts';
 import { createBatchLimits } from './batch-limits.ts';
 import { type BatchRunOptions, runBatch } from './batch-run.ts';
 
@@ -46,7 +45,7 @@ interface Run {
 }
 
 /** Brings waiting tasks and idle inference processes together, batch by batch. */
-export class Scheduler implements TasksAtWork {
+export class Scheduler {
   readonly #options: SchedulerOptions;
   readonly #batcher: Batcher<LoadedModel, HeldTask>;
   readonly #runOf = new Map<HeldTask, Run>();
@@ -60,7 +59,7 @@ export class Scheduler implements TasksAtWork {
 
   constructor(options: SchedulerOptions) {
     this.#options = options;
-    this.#batcher = createBatcher(createBatchLimits(options), options.slots);
+    this.#batcher = new Batcher(createBatchLimits(options), options.slots);
   }
 
   /** Models are not what they were: what waits, of replaced versions too, obeys the limits of now. */
@@ -80,13 +79,13 @@ export class Scheduler implements TasksAtWork {
     });
   }
 
-  remove(task: HeldTask): boolean {
-    return this.#batcher.remove(task);
+  /** Gives back a task that waits, and is the broker's again. */
+  lose(task: HeldTask): void {
+    if (this.#batcher.remove(task)) task.release('requeue');
   }
 
-  /** A task whose neighbours in a run are waited for is run to the end; its result will be refused. */
+  /** Nobody waits for the task's run any more. One whose neighbours in a run are waited for is run to the end; its result will be refused. */
   drop(task: HeldTask): void {
-    task.hasEnded = true;
     if (this.#batcher.remove(task)) void this.#options.settlement.handBack(task);
     const run = this.#runOf.get(task);
     if (run?.tasks.every(({ hasEnded }) => hasEnded)) run.abort.abort(new Error('every task of the run has ended'));
@@ -209,7 +208,10 @@ export class Scheduler implements TasksAtWork {
     if (ended instanceof RunError && tasks.length > 1) {
       const taskIds = tasks.map(({ submission }) => submission.id);
       log.warn({ model: model.served.name, taskIds, err: ended }, 'batch failed, its tasks run alone');
-      for (const task of tasks) this.add(Object.assign(task, { alone: true }));
+      for (const task of tasks) {
+        task.waitAlone();
+        this.add(task);
+      }
     }
     // The process is free: the next batch need not wait until the results of this one are stored.
     this.dispatch();

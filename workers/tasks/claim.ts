@@ -23,9 +23,13 @@ export interface ClaimOptions {
 
 /** Takes a task on right before its run. `false` if it is not to be run, and is released. Does not reject. */
 export async function claim(task: HeldTask, options: ClaimOptions): Promise<boolean> {
-  // A member of a batch that failed is still on the attempt it was claimed for.
-  if (task.attempt > 0) return true;
   try {
+    task.claiming();
+    // A member of a batch that failed is still on the attempt it was claimed for.
+    if (task.attempt > 0) {
+      task.claimed(task.attempt);
+      return true;
+    }
     const verdict = await begin(task, options);
     if (verdict) task.release(verdict);
     return verdict === undefined;
@@ -52,7 +56,7 @@ async function begin(task: HeldTask, options: ClaimOptions): Promise<Verdict | u
   }
   if (attempt === undefined) return refused(task, options);
   if (attempt === 1 && isOver(submission)) return (await undoLate(task, options)) ? 'ack' : begin(task, options);
-  task.attempt = attempt;
+  task.claimed(attempt);
   if (attempt === 1) observer.begun({ model: submission.model.name, queuedMs: change.at - submission.submittedAt });
   const { maxAttempts } = model.manifest;
   if (attempt <= maxAttempts) return undefined;

@@ -1,3 +1,5 @@
+import { createListeners } from '../../src/async/listeners.ts';
+
 /** Inputs that a worker holds at once, over all queues, as they came: half of it of one model. */
 export const HELD_BYTES_MAX = 512 * 1024 * 1024;
 
@@ -15,10 +17,12 @@ export interface HeldBytes {
   isPaused(model: string): boolean;
   total(): number;
   deliveries(): number;
+  /** Calls `listener` when `isPaused` may say otherwise of some models than before; returns the function that ends it. */
+  onChange(listener: () => void): () => void;
 }
 
-/** `onChange` is called when `isPaused` may say otherwise of some models than before. */
-export function createHeldBytes({ max, onChange }: { max: number; onChange: () => void }): HeldBytes {
+export function createHeldBytes({ max }: { max: number }): HeldBytes {
+  const changed = createListeners();
   const all = new Level(max);
   const levels = new Map<string, Level>();
   let deliveries = 0;
@@ -30,7 +34,7 @@ export function createHeldBytes({ max, onChange }: { max: number; onChange: () =
   };
   const isPaused = (model: string) => all.isPaused || levelOf(model).isPaused;
   const tell = (changes: readonly boolean[]) => {
-    if (changes.includes(true)) onChange();
+    if (changes.includes(true)) changed.call();
   };
   return {
     take(model, bytes) {
@@ -50,6 +54,7 @@ export function createHeldBytes({ max, onChange }: { max: number; onChange: () =
     isPaused,
     total: () => all.bytes,
     deliveries: () => deliveries,
+    onChange: changed.add,
   };
 }
 

@@ -1,14 +1,31 @@
+import assert from 'node:assert/strict';
 import { randomUUID } from 'node:crypto';
 import type { Delivery, Verdict } from '../../src/broker/broker.ts';
 import type { Lane } from '../../src/broker/topology.ts';
 import type { Submission } from '../../src/task/task.ts';
+import type { Span } from '../../src/telemetry/tracing.ts';
 import { describeShape, fitsShape, type Tensor } from '../../src/tensor/tensor.ts';
-import type { BatchItem } from '../batching/batcher.ts';
+import type { BatchItem } from '../batching/batch-line.ts';
 import type { LoadedModel } from '../repository/model-loading.ts';
 
 /** Each of this process's holdings has a number. */
 const PROCESS = randomUUID();
 let holdings = 0;
+
+/** Where a held task stands, in this worker alone; its record has states of its own. */
+export type HoldingState = 'WAITING' | 'CLAIMING' | 'CLAIMED' | 'RELEASED';
+
+/**
+ * The one table of legal transitions of a holding: from which states each state may be reached. A task is WAITING for its run;
+ * CLAIMING right before it, while the store is asked; CLAIMED until its end is stored, and WAITING again, to run alone, where a run that
+ * it shared failed. Any of them may be RELEASED, which is the end.
+ */
+export const HOLDING_REACHED_FROM: Record<HoldingState, readonly HoldingState[]> = {
+  WAITING: ['CLAIMED'],
+  CLAIMING: ['WAITING'],
+  CLAIMED: ['CLAIMING'],
+  RELEASED: ['WAITING', 'CLAIMING', 'CLAIMED'],
+};
 
 /**
  * A task that this worker holds: one unsettled delivery of it, whose verdict `release` gives. Where it is delivered again
@@ -19,21 +36,18 @@ export class HeldTask implements BatchItem<LoadedModel> {
   readonly model: LoadedModel;
   readonly inputs: readonly Tensor[];
   readonly lane: Lane;
-  /** The span of this holding, where traces are kept. */
-  readonly traceparent: string | undefined;
   readonly arrivedAt = performance.now();
   /** Names this holding to the store, which counts it as one attempt however often it is told. */
   readonly claim = `${PROCESS}:${++holdings}`;
-  /** One that was tried before runs alone, since it may be what made its batch fail. */
-  alone: boolean;
-  /** Which attempt this is; 0 until it was claimed. */
-  attempt = 0;
-  /** Whether it is known to have ended elsewhere, by a cancel for one: nobody waits for its run. */
-  hasEnded = false;
-  readonly #onRelease: (task: HeldTask) => void;
+  readonly #span: Span;
+  #state: HoldingState = 'WAITING';
+  #alone: boolean;
+  #attempt = 0;
+  #hasEnded = false;
   #delivery: Delivery;
-  #verdict = Promise.withResolvers<Verdict>();
   #wasRedelivered: boolean;
+  #verdict = Promise.withResolvers<Verdict>();
+  #onRelease: (() => void) | undefined;
 
   constructor(
     delivery: Delivery,
@@ -42,23 +56,46 @@ export class HeldTask implements BatchItem<LoadedModel> {
       inputs: readonly Tensor[];
       model: LoadedModel;
       lane: Lane;
-      traceparent?: string | undefined;
+      /** Of this holding, with which it ends. */
+      span: Span;
     },
-    onRelease: (task: HeldTask) => void,
   ) {
     this.submission = of.submission;
     this.model = of.model;
     this.inputs = inSignatureOrder(of.inputs, of.model);
     this.lane = of.lane;
-    this.traceparent = of.traceparent;
-    this.alone = delivery.attemptsBefore > 0;
+    this.#span = of.span;
+    this.#alone = delivery.attemptsBefore > 0;
     this.#delivery = delivery;
     this.#wasRedelivered = delivery.redelivered;
-    this.#onRelease = onRelease;
+  }
+
+  get state(): HoldingState {
+    return this.#state;
   }
 
   get owner(): string {
     return this.submission.owner;
+  }
+
+  /** The span of this holding, where traces are kept. */
+  get traceparent(): string | undefined {
+    return this.#span.traceparent;
+  }
+
+  /** One that was tried before runs alone, since it may be what made its batch fail. */
+  get alone(): boolean {
+    return this.#alone;
+  }
+
+  /** Which attempt this is; 0 until it was claimed. */
+  get attempt(): number {
+    return this.#attempt;
+  }
+
+  /** Whether it is known to have ended elsewhere, by a cancel for one: nobody waits for its run. */
+  get hasEnded(): boolean {
+    return this.#hasEnded;
   }
 
   get delivery(): Delivery {
@@ -81,22 +118,60 @@ export class HeldTask implements BatchItem<LoadedModel> {
    * RabbitMQ hears nothing of the ack, and the new one may be the same message.)
    */
   adopt(delivery: Delivery): void {
+    assert(this.#state !== 'RELEASED');
     this.#verdict.resolve('ack');
     this.#verdict = Promise.withResolvers();
     this.#delivery = delivery;
     this.#wasRedelivered ||= delivery.redelivered;
   }
 
-  /** Ends the holding. */
+  /** It was taken for a run: the store is being asked. */
+  claiming(): void {
+    this.#to('CLAIMING');
+  }
+
+  claimed(attempt: number): void {
+    this.#to('CLAIMED');
+    this.#attempt = attempt;
+  }
+
+  /** The run that it shared failed: it waits for another, still claimed. */
+  waitAlone(): void {
+    this.#to('WAITING');
+    this.#alone = true;
+  }
+
+  /** Its record has ended, whatever becomes of it here. */
+  noteEnd(): void {
+    this.#hasEnded = true;
+  }
+
+  /** Calls `listener` at the end of the holding, in the place of the one before. */
+  onRelease(listener: () => void): void {
+    this.#onRelease = listener;
+  }
+
+  /** Ends the holding. Only the first end counts: a bug may end it while it is being settled. */
   release(verdict: Verdict): void {
-    this.#onRelease(this);
-    this.#verdict.resolve(verdict);
+    if (this.#end()) this.#verdict.resolve(verdict);
   }
 
   /** Ends the holding by an error, which is whoever handles the delivery's to judge. */
   abandon(reason: unknown): void {
-    this.#onRelease(this);
-    this.#verdict.reject(reason);
+    if (this.#end()) this.#verdict.reject(reason);
+  }
+
+  #end(): boolean {
+    if (this.#state === 'RELEASED') return false;
+    this.#to('RELEASED');
+    this.#span.end();
+    this.#onRelease?.();
+    return true;
+  }
+
+  #to(state: HoldingState): void {
+    assert(HOLDING_REACHED_FROM[state].includes(this.#state), `a held task goes from ${this.#state} to ${state}`);
+    this.#state = state;
   }
 }
 

@@ -1,12 +1,13 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { createAbortListeners } from '../../src/async/abort-listeners.ts';
+import { backOffMs } from '../../src/async/back-off.ts';
+import { createListeners } from '../../src/async/listeners.ts';
 import { StoreFull, StoreUnavailable } from '../../src/errors.ts';
 import type { Log } from '../../src/process/log.ts';
 import type { TaskStore } from '../../src/store/store.ts';
 
-/** Pause before a store that could not be reached is tried again: doubled each time, with jitter. */
-const RETRY_DELAY_MS = 100;
-const RETRY_DELAY_MS_MAX = 2_000;
+/** Pause before a store that could not be reached is tried again: doubled each time. */
+const RETRY = { minMs: 100, maxMs: 2_000 };
 
 /** A store outage is nobody's attempt: whoever has something to read or to write waits with it until the store is back. */
 export interface PatientStore {
@@ -18,16 +19,14 @@ export interface PatientStore {
   ask<T>(question: (store: TaskStore) => Promise<T>, signals: () => AbortSignal[]): Promise<T>;
   /** Whether somebody is waiting for the store: new work is better not begun. */
   isAway(): boolean;
+  /** Calls `listener` when work may be begun again; returns the function that ends it. */
+  onBack(listener: () => void): () => void;
 }
 
-/** `over` ends every wait at once, that for an answer as well; `onBack` is called when work may be begun again. */
-export function createPatientStore(options: {
-  store: TaskStore;
-  over: AbortSignal;
-  onBack: () => void;
-  log: Log;
-}): PatientStore {
-  const { store, over, onBack, log } = options;
+/** `over` ends every wait at once, that for an answer as well. */
+export function createPatientStore(options: { store: TaskStore; over: AbortSignal; log: Log }): PatientStore {
+  const { store, over, log } = options;
+  const back = createListeners();
   const unlessOver = createUnlessAborted(over);
   let away = false;
   let waiting = 0;
@@ -66,10 +65,10 @@ export function createPatientStore(options: {
   }
 
   async function retry<T>(question: (store: TaskStore) => Promise<T>, signals: () => AbortSignal[]): Promise<T> {
-    for (let delayMs = RETRY_DELAY_MS; ; delayMs = Math.min(2 * delayMs, RETRY_DELAY_MS_MAX)) {
+    for (let failures = 0; ; failures += 1) {
       const signal = AbortSignal.any(signals());
       // Cut short by the signal; what follows is then the last try.
-      await sleep(delayMs * (0.5 + Math.random() / 2), undefined, { signal }).catch(() => {});
+      await sleep(backOffMs(RETRY, failures), undefined, { signal }).catch(() => {});
       try {
         return answered(await unlessOver(question(store)));
       } catch (error) {
@@ -82,11 +81,12 @@ export function createPatientStore(options: {
 
   function goOn(): void {
     away = false;
-    onBack();
+    back.call();
   }
 
   return {
     isAway: () => away,
+    onBack: back.add,
     // Twice for each task, and nearly always answered at once: no more is made for it than that takes.
     ask: (question, signals) =>
       unlessOver(question(store)).then(answered, (error: unknown) => outlast(error, question, signals)),

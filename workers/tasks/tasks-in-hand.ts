@@ -1,18 +1,11 @@
 import { createAbortListeners } from '../../src/async/abort-listeners.ts';
+import { createListeners } from '../../src/async/listeners.ts';
 import type { Delivery, Verdict } from '../../src/broker/broker.ts';
-import { ifUnavailable } from '../../src/errors.ts';
+import { StoreUnavailable } from '../../src/errors.ts';
 import type { Log } from '../../src/process/log.ts';
 import type { TaskStore } from '../../src/store/store.ts';
 import { isTerminal, type TaskState } from '../../src/task/task.ts';
 import type { HeldTask } from './held-task.ts';
-
-/** What is done with tasks that wait for their run, or are in it. */
-export interface TasksAtWork {
-  /** Takes a task back that has not begun; `false` if it has. */
-  remove(task: HeldTask): boolean;
-  /** Nobody waits for the task's run any more. */
-  drop(task: HeldTask): void;
-}
 
 /**
  * The tasks that a worker holds, by id. After a lost connection RabbitMQ delivers what is unacknowledged again, also to the
@@ -25,11 +18,13 @@ export interface TasksInHand {
   adopt(task: HeldTask, delivery: Delivery): Promise<Verdict>;
   /** Holds a task until its verdict; for as long, whoever ends it elsewhere is heard, or found at the next look at its record. */
   hold(task: HeldTask): Promise<Verdict>;
-  /** Lets go of a task; called by its release. */
-  forget(task: HeldTask): void;
   all(): HeldTask[];
   /** Resolves when none is left. */
   emptied(): Promise<void>;
+  /** Calls `listener` with each task that is known to have ended elsewhere; returns the function that ends it. */
+  onEnded(listener: (task: HeldTask) => void): () => void;
+  /** The same with each unclaimed one whose delivery is the broker's again. */
+  onLost(listener: (task: HeldTask) => void): () => void;
 }
 
 interface Holding {
@@ -39,15 +34,18 @@ interface Holding {
   unlisten: () => void;
 }
 
-export function createTasksInHand(options: {
-  store: Pick<TaskStore, 'watch' | 'heads'>;
-  work: TasksAtWork;
+interface Options {
+  store: Pick<TaskStore, 'watchStops' | 'heads'>;
   log: Log;
-}): TasksInHand {
-  const { store, work, log } = options;
+}
+
+export function createTasksInHand(options: Options): TasksInHand {
+  const { store, log } = options;
   const held = new Map<string, Holding>();
   const waiting: (() => void)[] = [];
   const onAbort = createAbortListeners();
+  const ended = createListeners<[HeldTask]>();
+  const lost = createListeners<[HeldTask]>();
 
   /** Hears when the present delivery of a task is the broker's again. */
   function listen(holding: Holding): void {
@@ -55,7 +53,7 @@ export function createTasksInHand(options: {
     holding.unlisten();
     // Once claimed it is finished and stored: its redelivery is then adopted here, or elsewhere refused as terminal.
     holding.unlisten = onAbort(task.delivery.signal, () => {
-      if (task.attempt === 0 && work.remove(task)) task.release('requeue');
+      if (task.attempt === 0) lost.call(task);
     });
   }
 
@@ -63,12 +61,15 @@ export function createTasksInHand(options: {
     // Its own failure is announced as well, perhaps before the store's answer; by then it neither waits nor runs.
     if (!isTerminal(state) || held.get(task.submission.id)?.task !== task) return;
     log.debug({ taskId: task.submission.id, state, attempt: task.attempt }, 'task in hand has ended');
-    work.drop(task);
+    task.noteEnd();
+    ended.call(task);
   }
 
-  async function reread(task: HeldTask): Promise<void> {
-    const [head] = await store.heads([task.submission.id]);
-    if (head) heard(task, head.state);
+  function forget({ task, unwatch, unlisten }: Holding): void {
+    unwatch();
+    unlisten();
+    held.delete(task.submission.id);
+    if (held.size === 0) for (const resolve of waiting.splice(0)) resolve();
   }
 
   return {
@@ -86,29 +87,35 @@ export function createTasksInHand(options: {
     },
     hold(task) {
       const { id } = task.submission;
-      const unwatch = store.watch(id, (event) => {
+      const unwatch = store.watchStops(id, (event) => {
         if (event !== 'reread') heard(task, event.state);
-        // Announced is what is missed; in an outage there is nothing to read, and another reading will follow.
-        else
-          reread(task)
-            .catch(ifUnavailable(undefined))
-            .catch((err: unknown) => log.error({ taskId: id, err }, 'task in hand not read'));
+        else void reread(task, heard, options);
       });
       const holding: Holding = { task, unwatch, unlisten: () => undefined };
       held.set(id, holding);
+      task.onRelease(() => forget(holding));
       listen(holding);
       return task.verdict();
     },
-    forget(task) {
-      const { id } = task.submission;
-      const holding = held.get(id);
-      if (holding?.task !== task) return;
-      holding.unwatch();
-      holding.unlisten();
-      held.delete(id);
-      if (held.size === 0) for (const resolve of waiting.splice(0)) resolve();
-    },
     emptied: () => new Promise((resolve) => (held.size === 0 ? resolve() : waiting.push(resolve))),
     all: () => [...held.values()].map(({ task }) => task),
+    onEnded: ended.add,
+    onLost: lost.add,
   };
+}
+
+/** Does not reject. */
+async function reread(
+  task: HeldTask,
+  heard: (task: HeldTask, state: TaskState) => void,
+  { store, log }: Options,
+): Promise<void> {
+  const { id } = task.submission;
+  try {
+    const [head] = await store.heads([id]);
+    if (head) heard(task, head.state);
+  } catch (err) {
+    // In an outage there is nothing to read, and another reading will follow.
+    if (!(err instanceof StoreUnavailable)) log.error({ taskId: id, err }, 'task in hand not read');
+  }
 }

@@ -1,4 +1,5 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
+import { forgetOldest } from '../../async/oldest-first.ts';
 import type { Log } from '../../process/log.ts';
 import { graphiqlFiles, graphiqlPage } from '../graphql/graphiql/graphiql.ts';
 import { GRAPHQL_PATH } from '../graphql/request/server.ts';
@@ -47,10 +48,7 @@ export function createGraphiql(api: () => Api, log: Log): Graphiql {
     const { type, text } = graphiqlPage(api(), new URL(request.url ?? '', 'http://localhost'));
     const page = pages.get(text) ?? new CompressedText(text, { ...HEADERS, 'content-type': type });
     pages.set(text, page);
-    for (const oldest of pages.keys()) {
-      if (pages.size <= PAGES_MAX) break;
-      pages.delete(oldest);
-    }
+    forgetOldest(pages, PAGES_MAX);
     return page;
   }
 

@@ -7,6 +7,7 @@ import type { ModelRegistry } from '../../registry/registry.ts';
 import { MULTIPART } from '../graphql/request/multipart.ts';
 import { isJson } from '../graphql/request/plain-request.ts';
 import { GRAPHQL_PATH, type GraphQLServer } from '../graphql/request/server.ts';
+import type { ArrivingRequest } from './arriving-request.ts';
 import { clientAddress, networkOf } from './client-address.ts';
 import type { Connection } from './connection.ts';
 import { CountedBody } from './counted-body.ts';
@@ -20,8 +21,7 @@ import type { Starts } from './starts.ts';
 /** Each has a browser ask first where a page of another origin sets it; the third is what Apollo's clients send. */
 const PREFLIGHT_HEADERS = ['authorization', 'graphql-require-preflight', 'apollo-require-preflight'];
 
-/** `/graphql`: lets in who may ask, as long as there is room; health and metrics have routes of their own and always pass. */
-export function graphqlRoute(options: {
+interface Options {
   graphql: GraphQLServer;
   /** `undefined` where it is off. */
   graphiql: Graphiql | undefined;
@@ -32,9 +32,82 @@ export function graphqlRoute(options: {
   closing: AbortSignal;
   onRefusedKey: OnRefusedKey;
   log: Log;
-}): Route {
-  const { graphql, graphiql, config, registry, load: limits, starts, closing, onRefusedKey, log } = options;
-  const { apiKeys, allowUnauthenticated, trustedProxies } = config;
+}
+
+/** `/graphql`: lets in who may ask, as long as there is room; health and metrics have routes of their own and always pass. */
+export function graphqlRoute(options: Options): Route {
+  const { graphiql, registry } = options;
+  const ownerOf = createDoor(options);
+  const answer = createAnswer(options);
+  return (request, response, path, connection) => {
+    if (path !== GRAPHQL_PATH) return false;
+    const isPage = graphiql?.isAskedFor(request) === true;
+    const owner = ownerOf(request, isPage);
+    if (typeof owner !== 'string') deny(response, owner);
+    else if (!registry.isReady()) deny(response, NOT_READY);
+    else if (isPage) graphiql.sendPage(request, response);
+    else answer(request, response, connection, owner);
+    return true;
+  };
+}
+
+/** Why a request is not let in. */
+interface Denial {
+  status: number;
+  code: Parameters<typeof refuse>[2];
+  message: string;
+  headers?: Record<string, string>;
+}
+
+const NO_HOST: Denial = { status: 400, code: 'BAD_USER_INPUT', message: 'expected a host name as Host' };
+
+const NO_KEY: Denial = {
+  status: 401,
+  code: 'UNAUTHENTICATED',
+  message: 'expected the header `Authorization: Bearer <key>` with a known key',
+  headers: { 'www-authenticate': 'Bearer' },
+};
+
+/** Without keys the address is the only guard, and a page whose name was given a loopback address gets past that: its own name tells. */
+const OTHER_NAME: Denial = {
+  status: 403,
+  code: 'FORBIDDEN',
+  message: 'expected the name of this machine as Host; for other names set API_KEYS, or ALLOW_UNAUTHENTICATED=1',
+};
+
+const OTHER_CONTENT: Denial = {
+  status: 415,
+  code: 'BAD_USER_INPUT',
+  message:
+    'expected the content type application/json; or, with files, multipart/form-data and a header GraphQL-Require-Preflight',
+};
+
+const NOT_READY: Denial = { status: 503, code: 'STORE_UNAVAILABLE', message: 'the models have not been read yet' };
+
+function deny(response: ServerResponse, { status, code, message, headers = {} }: Denial): void {
+  for (const [name, value] of Object.entries(headers)) response.setHeader(name, value);
+  refuse(response, status, code, message);
+}
+
+/** Whose request it is, or why it is not let in. */
+function createDoor({ config: { apiKeys, allowUnauthenticated }, onRefusedKey }: Options) {
+  return (request: IncomingMessage, isPage: boolean): string | Denial => {
+    const hostname = hostnameOf(request);
+    if (hostname === undefined) return NO_HOST;
+    // The page executes nothing and needs no key; an address with an operation does, whoever opens it.
+    const needsKey = apiKeys.required && !(isPage && request.url === GRAPHQL_PATH);
+    const owner = needsKey ? apiKeys.ownerOf(request.headers.authorization) : ANONYMOUS;
+    if (owner === undefined) {
+      onRefusedKey(request);
+      return NO_KEY;
+    }
+    if (!apiKeys.required && !allowUnauthenticated && !isLoopback(hostname)) return OTHER_NAME;
+    return request.method === 'POST' && !isJson(request) && !isUpload(request) ? OTHER_CONTENT : owner;
+  };
+}
+
+/** Answers a request that was let in, as far as there is room. */
+function createAnswer({ graphql, config: { apiKeys, trustedProxies }, load: limits, starts, closing, log }: Options) {
   const addressOf = (request: IncomingMessage, { address }: Connection) =>
     trustedProxies ? networkOf(clientAddress(request, trustedProxies)) : address;
   const onFault = (error: unknown, response: ServerResponse) => {
@@ -47,32 +120,7 @@ export function graphqlRoute(options: {
     if (response.destroyed) return;
     Promise.resolve(graphql.handle(request, response, given)).catch((error: unknown) => onFault(error, response));
   };
-  return (request, response, path, connection) => {
-    if (path !== GRAPHQL_PATH) return false;
-    const deny: Deny = (status, code, message) => {
-      refuse(response, status, code, message);
-      return true;
-    };
-    const isPage = graphiql?.isAskedFor(request) === true;
-    // The page executes nothing and needs no key; an address with an operation does, whoever opens it.
-    const needsKey = apiKeys.required && !(isPage && request.url === GRAPHQL_PATH);
-    const owner = needsKey ? apiKeys.ownerOf(request.headers.authorization) : ANONYMOUS;
-    const hostname = hostnameOf(request);
-    if (hostname === undefined) return deny(400, 'BAD_USER_INPUT', 'expected a host name as Host');
-    if (owner === undefined) {
-      onRefusedKey(request);
-      return denyKey(response, deny);
-    }
-    if (!apiKeys.required && !allowUnauthenticated && !isLoopback(hostname)) return denyName(deny);
-    if (request.method === 'POST' && !isJson(request) && !isUpload(request)) {
-      const files = 'or, with files, multipart/form-data and a header GraphQL-Require-Preflight';
-      return deny(415, 'BAD_USER_INPUT', `expected the content type application/json; ${files}`);
-    }
-    if (!registry.isReady()) return deny(503, 'STORE_UNAVAILABLE', 'the models have not been read yet');
-    if (isPage) {
-      graphiql.sendPage(request, response);
-      return true;
-    }
+  return (request: ArrivingRequest, response: ServerResponse, connection: Connection, owner: string): void => {
     const isKeyed = apiKeys.required && owner !== ANONYMOUS;
     let load: RequestLoad;
     try {
@@ -80,7 +128,7 @@ export function graphqlRoute(options: {
     } catch (error) {
       if (!(error instanceof Overloaded)) throw error;
       refuseOverloaded(response, error);
-      return true;
+      return;
     }
     connection.isKnown ||= isKeyed || !apiKeys.required;
     request.body = new CountedBody(load, response, connection);
@@ -91,7 +139,6 @@ export function graphqlRoute(options: {
     const wait = starts.enter(load.owner);
     if (wait === undefined) handle(request, response, given);
     else void wait.then(() => handle(request, response, given));
-    return true;
   };
 }
 
@@ -113,22 +160,8 @@ function goneOf(response: ServerResponse): () => AbortSignal {
   };
 }
 
-/** Answers with an error; the request is done with. */
-type Deny = (...refusal: Parameters<typeof refuse> extends [unknown, ...infer Rest] ? Rest : never) => true;
-
 /** Files come as a form does. A header that no form can set tells them apart: a page of elsewhere would have to ask first. */
 function isUpload({ headers }: IncomingMessage): boolean {
   const isForm = MULTIPART.test(headers['content-type'] ?? '');
   return isForm && PREFLIGHT_HEADERS.some((name) => headers[name] !== undefined);
-}
-
-function denyKey(response: ServerResponse, deny: Deny): true {
-  response.setHeader('www-authenticate', 'Bearer');
-  return deny(401, 'UNAUTHENTICATED', 'expected the header `Authorization: Bearer <key>` with a known key');
-}
-
-/** Without keys the address is the only guard, and a page whose name was given a loopback address gets past that: its own name tells. */
-function denyName(deny: Deny): true {
-  const message = 'expected the name of this machine as Host; for other names set API_KEYS, or ALLOW_UNAUTHENTICATED=1';
-  return deny(403, 'FORBIDDEN', message);
 }

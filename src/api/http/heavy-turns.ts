@@ -4,6 +4,9 @@ import { createTurns } from '../../ledger/turns.ts';
 /** Bytes of JSON from which on they take longer than all else about a request; a crowd of such requests is noticed. */
 const HEAVY_BYTES = 16 * 1024;
 
+/** More than this has turns apart: a large answer that is written in hundreds of pieces would wait as often for a long one, and for the rest after it. */
+const PIECE_BYTES_MAX = 64 * 1024;
+
 /** After a piece that took so long others are given as much time, up to a bound: an ordinary request takes several rounds of the event loop. */
 const LONG_MS = 20;
 const REST_MS_MAX = 1_000;
@@ -15,10 +18,12 @@ export interface HeavyTurns {
 }
 
 export function createHeavyTurns(): HeavyTurns {
-  const turns = createTurns(1);
+  const pieces = createTurns(1);
+  const wholes = createTurns(1);
   return {
     enter(owner, bytes) {
       if (bytes < HEAVY_BYTES) return undefined;
+      const turns = bytes <= PIECE_BYTES_MAX ? pieces : wholes;
       return new Promise((resolve) => {
         void turns.take(owner, async () => {
           const startedAt = performance.now();
@@ -26,7 +31,7 @@ export function createHeavyTurns(): HeavyTurns {
           // What the promise's owner does without waiting is done by then.
           await untilNextRound();
           const tookMs = performance.now() - startedAt;
-          if (tookMs > LONG_MS && turns.waiting() > 0) await sleep(Math.min(REST_MS_MAX, tookMs));
+          if (turns === wholes && tookMs > LONG_MS && turns.waiting() > 0) await sleep(Math.min(REST_MS_MAX, tookMs));
         });
       });
     },

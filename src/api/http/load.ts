@@ -11,8 +11,11 @@ import { createHeavyTurns, type HeavyTurns } from './heavy-turns.ts';
  */
 const ANSWER_BYTES_MAX = 64 * 1024 * 1024;
 
-/** Tensors that one request's files may become: a picture of a few bytes is a tensor as large as the model takes. */
-const FILE_TENSORS_BYTES_MAX = 128 * 1024 * 1024;
+/**
+ * Tensors that one request may become: a picture of a few bytes is a tensor as large as the model takes, and a variable that a document
+ * names a hundred times is a hundred tensors.
+ */
+const TENSORS_BYTES_MAX = 128 * 1024 * 1024;
 
 /** What one request's files may be while they are unpacked, one after the other: some seconds of a core. */
 const UNPACKED_BYTES_MAX = 1024 * 1024 * 1024;
@@ -21,6 +24,9 @@ const UNPACKED_BYTES_MAX = 1024 * 1024 * 1024;
 const STREAM_ACCEPTED = /text\/event-stream|multipart\/mixed/;
 /** So little of a body is not counted: as many requests as there may be take less than 50 MiB of it. */
 const SMALL_BYTES = 4 * 1024;
+
+/** Parsed to so much, parse, check and coercion take long enough each to take a turn of their own. */
+const LARGE_BYTES = 2 * 1024 * 1024;
 
 /** What requests may hold of this process, each counted for an owner. */
 export interface Load {
@@ -46,7 +52,7 @@ export interface RequestLoad {
    * may hold, RATE_LIMITED if they are more than this process may.
    */
   hold(bytes: number, path: (string | number)[]): void;
-  /** Counts a tensor in that a file becomes. Throws INVALID_INPUT if a request's are too many, RATE_LIMITED if this process's are. */
+  /** Counts a tensor in that an input or a file becomes. Throws INVALID_INPUT if a request's are too many, RATE_LIMITED if this process's are. */
   holdTensor(bytes: number, path: (string | number)[]): void;
   /** Counts what a file is while it is unpacked. Throws INVALID_INPUT if a request's are too much; also where nobody waits any more. */
   unpack(bytes: number, path: (string | number)[]): void;
@@ -55,6 +61,8 @@ export interface RequestLoad {
    * nothing has to be waited for. The turn is what follows without waiting again.
    */
   turn(bytes: number): Promise<void> | undefined;
+  /** The same for a further step of the work on this request, where what was parsed is so large that each step takes long. */
+  step(): Promise<void> | undefined;
 }
 
 export function createLoad(ledger: Ledger): Load {
@@ -144,7 +152,7 @@ class HeldByRequest implements RequestLoad {
 
   holdTensor(bytes: number, path: (string | number)[]): void {
     if (this.#response.closed) throw nobodyThere();
-    if (this.#tensorBytes + bytes > FILE_TENSORS_BYTES_MAX) throw tooMany(path, 'tensors', FILE_TENSORS_BYTES_MAX);
+    if (this.#tensorBytes + bytes > TENSORS_BYTES_MAX) throw tooMany(path, 'tensors', TENSORS_BYTES_MAX);
     this.#count(bytes);
     this.#tensorBytes += bytes;
   }
@@ -157,6 +165,10 @@ class HeldByRequest implements RequestLoad {
 
   turn(bytes: number): Promise<void> | undefined {
     return this.#turns.enter(this.owner, bytes);
+  }
+
+  step(): Promise<void> | undefined {
+    return this.#parsedBytes < LARGE_BYTES ? undefined : this.turn(this.#parsedBytes);
   }
 
   #count(bytes: number): void {

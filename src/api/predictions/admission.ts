@@ -1,4 +1,5 @@
-import { setTimeout as sleep } from 'node:timers/promises';
+import { createReading } from '../../async/reading.ts';
+import { within } from '../../async/within.ts';
 import type { Broker } from '../../broker/broker.ts';
 import { LANES, predictionQueue } from '../../broker/topology.ts';
 import { QueueFull } from '../../errors.ts';
@@ -43,8 +44,8 @@ interface Level {
   /** What waited at the last reading, and how many had been confirmed when it began. */
   last?: { waiting: number; confirmed: number; at: number } | undefined;
   drainRate: DrainRate;
-  reading?: Promise<void> | undefined;
-  readAt: number;
+  /** Looks at both queues. */
+  read: (everyMs: number) => Promise<void> | undefined;
 }
 
 export function createAdmission(broker: Pick<Broker, 'depth'>): Admission {
@@ -53,7 +54,8 @@ export function createAdmission(broker: Pick<Broker, 'depth'>): Admission {
   function levelOf(model: string): Level {
     const known = levels.get(model);
     if (known) return known;
-    const level = { admitted: 0, confirmed: 0, drainRate: createDrainRate(), readAt: Number.NEGATIVE_INFINITY };
+    const counts = { admitted: 0, confirmed: 0, drainRate: createDrainRate() };
+    const level: Level = { ...counts, read: createReading(() => read(model, level)) };
     levels.set(model, level);
     return level;
   }
@@ -70,26 +72,12 @@ export function createAdmission(broker: Pick<Broker, 'depth'>): Admission {
     level.last = next;
   }
 
-  /** One reading in flight a model, however many submissions ask. */
-  function refresh(model: string, level: Level): Promise<void> | undefined {
-    if (!level.reading && performance.now() - level.readAt >= READING_EVERY_MS) {
-      level.readAt = performance.now();
-      level.reading = read(model, level).finally(() => {
-        level.reading = undefined;
-      });
-    }
-    return level.reading;
-  }
-
   /** Waits for a reading only where the figure that is known might decide wrongly. */
   async function prepare(model: ServedModel, count: number): Promise<void> {
     const level = levelOf(model.name);
-    const reading = refresh(model.name, level);
+    const reading = level.read(READING_EVERY_MS);
     if (!reading || (lastOf(level) && waitingOf(level) + count <= model.maxWaiting / 2)) return;
-    const waited = new AbortController();
-    const late = sleep(READING_WAIT_MS, undefined, { signal: waited.signal }).catch(() => undefined);
-    await Promise.race([reading, late]);
-    waited.abort();
+    await within(READING_WAIT_MS, reading);
   }
 
   return {

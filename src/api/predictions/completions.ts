@@ -2,7 +2,14 @@ import { AppError, ifUnavailable, Overloaded } from '../../errors.ts';
 import type { TaskStore } from '../../store/store.ts';
 import { endedBy } from '../../task/record.ts';
 import { submissionOf } from '../../task/submission.ts';
-import { isTerminal, type ModelReference, type Submission, type Task, type TaskEvent } from '../../task/task.ts';
+import {
+  isEnded,
+  isTerminal,
+  type ModelReference,
+  type Submission,
+  type Task,
+  type TaskEnded,
+} from '../../task/task.ts';
 import { type Hold, outputBytes, READ_MAX } from './results.ts';
 import { type StreamShare, TaskStream } from './task-stream.ts';
 
@@ -43,7 +50,7 @@ export class Completions extends TaskStream<Task | AppError> {
     for (const id of ids) {
       this.watch(id, (event) => {
         if (event === 'reread') this.#due.add(id);
-        else if (isTerminal(event.state)) this.#hear(event);
+        else if (isEnded(event)) this.#hear(event);
       });
     }
   }
@@ -105,7 +112,7 @@ export class Completions extends TaskStream<Task | AppError> {
   }
 
   /** What is told of an end need not be read, which would double the time that it takes here. No more are kept for a slow client than are read at a time. */
-  #hear(event: TaskEvent): void {
+  #hear(event: TaskEnded): void {
     const submission = this.#ready.length < READ_MAX ? this.#submissions.get(event.id) : undefined;
     const ended = submission && endedBy(event, submission);
     if (ended) this.#receive(ended);

@@ -55,7 +55,8 @@ export function createDrainRate(): DrainRate {
       const leftSince = before ? left - (before.entered - before.waiting) : 0;
       const wasEmpty = before !== undefined && leftSince >= before.waiting && at - before.at > APART_MS;
       const latest = leaves.at(-1) ?? first;
-      if (!latest || wasEmpty) restart({ at, left }, at);
+      // It drained as fast as it did up to the last look at it: the pause since says nothing.
+      if (!latest || wasEmpty) restart({ at, left }, before?.at ?? at);
       else if (isLater && left > latest.left) leaves = [...leaves, { at, left }].slice(-LEAVES_MAX);
       // Nothing waits, so from here on the tasks come no faster than they are submitted.
       if (waiting === 0) restart(undefined, at);

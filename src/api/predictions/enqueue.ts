@@ -38,8 +38,7 @@ export interface Enqueue {
   copy(prepared: Prepared): Promise<void>;
 }
 
-/** The way into the queue: admission by queue and by store, then the record, then the deadline, then large inputs, then the message, confirmed. */
-export function createEnqueue(services: {
+interface EnqueueServices {
   broker: Broker;
   store: TaskStore;
   deadlines: Deadlines;
@@ -51,8 +50,12 @@ export function createEnqueue(services: {
   log: Log;
   /** Milliseconds that a task is kept from its terminal state on. */
   resultTtlMs: number;
-}): Enqueue {
-  const { broker, store, deadlines, payloads, registry, room, admission, tracing, log, resultTtlMs } = services;
+}
+
+/** The way into the queue: admission by queue and by store, then the record, then the deadline, then large inputs, then the message, confirmed. */
+export function createEnqueue(services: EnqueueServices): Enqueue {
+  const { store, deadlines, registry, room, admission, resultTtlMs } = services;
+  const publish = createPublish(services);
   const mayGoTogether = resultTtlMs >= TOGETHER_TTL_MS_MIN;
 
   return {
@@ -62,7 +65,7 @@ export function createEnqueue(services: {
         // The record first: an unknown id and a queued one must be different answers.
         await store.create(submissions);
         await remember(submissions).catch(async (error: unknown) => {
-          if (error instanceof StoreFull) await withdraw(submissions);
+          if (error instanceof StoreFull) await withdraw(submissions, services);
           throw error;
         });
         const published = await Promise.allSettled(
@@ -74,7 +77,7 @@ export function createEnqueue(services: {
         );
         const refused = published.find((result) => result.status === 'rejected');
         if (!refused) return;
-        await withdraw(submissions);
+        await withdraw(submissions, services);
         throw refused.reason;
       }),
 
@@ -114,7 +117,16 @@ export function createEnqueue(services: {
     const expiring = submissions.flatMap(({ id, expiresAt }) => (expiresAt === undefined ? [] : [{ id, expiresAt }]));
     if (expiring.length > 0) await deadlines.add(expiring);
   }
+}
 
+/** Publishes a message that says `first`: the submission that counts, where there are several of a task. Those go by themselves. */
+type Publish = (prepared: Prepared, first: Submission, maxBatch?: number) => Promise<void>;
+
+function createPublish({
+  broker,
+  payloads,
+  tracing,
+}: Pick<EnqueueServices, 'broker' | 'payloads' | 'tracing'>): Publish {
   /** Large inputs go before the message: whoever has that looks for them. `undefined` if the task has ended meanwhile. */
   async function place(
     { inputs, payload }: Prepared,
@@ -125,8 +137,7 @@ export function createEnqueue(services: {
     return bytes === undefined ? undefined : { bytes };
   }
 
-  /** Publishes a message that says `first`: the submission that counts, where there are several of a task. Those go by themselves. */
-  async function publish(prepared: Prepared, first: Submission, maxBatch = 1): Promise<void> {
+  return async (prepared, first, maxBatch = 1) => {
     const { model, lane, submission } = prepared;
     const inputs = await place(prepared, first);
     if (!inputs) return;
@@ -138,18 +149,16 @@ export function createEnqueue(services: {
     await tracing.span('publish', { kind: 'producer', parent, attributes }, ({ traceparent }) =>
       broker.publish(queue, { ...message, traceparent }),
     );
-  }
+  };
+}
 
-  /** Leaves tombstones, never deletes: a message that was not confirmed may still arrive, and must then be dropped. */
-  async function withdraw(submissions: readonly Submission[]): Promise<void> {
-    const at = Date.now();
-    const results = await Promise.allSettled(
-      submissions.map(({ id }) => store.transition(id, { to: 'WITHDRAWN', at })),
-    );
-    const failed = results.filter(({ status }) => status === 'rejected').length;
-    // Such a task may still run. Nobody has its id, so all it costs is the run.
-    if (failed > 0) log.warn({ failed }, 'refused submissions could not be withdrawn');
-  }
+/** Leaves tombstones, never deletes: a message that was not confirmed may still arrive, and must then be dropped. */
+async function withdraw(submissions: readonly Submission[], { store, log }: EnqueueServices): Promise<void> {
+  const at = Date.now();
+  const results = await Promise.allSettled(submissions.map(({ id }) => store.transition(id, { to: 'WITHDRAWN', at })));
+  const failed = results.filter(({ status }) => status === 'rejected').length;
+  // Such a task may still run. Nobody has its id, so all it costs is the run.
+  if (failed > 0) log.warn({ failed }, 'refused submissions could not be withdrawn');
 }
 
 /** What the submissions of one caller take of the store. */

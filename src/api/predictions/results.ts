@@ -1,6 +1,6 @@
 import type { TaskStore } from '../../store/store.ts';
 import type { Task } from '../../task/task.ts';
-import { byteLength } from '../../tensor/tensor.ts';
+import { byteLengths } from '../../tensor/tensor.ts';
 import { isTaskId } from './submission-id.ts';
 
 /** Tasks read at a time, as far as their results are small. */
@@ -28,5 +28,5 @@ export async function readTasks(
 
 /** What a task's result takes. */
 export function outputBytes(task: Task | undefined): number {
-  return (task?.result?.outputs ?? []).reduce((bytes, output) => bytes + byteLength(output), 0);
+  return byteLengths(task?.result?.outputs ?? []);
 }

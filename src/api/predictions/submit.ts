@@ -1,4 +1,5 @@
 import { randomUUID } from 'node:crypto';
+import { forgetOldest } from '../../async/oldest-first.ts';
 import type { Lane } from '../../broker/topology.ts';
 import { AppError, InputError } from '../../errors.ts';
 import type { Bound } from '../../ledger/bound.ts';
@@ -7,7 +8,7 @@ import type { TaskStore } from '../../store/store.ts';
 import type { Submission, Task } from '../../task/task.ts';
 import type { Metrics } from '../../telemetry/metrics.ts';
 import type { Tracing } from '../../telemetry/tracing.ts';
-import { byteLength, type Tensor } from '../../tensor/tensor.ts';
+import { byteLengths, type Tensor } from '../../tensor/tensor.ts';
 import { encodeFrame } from '../../tensor/tensor-frame.ts';
 import type { Enqueue, Prepared } from './enqueue.ts';
 import { type Hold, readTasks } from './results.ts';
@@ -126,10 +127,7 @@ export function createSubmit(services: {
     }
     await copy;
     confirmed.set(id, head?.submittedAt ?? prepared.submission.submittedAt);
-    for (const oldest of confirmed.keys()) {
-      if (confirmed.size <= CONFIRMED_MAX) break;
-      confirmed.delete(oldest);
-    }
+    forgetOldest(confirmed, CONFIRMED_MAX);
   }
 }
 
@@ -155,7 +153,7 @@ function prepare(
 
 /** The inputs as the store keeps them, where a message should not carry them. Throws INVALID_INPUT if they are too large altogether. */
 function payloadOf({ inputs, path }: PredictionRequest, messageInputBytesMax: number): Uint8Array | undefined {
-  const bytes = inputs.reduce((sum, input) => sum + byteLength(input), 0);
+  const bytes = byteLengths(inputs);
   if (bytes > INPUT_BYTES_MAX) {
     const message = `expected at most ${INPUT_BYTES_MAX} bytes of inputs, got ${bytes}`;
     throw new InputError('INVALID_INPUT', [{ path, message }]);

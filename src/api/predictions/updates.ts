@@ -1,7 +1,7 @@
 import { type AppError, ifUnavailable, Overloaded } from '../../errors.ts';
 import type { TaskStore } from '../../store/store.ts';
 import { endedBy } from '../../task/record.ts';
-import { isTerminal, type Task, type TaskEvent } from '../../task/task.ts';
+import { isEnded, isTerminal, type Task, type TaskEvent } from '../../task/task.ts';
 import { MISSING_MAX, noRoom, unknownTask } from './completions.ts';
 import { type Hold, outputBytes } from './results.ts';
 import { type StreamShare, TaskStream } from './task-stream.ts';
@@ -89,17 +89,17 @@ export class Updates extends TaskStream<Task | AppError> {
   /** The task as the event left it; a terminal one is read for its result, unless the event tells it. */
   async #after(event: TaskEvent | 'reread'): Promise<Task | undefined> {
     const last = this.#last;
-    if (event !== 'reread' && last && !isTerminal(event.state)) {
+    if (event !== 'reread' && last && !isEnded(event)) {
       const { startedAt: _, ...rest } = last;
       const task: Task = { ...rest, state: event.state, attempts: event.attempts, revision: event.revision };
       return event.state === 'RUNNING' ? { ...task, startedAt: event.at } : task;
     }
-    const ended = event !== 'reread' && last && endedBy(event, last);
+    const ended = event !== 'reread' && isEnded(event) && last && endedBy(event, last);
     if (ended) return ended;
     // A store that is away says `reread` when it is back.
     const read = await this.#store.get([this.#id], this.#owner).catch(ifUnavailable(undefined));
     const task = read?.[0];
-    this.#hasEnded ||= event !== 'reread' && isTerminal(event.state);
+    this.#hasEnded ||= event !== 'reread' && isEnded(event);
     if (read && !task) this.#missing += 1;
     // A record that a store lost comes back from its message, unless the task had ended: then nobody will bring it back.
     if (read && !task) this.#isGone = this.#hasEnded || this.#missing >= MISSING_MAX;

@@ -1,6 +1,9 @@
 import { EventEmitter, once } from 'node:events';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { type ChannelModel, connect, type SocketOptions } from 'amqplib';
+import { abortable } from '../../async/abortable.ts';
+import { backOffMs } from '../../async/back-off.ts';
+import { within } from '../../async/within.ts';
 import type { Log } from '../../process/log.ts';
 import type { BrokerObserver } from '../broker.ts';
 import { gatherWrites } from './amqp-writes.ts';
@@ -42,8 +45,7 @@ const CONNECT_TIMEOUT_MS = 5_000;
 const BUILD_TIMEOUT_MS = 10_000;
 /** A close that is not answered by then ends with the socket. */
 const CLOSE_TIMEOUT_MS = 1_000;
-const BACK_OFF_MIN_MS = 100;
-const BACK_OFF_MAX_MS = 5_000;
+export const BACK_OFF = { minMs: 100, maxMs: 5_000 };
 /** Seconds; RabbitMQ's 60 would notice a vanished peer after two to three minutes. */
 const HEARTBEAT = '10';
 
@@ -95,8 +97,8 @@ export function superviseConnection<Built>(options: ConnectionOptions<Built>): A
     while (!closing.signal.aborted) {
       const startedAt = performance.now();
       await live().catch(tell);
-      failures = performance.now() - startedAt > BACK_OFF_MAX_MS ? 0 : failures + 1;
-      await sleep(backOffMs(failures), undefined, { signal: closing.signal }).catch(() => undefined);
+      failures = performance.now() - startedAt > BACK_OFF.maxMs ? 0 : failures + 1;
+      await sleep(backOffMs(BACK_OFF, failures), undefined, { signal: closing.signal }).catch(() => undefined);
     }
   }
   const supervised = supervise();
@@ -116,25 +118,12 @@ export function superviseConnection<Built>(options: ConnectionOptions<Built>): A
   };
 }
 
-/** Doubles from a tenth of a second to five; jittered, so that a fleet does not come back in one moment. */
-export function backOffMs(failures: number): number {
-  const longest = Math.min(BACK_OFF_MAX_MS, BACK_OFF_MIN_MS * 2 ** failures);
-  return longest / 2 + (Math.random() * longest) / 2;
-}
-
 /** What was promised, or the error that ended the link: a reply that no longer comes would be waited for in vain. */
 export async function unlessLost<T>(link: Link, promised: Promise<T>): Promise<T> {
-  const settled = new AbortController();
-  const whenLost = async (): Promise<never> => {
-    if (!link.lost.aborted) await once(link.lost, 'abort', { signal: settled.signal });
-    throw link.lost.reason;
-  };
   try {
-    return await Promise.race([whenLost(), promised]);
+    return await abortable(link.lost, promised);
   } catch (error) {
     throw link.lost.aborted ? link.lost.reason : error;
-  } finally {
-    settled.abort();
   }
 }
 
@@ -177,11 +166,7 @@ async function openLink(address: string, purpose: string, closing: AbortSignal):
     link: { model, lost: gone.signal, isBlocked: () => isBlocked, drop },
     shut: async () => {
       closing.removeEventListener('abort', onClosing);
-      const waited = new AbortController();
-      const timeout = sleep(CLOSE_TIMEOUT_MS, undefined, { signal: waited.signal });
-      await Promise.race([model.close(), timeout]).catch(() => undefined);
-      waited.abort();
-      await timeout.catch(() => undefined);
+      await within(CLOSE_TIMEOUT_MS, model.close()).catch(() => undefined);
       socket.abort();
     },
   };

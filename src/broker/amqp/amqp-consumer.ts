@@ -1,9 +1,10 @@
 import { setTimeout as sleep } from 'node:timers/promises';
+import { backOffMs } from '../../async/back-off.ts';
 import type { Log } from '../../process/log.ts';
 import type { BrokerObserver, Consumer, Delivery, Verdict } from '../broker.ts';
 import { queuesOf } from '../topology.ts';
 import { dropWith } from './amqp-channel.ts';
-import { type AmqpConnection, backOffMs, type Link, unlessLost } from './amqp-connection.ts';
+import { type AmqpConnection, BACK_OFF, type Link, unlessLost } from './amqp-connection.ts';
 import { createDeliveries } from './amqp-deliveries.ts';
 import { createFlow, createIntake, type Flow } from './amqp-flow.ts';
 import type { Publisher } from './amqp-publisher.ts';
@@ -50,7 +51,7 @@ export function attachConsumer(connection: AmqpConnection<Link>, options: Consum
         if (stopping.signal.aborted) return;
         if (failures === 0) log.error({ queue, err: error }, 'queue not consumed');
         failures += 1;
-        await sleep(backOffMs(failures), undefined, { signal: stopping.signal }).catch(() => undefined);
+        await sleep(backOffMs(BACK_OFF, failures), undefined, { signal: stopping.signal }).catch(() => undefined);
       }
     }
   }

@@ -1,5 +1,6 @@
-import { once } from 'node:events';
 import type { Channel } from 'amqplib';
+import { abortable } from '../../async/abortable.ts';
+import { createTurns } from '../../ledger/turns.ts';
 import { isNotFound } from './amqp-channel.ts';
 import { type Link, unlessLost } from './amqp-connection.ts';
 
@@ -26,7 +27,6 @@ export function createDepths(link: Link): Depths {
 /** Asks one after the other on one channel, which an answer that there is no such queue ends. */
 function createLine(link: Link): Depths {
   let channel: Promise<Channel> | undefined;
-  let last: Promise<unknown> = Promise.resolve();
 
   async function open(): Promise<Channel> {
     const opened = await link.model.createChannel();
@@ -54,22 +54,14 @@ function createLine(link: Link): Depths {
 
   async function askInTime(queue: string, signal: AbortSignal): Promise<number> {
     signal.throwIfAborted();
-    const answered = new AbortController();
-    const late = once(signal, 'abort', { signal: answered.signal }).then(() => {
-      leave();
-      throw signal.reason;
-    });
     try {
-      return await Promise.race([unlessLost(link, ask(queue)), late]);
-    } finally {
-      answered.abort();
-      await late.catch(() => undefined);
+      return await abortable(signal, unlessLost(link, ask(queue)));
+    } catch (error) {
+      if (signal.aborted) leave();
+      throw error;
     }
   }
 
-  return (queue, signal) => {
-    const depth = last.then(() => askInTime(queue, signal));
-    last = depth.catch(() => undefined);
-    return depth;
-  };
+  const turns = createTurns(1);
+  return (queue, signal) => turns.take('', () => askInTime(queue, signal));
 }

@@ -1,4 +1,4 @@
-import { setTimeout as sleep } from 'node:timers/promises';
+import { createAbortListeners } from '../../async/abort-listeners.ts';
 import { BrokerUnavailable } from '../../errors.ts';
 import type { Log } from '../../process/log.ts';
 import type { Broker, BrokerObserver, Consumer, Delivery, Verdict } from '../broker.ts';
@@ -16,22 +16,21 @@ type Handler = (delivery: Delivery) => Promise<Verdict>;
 
 /** A broker in this process, which keeps nothing beyond it. */
 export function createMemoryBroker(log: Log, observer: BrokerObserver = {}): Broker {
-  const queues = new Map<string, MemoryQueue>();
+  const queues = createQueues();
   const closing = new AbortController();
+  const onAbort = createAbortListeners();
   const inHand = new Set<AbortController>();
   let waitingBytes = 0;
 
-  function queueOf(name: string): MemoryQueue {
-    const known = queues.get(name);
-    if (known) return known;
-    const queue = createMemoryQueue();
-    queues.set(name, queue);
-    return queue;
-  }
-
   /** Resolves when the broker closes, if that is earlier. */
-  async function pause(ms: number): Promise<void> {
-    await sleep(ms, undefined, { signal: closing.signal }).catch(() => undefined);
+  function pause(ms: number): Promise<void> {
+    const { promise, resolve } = Promise.withResolvers<void>();
+    const timer = setTimeout(resolve, ms);
+    const stop = onAbort(closing.signal, resolve);
+    return promise.finally(() => {
+      clearTimeout(timer);
+      stop();
+    });
   }
 
   async function verdictOf(queue: string, handler: Handler, { message, redelivered }: Waiting): Promise<Verdict> {
@@ -52,15 +51,15 @@ export function createMemoryBroker(log: Log, observer: BrokerObserver = {}): Bro
   async function comeBack({ message, origin }: Waiting, verdict: Extract<Verdict, object>): Promise<void> {
     const again = comingBack(message, verdict);
     await pause(again.delayMs);
-    queueOf(origin).push({ message: again.message, origin, redelivered: false });
+    queues.of(origin).push({ message: again.message, origin, redelivered: false });
   }
 
   async function deliver(queue: string, handler: Handler, waiting: Waiting): Promise<void> {
     const verdict = await verdictOf(queue, handler, waiting);
     if (closing.signal.aborted) return;
     const isDead = verdict === 'dead-letter' && queue !== DEAD_LETTER_QUEUE;
-    if (verdict === 'requeue') queueOf(queue).giveBack({ ...waiting, redelivered: true });
-    else if (isDead) queueOf(DEAD_LETTER_QUEUE).push({ ...waiting, redelivered: false });
+    if (verdict === 'requeue') queues.of(queue).giveBack({ ...waiting, redelivered: true });
+    else if (isDead) queues.of(DEAD_LETTER_QUEUE).push({ ...waiting, redelivered: false });
     // The delivery is settled now; the message waits without it.
     else if (typeof verdict === 'object') void comeBack(waiting, verdict);
     else waitingBytes -= waiting.message.body.byteLength;
@@ -76,18 +75,31 @@ export function createMemoryBroker(log: Log, observer: BrokerObserver = {}): Bro
         throw new BrokerUnavailable(`the broker holds ${WAITING_BYTES_MAX} bytes and takes no more`);
       }
       waitingBytes += bytes;
-      queueOf(queue).push({ message, origin: queue, redelivered: false });
+      queues.of(queue).push({ message, origin: queue, redelivered: false });
     },
     consume: async ({ queue, prefetch }, handler): Promise<Consumer> => {
       if (closing.signal.aborted) throw new BrokerUnavailable('the broker is closed');
-      return queueOf(queue).consume(prefetch, (waiting) => deliver(queue, handler, waiting), closing.signal);
+      return queues.of(queue).consume(prefetch, (waiting) => deliver(queue, handler, waiting), closing.signal);
     },
     prepare: async () => undefined,
-    depth: async (queue) => queues.get(queue)?.depth() ?? 0,
+    depth: async (queue) => queues.find(queue)?.depth() ?? 0,
     close: async () => {
       const reason = new Error('the broker is closed');
       closing.abort(reason);
       for (const ours of inHand) ours.abort(reason);
+    },
+  };
+}
+
+/** By their names, each from its first use on. */
+function createQueues() {
+  const queues = new Map<string, MemoryQueue>();
+  return {
+    find: (name: string) => queues.get(name),
+    of(name: string): MemoryQueue {
+      const queue = queues.get(name) ?? createMemoryQueue();
+      queues.set(name, queue);
+      return queue;
     },
   };
 }

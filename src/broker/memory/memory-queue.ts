@@ -1,4 +1,4 @@
-import { once } from 'node:events';
+import { abortable } from '../../async/abortable.ts';
 import type { BrokerMessage, Consumer } from '../broker.ts';
 
 /** A message as it lies in a queue. */
@@ -86,10 +86,9 @@ export function createMemoryQueue(): MemoryQueue {
       const close = async () => {
         remove();
         closing.removeEventListener('abort', remove);
-        const done = new AbortController();
-        const brokerClosed = closing.aborted || once(closing, 'abort', { signal: done.signal }).catch(() => undefined);
-        await Promise.race([Promise.all(consumer.inHand), brokerClosed]);
-        done.abort();
+        await abortable(closing, Promise.all(consumer.inHand)).catch((error: unknown) => {
+          if (!closing.aborted) throw error;
+        });
       };
       return {
         pause: () => {

@@ -1,5 +1,6 @@
 import { randomUUID } from 'node:crypto';
-import { inBackground, oneAtATime } from '../../async/one-at-a-time.ts';
+import { inBackground } from '../../async/in-background.ts';
+import { oneAtATime } from '../../async/one-at-a-time.ts';
 import { ifUnavailable } from '../../errors.ts';
 import type { Log } from '../../process/log.ts';
 import type { RedisConnection } from '../../redis/connection.ts';

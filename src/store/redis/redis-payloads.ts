@@ -4,7 +4,7 @@ import { recordStateSchema, UNFINISHED_TTL_MS } from '../../task/record.ts';
 import { isTerminal } from '../../task/task.ts';
 import type { Payloads } from '../payloads.ts';
 import { allocatedBytes } from '../room.ts';
-import { inputsKeyOf, keyOf } from './redis-keys.ts';
+import { inputsKeyOf, taskKeyOf } from './redis-keys.ts';
 import { countInputs } from './redis-usage.ts';
 
 /** Inputs in Redis, a string each, on a connection of their own: the small commands of others do not wait behind them. */
@@ -20,7 +20,7 @@ export function createRedisPayloads(connection: RedisConnection): Payloads {
           .set(key, Buffer.from(payload.buffer, payload.byteOffset, payload.byteLength), 'PX', UNFINISHED_TTL_MS, 'NX')
           .pexpire(key, UNFINISHED_TTL_MS)
           .strlen(key)
-          .hget(keyOf(of.id), 'state');
+          .hget(taskKeyOf(of.id), 'state');
         return countInputs(commands, of, counted).exec();
       });
       const [isKept, , bytes, state] = (replies ?? []).map(([error, reply]) => {

@@ -1,5 +1,5 @@
 import type { Redis, Result } from 'ioredis';
-import { keyOf } from './redis-keys.ts';
+import { taskKeyOf } from './redis-keys.ts';
 import { ownerText } from './redis-usage.ts';
 
 /** Fields of a task's hash that are its head, and those that are read with its result, `end`; one more, `claim`, is for the script that changes it. */
@@ -57,7 +57,7 @@ export interface Asked {
 }
 
 /** The heads of all of these tasks. */
-export async function readHeads(redis: Redis, asked: readonly Asked[]): Promise<Row[]> {
+export async function readHeadRows(redis: Redis, asked: readonly Asked[]): Promise<Row[]> {
   const ids = asked.map(({ id }) => id);
   const marks = asked.map(({ owner }) => markOf(owner));
   const rows = await read(redis, { ids, marks, fields: HEAD_FIELDS, bytesMax: NO_END });
@@ -68,7 +68,7 @@ export async function readHeads(redis: Redis, asked: readonly Asked[]): Promise<
  * Tasks with their results, from the first on, as long as those are at most so many bytes altogether; at least one.
  * `undefined` for a first one whose result is larger by itself.
  */
-export async function readTasks(
+export async function readRows(
   redis: Redis,
   ids: readonly string[],
   owner: string | undefined,
@@ -79,8 +79,8 @@ export async function readTasks(
 }
 
 /** One task, however large its result: no script copies it. */
-export function readTask(redis: Redis, id: string): Promise<Row> {
-  return redis.hmgetBuffer(keyOf(id), ...FIELDS, 'end');
+export function readRow(redis: Redis, id: string): Promise<Row> {
+  return redis.hmgetBuffer(taskKeyOf(id), ...FIELDS, 'end');
 }
 
 /** Bytes of the results in rows. */
@@ -101,7 +101,7 @@ interface Read {
 }
 
 function read(redis: Redis, { ids, marks, fields, bytesMax }: Read) {
-  return redis.foretellReadBuffer(ids.length, ...ids.map(keyOf), fields.length, bytesMax, ...fields, ...marks);
+  return redis.foretellReadBuffer(ids.length, ...ids.map(taskKeyOf), fields.length, bytesMax, ...fields, ...marks);
 }
 
 function present(value: Buffer | number | null): Buffer | null {

@@ -3,18 +3,17 @@ import { z } from 'zod';
 import type { RedisConnection } from '../../redis/connection.ts';
 import { UNFINISHED_TTL_MS } from '../../task/record.ts';
 import type { Submission } from '../../task/task.ts';
-import { HEADER_BYTES, RECORD_BYTES } from '../room.ts';
 import { Tally } from '../tally.ts';
 
 /** Sorted set: the buckets that may still hold something, by the moment that they expire. */
-const BUCKETS = 'foretell:stored';
+export const BUCKETS = 'foretell:stored';
 
 /** Of one time to live: what is kept counts for as much longer than it lives. */
 const BUCKETS_MAX = 16;
 const BUCKET_MS_MIN = 1_000;
 
 /** Longer than any bucket that is written to at the time. */
-const INDEX_TTL_MS = 2 * UNFINISHED_TTL_MS;
+export const INDEX_TTL_MS = 2 * UNFINISHED_TTL_MS;
 
 /**
  * The bucket of what is kept for `ttlMs` from a moment on: the moment that the bucket expires. A bucket is a hash of owners and bytes which expires
@@ -39,64 +38,7 @@ export function ownerText(owner: string): string {
   return JSON.stringify(owner);
 }
 
-const UNFINISHED_WIDTH_MS = widthOf(UNFINISHED_TTL_MS);
-
-/**
- * Lua: counts what a call's changes add to and take from buckets, and writes that once for each bucket and owner. A change that brings no submission along
- * has its owner read from the record. What was never counted (a record of an older release) does not make a bucket negative.
- */
-export const COUNTING = `
-local stored = {}
-local function count(bucket, owner, bytes)
-  local owners = stored[bucket]
-  if not owners then
-    owners = {}
-    stored[bucket] = owners
-  end
-  owners[owner] = (owners[owner] or 0) + bytes
-end
-
-local function allocated(bytes)
-  if bytes == 0 then return 0 end
-  local size = bytes + ${HEADER_BYTES}
-  local _, exponent = math.frexp(size)
-  local step = 2 ^ (exponent - 3)
-  return math.ceil(size / step) * step
-end
-
-local function countChange(rule, key, isNew, inputsBytes, endBytes)
-  local owner, unfinished = rule.owner, rule.unfinished
-  if owner == '' then
-    local submission, submittedAt = redis.call('HGET', key, 'submission') or '', nil
-    owner, submittedAt = string.match(submission, '"owner":(".-"),"model":.*"submittedAt":(%d+)')
-    if not owner then return end
-    unfinished = digits(math.ceil((submittedAt + ${UNFINISHED_TTL_MS}) / ${UNFINISHED_WIDTH_MS}) * ${UNFINISHED_WIDTH_MS})
-  end
-  if rule.finished ~= '' then
-    count(rule.finished, owner, ${RECORD_BYTES} + allocated(endBytes))
-    if not isNew then count(unfinished, owner, -${RECORD_BYTES}) end
-  elseif isNew then
-    count(unfinished, owner, ${RECORD_BYTES})
-  end
-  if inputsBytes > 0 then count(unfinished, owner, -allocated(inputsBytes)) end
-end
-
-local function writeCounts()
-  for bucket, owners in pairs(stored) do
-    local key = '${BUCKETS}:' .. bucket
-    for owner, bytes in pairs(owners) do
-      local sum = redis.call('HINCRBY', key, owner, digits(bytes))
-      if sum < 0 then
-        redis.call('HDEL', key, owner)
-      elseif sum == bytes then
-        redis.call('PEXPIREAT', key, bucket)
-        redis.call('ZADD', '${BUCKETS}', bucket, bucket)
-        redis.call('PEXPIRE', '${BUCKETS}', ${INDEX_TTL_MS})
-      end
-    end
-  end
-end
-`;
+export const UNFINISHED_WIDTH_MS = widthOf(UNFINISHED_TTL_MS);
 
 /** Counts inputs that are kept beside the record of an unfinished task; a negative amount those that were not kept after all. */
 export function countInputs(
@@ -106,8 +48,8 @@ export function countInputs(
 ): ChainableCommander {
   const bucket = unfinishedBucketOf(of);
   return commands
-    .hincrby(keyOf(bucket), ownerText(of.owner), bytes)
-    .pexpireat(keyOf(bucket), bucket)
+    .hincrby(bucketKeyOf(bucket), ownerText(of.owner), bytes)
+    .pexpireat(bucketKeyOf(bucket), bucket)
     .zadd(BUCKETS, bucket, `${bucket}`)
     .pexpire(BUCKETS, INDEX_TTL_MS);
 }
@@ -128,7 +70,7 @@ export async function readUsage(commands: RedisConnection): Promise<Usage> {
     return redis.zrangebyscore(BUCKETS, '-inf', '+inf');
   });
   const hashes = await commands.run((redis) =>
-    Promise.all(buckets.map((bucket) => redis.hgetall(keyOf(Number(bucket))))),
+    Promise.all(buckets.map((bucket) => redis.hgetall(bucketKeyOf(Number(bucket))))),
   );
   const bytes = new Tally();
   const freeAt = new Map<string, number>();
@@ -144,6 +86,6 @@ export async function readUsage(commands: RedisConnection): Promise<Usage> {
   return { bytes, freeAt };
 }
 
-function keyOf(bucket: number): string {
+function bucketKeyOf(bucket: number): string {
   return `${BUCKETS}:${bucket}`;
 }

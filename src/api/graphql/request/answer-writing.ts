@@ -1,25 +1,25 @@
 import { once } from 'node:events';
 import type { ServerResponse } from 'node:http';
-import { setImmediate } from 'node:timers/promises';
-import { createTurns } from '../../../ledger/turns.ts';
+import type { GraphQLContext } from '../schema/builder.ts';
 
-/** One piece of all large answers of this process is made in a turn of the event loop, so that small requests get on between two of them. */
-const turns = createTurns(1);
+/** What gives out turns of the event loop. */
+export type Turning = Pick<GraphQLContext['load'], 'turn'>;
 
-/** The next piece of an answer, when it is its owner's turn; `undefined` after the last. */
-export function nextPiece(owner: string, pieces: Iterator<string>): Promise<string | undefined> {
-  return turns.take(owner, async () => {
-    await setImmediate();
-    const { value, done } = pieces.next();
-    return done ? undefined : value;
-  });
+/** What a piece of an answer takes the event loop for, about: its length. */
+const PIECE_BYTES = 64 * 1024;
+
+/** The next piece of a large answer, when it is its owner's turn; `undefined` after the last. Small requests get on between two of them. */
+export async function nextPiece(load: Turning, pieces: Iterator<string>): Promise<string | undefined> {
+  await load.turn(PIECE_BYTES);
+  const { value, done } = pieces.next();
+  return done ? undefined : value;
 }
 
 /** Writes pieces one by one, each made when the one before it is on its way: no answer is in memory as a whole. Ends where the client has gone. */
-export async function writePieces(response: ServerResponse, pieces: Iterable<string>, owner: string): Promise<void> {
+export async function writePieces(response: ServerResponse, pieces: Iterable<string>, load: Turning): Promise<void> {
   const iterator = pieces[Symbol.iterator]();
   while (!response.destroyed) {
-    const piece = await nextPiece(owner, iterator);
+    const piece = await nextPiece(load, iterator);
     if (piece === undefined) return;
     if (!response.write(piece)) await drained(response);
   }

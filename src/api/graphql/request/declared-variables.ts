@@ -1,5 +1,4 @@
 import { type DocumentNode, getOperationAST } from 'graphql';
-import type { Plugin } from 'graphql-yoga';
 
 type Variables = Readonly<Record<string, unknown>>;
 
@@ -19,13 +18,4 @@ export function declaredVariables({ document, operationName, variableValues }: O
   const names = definitions.map(({ variable }) => variable.name.value).filter((name) => Object.hasOwn(given, name));
   if (names.length === Object.keys(given).length) return given;
   return Object.fromEntries(names.map((name) => [name, given[name]]));
-}
-
-/** Has Yoga keep no others, nor extensions, once an operation is executed. */
-export function useDeclaredVariables(): Plugin {
-  const drop = (args: Operation & { contextValue: { params?: object } }) => {
-    args.variableValues = declaredVariables(args);
-    Object.assign(args.contextValue.params ?? {}, { variables: args.variableValues, extensions: undefined });
-  };
-  return { onExecute: ({ args }) => drop(args), onSubscribe: ({ args }) => drop(args) };
 }

@@ -1,46 +1,28 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
-import { createSourceEventStream, type ExecutionArgs, type ExecutionResult, execute, GraphQLError } from 'graphql';
+import { GraphQLError, OperationTypeNode } from 'graphql';
 import { type FetchAPI, isAsyncIterable, processRegularResult } from 'graphql-yoga';
-import { messageOf } from '../../../errors.ts';
-import { type AnswerJson, withDistinctErrors } from '../schema/answer-text.ts';
 import type { GraphQLContext } from '../schema/builder.ts';
-import type { Api } from '../schema/schema.ts';
 import { writePieces } from './answer-writing.ts';
-import { declaredVariables } from './declared-variables.ts';
-import { settleCodes, variableFault } from './errors.ts';
 import { sendEvents } from './event-stream.ts';
-import type { KnownOperations } from './known-operations.ts';
-import {
-  type AnswerType,
-  type OperationParams,
-  type PlainRequest,
-  paramsOf,
-  readBody,
-  unread,
-} from './plain-request.ts';
+import type { Operation } from './operation.ts';
+import { type Completed, type Operations, toError } from './operations.ts';
+import { type AnswerType, type PlainRequest, paramsOf, readBody, unread } from './plain-request.ts';
 
 interface Options<Given> {
-  api: () => Api;
-  operations: KnownOperations;
+  operations: Operations;
   contextOf: (given: Given) => GraphQLContext;
-  maskError: (error: unknown, message: string) => GraphQLError;
   fetchAPI: FetchAPI;
   /** Answers whatever is not answered here. */
   otherwise: (request: IncomingMessage, response: ServerResponse, given: Given) => unknown;
 }
 
-/** A body from which on each step of the work on it takes a turn of its own. */
-const LARGE_BYTES = 1024 * 1024;
-
-type Args = ExecutionArgs & { contextValue: GraphQLContext };
-
 /**
  * Answers what clients send all the time, a POST of one operation that is in order, without the fetch API that Yoga works on: its requests,
  * responses, streams and signals, made in JavaScript, took more than half of an API's time (341 µs for a submit, and 127 so). All that is unusual or has a fault is handed on to
- * Yoga as it came, so that one place words it; what both do, parsing, validation, execution, errors, is the same functions.
+ * Yoga as it came, so that one place words it; what both do with an operation is `createOperations`.
  */
 export function createDirectAnswers<Given extends Pick<GraphQLContext, 'load'>>(options: Options<Given>) {
-  const { api, operations, contextOf, otherwise } = options;
+  const { operations, contextOf, otherwise, fetchAPI } = options;
 
   return async (request: IncomingMessage, response: ServerResponse, given: Given, { answerType }: PlainRequest) => {
     const body = await readBody(request);
@@ -49,134 +31,51 @@ export function createDirectAnswers<Given extends Pick<GraphQLContext, 'load'>>(
     // Small ones wait for nothing: a promise would cost them a round.
     if (turn !== undefined) await turn;
     if (response.destroyed) return undefined;
-    const params = readParams(body, given);
-    if (params instanceof Error && answerType !== 'text/event-stream') {
-      return send(response, answerOf(thrown(params), contextOf(given), answerType, options), answerType);
+    const context = contextOf(given);
+    const isStream = answerType === 'text/event-stream';
+    const operation = readOperation(body, context, isStream);
+    if (operation instanceof GraphQLError && !isStream) {
+      return send(response, operations.complete({ errors: [operation] }, context), answerType, context);
     }
-    if (!params || params instanceof Error) return otherwise(unread(request, body), response, given);
-    const { schema } = api();
-    const operation = operations.find(params.query, params.operationName, schema);
-    if (!operation || operation.isSubscription !== (answerType === 'text/event-stream')) {
-      return otherwise(unread(request, body), response, given);
-    }
-    const { document } = operation;
-    const args = {
-      schema,
-      document,
-      contextValue: contextOf(given),
-      variableValues: declaredVariables({ ...params, document }),
-      operationName: params.operationName,
-    };
+    if (!operation || operation instanceof GraphQLError) return otherwise(unread(request, body), response, given);
     // Not awaited here: a stream goes on for as long as its client likes, and would keep the body for as long.
-    return operation.isSubscription
-      ? stream(response, args, options)
-      : answer(response, args, { type: answerType, bodyBytes: body.length }, options);
+    return answer(response, operation, answerType);
   };
-}
 
-async function answer<Given>(
-  response: ServerResponse,
-  args: Args,
-  { type, bodyBytes }: { type: AnswerType; bodyBytes: number },
-  options: Options<Given>,
-): Promise<void> {
-  const { load } = args.contextValue;
-  // Parse, check and coercion of millions of numbers take a second each: other owners are answered in between.
-  const nextTurn = () => (bodyBytes < LARGE_BYTES ? undefined : load.turn(bodyBytes));
-  try {
-    const checkTurn = nextTurn();
-    if (checkTurn !== undefined) await checkTurn;
-    const fault = variableFault(args);
-    const runTurn = nextTurn();
-    if (runTurn !== undefined) await runTurn;
-    const result = fault ? { errors: [fault] } : await execute(args);
-    await send(response, answerOf(result, args.contextValue, type, options), type);
-  } catch (error) {
-    await send(response, answerOf(thrown(error), args.contextValue, type, options), type);
+  /** The operation, or why it may not be read: what takes too much is not read a second time to be refused. `undefined` for one that is not for here. */
+  function readOperation(body: Buffer, context: GraphQLContext, isStream: boolean) {
+    try {
+      const params = paramsOf(body, context.load.take);
+      if (!params) return undefined;
+      operations.admit(params);
+      const operation = operations.read(params, context);
+      if (!('kind' in operation)) return undefined;
+      return (operation.kind === OperationTypeNode.SUBSCRIPTION) === isStream ? operation : undefined;
+    } catch (error) {
+      return toError(error);
+    }
   }
-}
 
-async function stream<Given>(response: ServerResponse, args: Args, options: Options<Given>): Promise<void> {
-  const fault = variableFault(args);
-  const source = fault ? { errors: [fault] } : await createSourceEventStream(args).catch(thrown);
-  // The lists are for the subscription's own argument, which has been read; no field of an event takes one.
-  const variableValues = withoutLists(args.variableValues ?? {});
-  return sendEvents(response, eventsOf(source, { ...args, variableValues }, options), args.contextValue.owner);
-}
-
-/** The operation, or why it may not be read: what takes too much is not read a second time to be refused. */
-function readParams(body: Buffer, { load }: Pick<GraphQLContext, 'load'>): OperationParams | Error | undefined {
-  try {
-    return paramsOf(body, load.take);
-  } catch (error) {
-    return error instanceof Error ? error : new Error(messageOf(error));
+  async function answer(response: ServerResponse, operation: Operation, type: AnswerType): Promise<void> {
+    const { contextValue: context } = operation;
+    const result = await operations.run(operation);
+    // Nor is a stream awaited here, which would keep the variables.
+    if (isAsyncIterable(result)) return sendEvents(response, result, context.load);
+    if (type === 'text/event-stream') return sendEvents(response, [result], context.load);
+    return send(response, result, type, context);
   }
-}
 
-/** What is thrown is an answer, too, and masked as all others. */
-function thrown(error: unknown): ExecutionResult {
-  if (error instanceof GraphQLError) return { errors: [error] };
-  return { errors: [new GraphQLError(messageOf(error), { originalError: error instanceof Error ? error : null })] };
-}
-
-/** The JSON of an answer; of one with errors also what Yoga makes of them: its status, and its headers. */
-interface Answer {
-  json: AnswerJson;
-  owner: string;
-  head?: Response;
-}
-
-function answerOf<Given>(
-  result: ExecutionResult,
-  { answer, owner }: GraphQLContext,
-  type: string,
-  { maskError, fetchAPI }: Options<Given>,
-): Answer {
-  if (!result.errors) return { json: answer.json(result), owner };
-  const errors = withDistinctErrors(result).errors?.map((error) => maskError(error, 'Unexpected error.')) ?? [];
-  let json: AnswerJson = '';
-  const stringify = (shown: ExecutionResult) => {
-    json = answer.json(shown);
-    return '';
-  };
-  const masked = { ...result, errors, stringify };
-  settleCodes(masked);
-  const head = processRegularResult(masked, fetchAPI, type);
-  return { json, head, owner };
-}
-
-async function send(response: ServerResponse, { json, head, owner }: Answer, type: AnswerType): Promise<void> {
-  if (head) {
-    response.statusCode = head.status;
-    for (const [name, value] of head.headers) response.setHeader(name, value);
-  } else response.setHeader('content-type', `${type}; charset=utf-8`);
-  if (typeof json === 'string') response.end(json);
-  else {
-    await writePieces(response, json, owner);
-    response.end();
+  async function send(response: ServerResponse, result: Completed, type: AnswerType, { load }: GraphQLContext) {
+    // Of one with errors it is Yoga that says with which status and headers.
+    if (result.errors) {
+      const { status, headers } = processRegularResult({ ...result, stringify: () => '' }, fetchAPI, type);
+      response.statusCode = status;
+      for (const [name, value] of headers) response.setHeader(name, value);
+    } else response.setHeader('content-type', `${type}; charset=utf-8`);
+    if (typeof result.json === 'string') response.end(result.json);
+    else {
+      await writePieces(response, result.json, load);
+      response.end();
+    }
   }
-}
-
-/** As `subscribe` would make them, which for each event coerces all variables again: a thousand ids, a thousand times. */
-async function* eventsOf<Given>(
-  source: AsyncIterable<unknown> | ExecutionResult,
-  args: Args,
-  options: Options<Given>,
-): AsyncIterable<AnswerJson> {
-  const jsonOf = (result: ExecutionResult) => answerOf(result, args.contextValue, 'application/json', options).json;
-  if (!isAsyncIterable(source)) {
-    yield jsonOf(source);
-    return;
-  }
-  try {
-    for await (const rootValue of source) yield jsonOf(await execute({ ...args, rootValue }));
-  } catch (error) {
-    yield jsonOf(thrown(error));
-  }
-}
-
-function withoutLists(variables: Readonly<Record<string, unknown>>): Record<string, unknown> {
-  return Object.fromEntries(
-    Object.entries(variables).map(([name, value]) => [name, Array.isArray(value) ? [] : value]),
-  );
 }

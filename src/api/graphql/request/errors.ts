@@ -1,64 +1,56 @@
-import type { ExecutionArgs, ExecutionResult, GraphQLErrorExtensions } from 'graphql';
-import { GraphQLError } from 'graphql';
+import {
+  type ExecutionResult,
+  GraphQLError,
+  type GraphQLErrorExtensions,
+  type GraphQLErrorOptions,
+  type GraphQLFormattedError,
+} from 'graphql';
 import type { Plugin } from 'graphql-yoga';
 import { AppError, ERROR_CODES, shortened } from '../../../errors.ts';
-import { InputIssues } from '../../../models/input-issues.ts';
+import type { InputIssues } from '../../../models/input-issues.ts';
 import type { Log } from '../../../process/log.ts';
-import { findVariableIssues } from './variable-issues.ts';
 
-/** What Yoga calls for every error on its way out: ours with code and issues, the caller's as they are, any other masked. */
-export function createMaskError(log: Log) {
-  return (error: unknown, message: string): GraphQLError => {
-    const isGraphQL = error instanceof GraphQLError;
-    const original = isGraphQL ? error.originalError : error;
-    const place = isGraphQL ? { nodes: error.nodes ?? null, path: error.path ?? null } : {};
-    if (original instanceof AppError) {
-      return new GraphQLError(original.message, { ...place, extensions: original.extensions });
-    }
-    const argument = isGraphQL ? /^Argument "(\w+)"/.exec(error.message)?.[1] : undefined;
-    if (isGraphQL && argument !== undefined) {
-      // What GraphQL finds out only when it executes: a variable that may be null where the argument may not.
-      const said = shortened(error.message);
-      const issues = [{ path: [argument], message: said }];
-      return new GraphQLError(said, { ...place, extensions: { code: 'INVALID_INPUT', issues } });
-    }
-    if (isGraphQL && isCallers(error)) {
-      // It may quote a name of megabytes; faults of ours do not.
-      if (error.extensions['issues'] === undefined) error.message = shortened(error.message);
-      return error;
-    }
-    // Outside of an operation only the request itself is parsed: `variables` in an address that are no JSON.
-    if (!isGraphQL && original instanceof SyntaxError) {
-      return new GraphQLError('expected JSON', { extensions: { code: 'BAD_USER_INPUT', http: { status: 400 } } });
-    }
-    log.error({ err: original ?? error }, 'unexpected error');
+/** What an error becomes on its way out. */
+export type MaskError = (error: unknown, message: string) => GraphQLError;
+
+/** Ours come with code and issues, the caller's as they are, any other masked and logged. */
+export function createMaskError(log: Log): MaskError {
+  return (error, message) => {
+    const cause = error instanceof GraphQLError ? error.originalError : error;
+    const place = error instanceof GraphQLError ? { nodes: error.nodes ?? null, path: error.path ?? null } : {};
+    if (cause instanceof AppError) return new GraphQLError(cause.message, { ...place, extensions: cause.extensions });
+    const callers = error instanceof GraphQLError ? callersError(error, place) : requestError(error);
+    if (callers) return callers;
+    log.error({ err: cause ?? error }, 'unexpected error');
     return new GraphQLError(message, { ...place, extensions: { code: 'INTERNAL_SERVER_ERROR' } });
   };
+}
+
+/** What GraphQL says of what the caller sent; `undefined` where the fault is ours. */
+function callersError(error: GraphQLError, place: GraphQLErrorOptions): GraphQLError | undefined {
+  const argument = /^Argument "(\w+)"/.exec(error.message)?.[1];
+  if (argument !== undefined) {
+    // What GraphQL finds out only when it executes: a variable that may be null where the argument may not.
+    const message = shortened(error.message);
+    const issues = [{ path: [argument], message }];
+    return new GraphQLError(message, { ...place, extensions: { code: 'INVALID_INPUT', issues } });
+  }
+  if (!isCallers(error)) return undefined;
+  // It may quote a name of megabytes; faults of ours do not.
+  if (error.extensions['issues'] === undefined) error.message = shortened(error.message);
+  return error;
+}
+
+/** Outside of an operation only the request itself is parsed: `variables` in an address that are no JSON. */
+function requestError(error: unknown): GraphQLError | undefined {
+  if (!(error instanceof SyntaxError)) return undefined;
+  return new GraphQLError('expected JSON', { extensions: { code: 'BAD_USER_INPUT', http: { status: 400 } } });
 }
 
 /** What GraphQL itself refuses is the caller's, until it executes: a result that it cannot say is ours. */
 function isCallers({ originalError, path, extensions }: GraphQLError): boolean {
   if (originalError != null && !(originalError instanceof GraphQLError)) return false;
   return path === undefined || extensions['code'] !== undefined;
-}
-
-/** Why the variables of an operation cannot be coerced, in the form that our own errors have; `undefined` where they can. */
-export function variableFault(args: ExecutionArgs): GraphQLError | undefined {
-  const issues = new InputIssues();
-  findVariableIssues(args, issues);
-  return issues.found ? toGraphQLError(issues) : undefined;
-}
-
-/** Has Yoga refuse them before GraphQL tries. */
-export function useVariableIssues(): Plugin {
-  const refuse = (args: ExecutionArgs, stop: (result: ExecutionResult & { errors: GraphQLError[] }) => void) => {
-    const fault = variableFault(args);
-    if (fault) stop({ errors: [fault] });
-  };
-  return {
-    onExecute: ({ args, setResultAndStopExecution }) => refuse(args, setResultAndStopExecution),
-    onSubscribe: ({ args, setResultAndStopExecution }) => refuse(args, setResultAndStopExecution),
-  };
 }
 
 function isResult(result: unknown): result is ExecutionResult {
@@ -70,7 +62,15 @@ export function toGraphQLError(issues: InputIssues): GraphQLError {
   return new GraphQLError(message, { extensions });
 }
 
-/** Every error has one of the codes that clients know: what Yoga or GraphQL say by other names is the caller's input too. */
+/** Errors as clients see them: without what they say of the answer's status and headers. */
+export function shownErrors(errors: readonly GraphQLError[]): GraphQLFormattedError[] {
+  return errors.map((error) => {
+    const { extensions: { http, ...extensions } = {}, ...rest } = error.toJSON();
+    return { ...rest, ...(Object.keys(extensions).length > 0 && { extensions }) };
+  });
+}
+
+/** What Yoga refuses by itself gets one of the codes that clients know. */
 export function useErrorCodes(): Plugin {
   return {
     onResultProcess({ result }) {
@@ -86,6 +86,7 @@ const KNOWN_CODES = new Set<unknown>([
   ...['GRAPHQL_PARSE_FAILED', 'GRAPHQL_VALIDATION_FAILED', 'BAD_USER_INPUT', 'INTERNAL_SERVER_ERROR'],
 ]);
 
+/** Every error has a code that clients know: what Yoga or GraphQL say by other names is the caller's input too. */
 export function settleCodes({ errors = [] }: ExecutionResult): void {
   for (const { extensions } of errors) settleCode(extensions);
 }

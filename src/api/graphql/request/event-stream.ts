@@ -1,6 +1,6 @@
 import type { ServerResponse } from 'node:http';
-import type { AnswerJson } from '../schema/answer-text.ts';
-import { drained, writePieces } from './answer-writing.ts';
+import { drained, type Turning, writePieces } from './answer-writing.ts';
+import type { Completed } from './operations.ts';
 
 /** Less than the idle time of usual proxies, and as often as Yoga does. */
 const PING_MS = 12_000;
@@ -18,8 +18,8 @@ const GATHERED_MAX = 64 * 1024;
  */
 export async function sendEvents(
   response: ServerResponse,
-  texts: AsyncIterable<AnswerJson>,
-  owner: string,
+  events: AsyncIterable<Completed> | Iterable<Completed>,
+  load: Turning,
 ): Promise<void> {
   response.setHeader('content-type', 'text/event-stream');
   response.setHeader('connection', 'keep-alive');
@@ -38,13 +38,13 @@ export async function sendEvents(
     if (!response.writableNeedDrain && !isWithinEvent) response.write(PING);
   }, PING_MS);
   try {
-    for await (const text of texts) {
-      if (typeof text === 'string') gathered += `event: next\ndata: ${text}\n\n`;
+    for await (const { json } of events) {
+      if (typeof json === 'string') gathered += `event: next\ndata: ${json}\n\n`;
       else {
         gathered += 'event: next\ndata: ';
         flush();
         isWithinEvent = true;
-        await writePieces(response, text, owner);
+        await writePieces(response, json, load);
         isWithinEvent = false;
         gathered = '\n\n';
       }

@@ -33,46 +33,23 @@ export function countJson(text: Uint8Array, take: Take): void {
 export function memoryOfJson(text: Uint8Array, bytesMax: number): number {
   // A string with a single letter beyond Latin-1 takes two bytes for each letter.
   const stringFactor = isAscii(text) ? 1 : 2;
+  const nesting = new Nesting();
   let bytes = 0;
-  let depth = 0;
-  const keys = new Uint32Array(DEPTH_MAX + 1);
   for (let i = 0; i < text.length; ) {
-    switch (KINDS[text[i] ?? 0]) {
-      case SCALAR:
-        bytes += SCALAR_BYTES;
-        do i += 1;
-        while (KINDS[text[i] ?? COMMA] === SCALAR);
-        break;
-      case STRING: {
-        const end = endOfString(text, i + 1);
-        bytes += STRING_BYTES + (end - i - 1) * stringFactor;
-        i = end + 1;
-        break;
-      }
-      case OPENS:
-        bytes += CONTAINER_BYTES;
-        depth += 1;
-        if (depth > DEPTH_MAX) throw refusal(400, `expected at most ${DEPTH_MAX} levels of lists and objects`);
-        keys[depth] = 0;
-        i += 1;
-        break;
-      case CLOSES:
-        // Of text that is no JSON there may be more than were opened.
-        depth = Math.max(0, depth - 1);
-        i += 1;
-        break;
-      case ASSIGNS:
-        if (addOne(keys, depth) > KEYS_MAX) throw refusal(400, `expected at most ${KEYS_MAX} keys in an object`);
-        i += 1;
-        break;
-      default:
-        i += 1;
+    const kind = KINDS[text[i] ?? 0];
+    if (kind === SCALAR) {
+      bytes += SCALAR_BYTES;
+      i = endOfScalar(text, i + 1);
+    } else if (kind === STRING) {
+      const end = endOfString(text, i + 1);
+      bytes += STRING_BYTES + (end - i - 1) * stringFactor;
+      i = end + 1;
+    } else {
+      if (kind === OPENS) bytes += CONTAINER_BYTES;
+      if (kind !== SEPARATES) nesting.pass(kind);
+      i += 1;
     }
-    if (bytes > bytesMax) {
-      const counted = `${CONTAINER_BYTES} for a list or object, ${STRING_BYTES} and its length for a string, ${SCALAR_BYTES} for a number`;
-      const message = `expected a request that takes at most ${bytesMax} bytes of memory once it is parsed (${counted})`;
-      throw refusal(413, `${message}; send large tensors as base64, or fewer inputs at once`);
-    }
+    if (bytes > bytesMax) throw tooMuch(bytesMax);
   }
   return bytes;
 }
@@ -99,10 +76,32 @@ for (const [kind, letters] of [
   for (const letter of letters) KINDS[letter.charCodeAt(0)] = kind;
 }
 
-function addOne(counts: Uint32Array, at: number): number {
-  const count = (counts[at] ?? 0) + 1;
-  counts[at] = count;
-  return count;
+/** The lists and objects that a place in a text is within, and the keys that each of them has so far. */
+class Nesting {
+  #depth = 0;
+  readonly #keys = new Uint32Array(DEPTH_MAX + 1);
+
+  /** Throws where there are too many levels, or keys. */
+  pass(kind: number | undefined): void {
+    if (kind === OPENS) {
+      this.#depth += 1;
+      if (this.#depth > DEPTH_MAX) throw refusal(400, `expected at most ${DEPTH_MAX} levels of lists and objects`);
+      this.#keys[this.#depth] = 0;
+    } else if (kind === CLOSES) {
+      // Of text that is no JSON there may be more than were opened.
+      this.#depth = Math.max(0, this.#depth - 1);
+    } else {
+      const count = (this.#keys[this.#depth] ?? 0) + 1;
+      this.#keys[this.#depth] = count;
+      if (count > KEYS_MAX) throw refusal(400, `expected at most ${KEYS_MAX} keys in an object`);
+    }
+  }
+}
+
+function endOfScalar(text: Uint8Array, start: number): number {
+  let i = start;
+  while (KINDS[text[i] ?? COMMA] === SCALAR) i += 1;
+  return i;
 }
 
 /** Bytes of a string that are looked at one by one, before and after each escape; the rest is searched natively. */
@@ -119,12 +118,23 @@ function endOfString(text: Uint8Array, start: number): number {
     }
     const quote = text.indexOf(QUOTE, i);
     if (quote < 0) return text.length;
-    let escapes = quote;
-    while (escapes > i && text[escapes - 1] === BACKSLASH) escapes -= 1;
-    if ((quote - escapes) % 2 === 0) return quote;
+    if (!isEscaped(text, quote, i)) return quote;
     i = quote + 1;
   }
   return text.length;
+}
+
+/** Whether there is an odd number of backslashes before a quote, as far back as `start`. */
+function isEscaped(text: Uint8Array, quote: number, start: number): boolean {
+  let escapes = quote;
+  while (escapes > start && text[escapes - 1] === BACKSLASH) escapes -= 1;
+  return (quote - escapes) % 2 === 1;
+}
+
+function tooMuch(bytesMax: number): GraphQLError {
+  const counted = `${CONTAINER_BYTES} for a list or object, ${STRING_BYTES} and its length for a string, ${SCALAR_BYTES} for a number`;
+  const message = `expected a request that takes at most ${bytesMax} bytes of memory once it is parsed (${counted})`;
+  return refusal(413, `${message}; send large tensors as base64, or fewer inputs at once`);
 }
 
 function refusal(status: number, message: string): GraphQLError {

@@ -1,4 +1,4 @@
-import { type DocumentNode, type GraphQLSchema, getOperationAST, OperationTypeNode } from 'graphql';
+import { type DocumentNode, GraphQLError, type GraphQLSchema, getOperationAST, type OperationTypeNode } from 'graphql';
 import type { Limits } from './limits.ts';
 
 /** Documents that are kept, parsed and validated: a client sends the same text again and again. */
@@ -13,13 +13,17 @@ const TOKEN_BYTES = 512;
 /** An operation that was found to be in order. */
 export interface KnownOperation {
   document: DocumentNode;
-  isSubscription: boolean;
+  kind: OperationTypeNode;
 }
 
 /** Operations by their text, as long as their schema is served. */
 export interface KnownOperations {
-  /** `undefined` for one that has a fault, whatever it is. */
-  find(query: string, operationName: string | undefined, schema: GraphQLSchema): KnownOperation | undefined;
+  /** The operation, or the errors of one that has a fault. */
+  find(
+    query: string,
+    operationName: string | null | undefined,
+    schema: GraphQLSchema,
+  ): KnownOperation | readonly GraphQLError[];
 }
 
 interface Kept {
@@ -48,21 +52,19 @@ export function createKnownOperations(limits: Limits, keptBytesMax = KEPT_BYTES_
     kept.delete(query);
   }
 
-  function documentOf(query: string, schema: GraphQLSchema): DocumentNode | undefined {
-    const known = kept.get(query);
-    if (known?.schema === schema) return known.document;
-    const document = known?.document ?? parsed(query, limits);
-    if (!document || limits.validate(schema, document).length > 0) return undefined;
-    keep(query, document, schema);
-    return document;
-  }
-
   return {
     find(query, operationName, schema) {
-      const document = documentOf(query, schema);
-      const operation = document && getOperationAST(document, operationName);
-      if (!operation) return undefined;
-      return { document, isSubscription: operation.operation === OperationTypeNode.SUBSCRIPTION };
+      const known = kept.get(query);
+      const document = known?.document ?? parsed(query, limits);
+      if (document instanceof GraphQLError) return [document];
+      const operation = getOperationAST(document, operationName);
+      if (!operation) return [noSuchOperation()];
+      if (known?.schema !== schema) {
+        const faults = limits.validate(schema, document);
+        if (faults.length > 0) return faults;
+        keep(query, document, schema);
+      }
+      return { document, kind: operation.operation };
     },
   };
 }
@@ -73,10 +75,16 @@ function bytesOf(document: DocumentNode, query: string): number {
   return tokens * TOKEN_BYTES + query.length * 2;
 }
 
-function parsed(query: string, limits: Limits): DocumentNode | undefined {
+function parsed(query: string, limits: Limits): DocumentNode | GraphQLError {
   try {
     return limits.parse(query);
-  } catch {
-    return undefined;
+  } catch (error) {
+    if (error instanceof GraphQLError) return error;
+    throw error;
   }
+}
+
+function noSuchOperation(): GraphQLError {
+  const extensions = { code: 'BAD_USER_INPUT', http: { status: 400 } };
+  return new GraphQLError('Could not determine what operation to execute.', { extensions });
 }

@@ -5,13 +5,11 @@ import {
   type GraphQLSchema,
   Kind,
   NoSchemaIntrospectionCustomRule,
-  type ParseOptions,
   parse,
   specifiedRules,
   type ValidationContext,
   validate,
 } from 'graphql';
-import type { Plugin } from 'graphql-yoga';
 import { foldSelections, type SelectionMeasure } from '../schema/selection-fold.ts';
 
 /** Tokens of a query document. Variables, where the data belongs, do not count. */
@@ -37,7 +35,7 @@ const SUGGESTED_MAX = 3;
  */
 export interface Limits {
   /** Throws a `GraphQLError` where a document is none, or too long. */
-  parse(source: string, options?: ParseOptions): DocumentNode;
+  parse(source: string): DocumentNode;
   validate(schema: GraphQLSchema, document: DocumentNode): readonly GraphQLError[];
 }
 
@@ -46,34 +44,42 @@ export function createLimits({ introspection }: { introspection: boolean }): Lim
   const specified = [...specifiedRules, ...(introspection ? [] : [NoSchemaIntrospectionCustomRule])];
   const maxErrors = ERRORS_MAX;
   return {
-    parse(source, options) {
+    parse(source) {
       checkLength(source);
-      return parse(source, { ...options, maxTokens: TOKENS_MAX });
+      try {
+        return parse(source, { maxTokens: TOKENS_MAX });
+      } catch (error) {
+        throw error instanceof GraphQLError ? asRefusal(error, 'GRAPHQL_PARSE_FAILED') : error;
+      }
     },
     validate(schema, document) {
-      // First, since what they refuse may take GraphQL's own rules long.
-      const beyond = validate(schema, document, own, { maxErrors });
-      if (beyond.length > 0) return beyond;
-      const faults = validate(schema, document, specified, { maxErrors, hideSuggestions: true });
-      // "Did you mean …?" would tell the schema to whoever guesses.
-      if (!introspection || faults.length === 0 || faults.length > SUGGESTED_MAX) return faults;
-      return validate(schema, document, specified, { maxErrors });
+      const faults = faultsOf(schema, document);
+      for (const fault of faults) asRefusal(fault, 'GRAPHQL_VALIDATION_FAILED');
+      return faults;
     },
   };
+
+  function faultsOf(schema: GraphQLSchema, document: DocumentNode): readonly GraphQLError[] {
+    // First, since what they refuse may take GraphQL's own rules long.
+    const beyond = validate(schema, document, own, { maxErrors });
+    if (beyond.length > 0) return beyond;
+    const faults = validate(schema, document, specified, { maxErrors, hideSuggestions: true });
+    // "Did you mean …?" would tell the schema to whoever guesses.
+    if (!introspection || faults.length === 0 || faults.length > SUGGESTED_MAX) return faults;
+    return validate(schema, document, specified, { maxErrors });
+  }
 }
 
-/** Has Yoga keep to them. */
-export function useLimits(limits: Limits): Plugin {
-  return {
-    onParse: ({ params, setParseFn }) => setParseFn((source: string) => limits.parse(source, params.options)),
-    onValidate: ({ setValidationFn }) => setValidationFn(limits.validate),
-  };
+/** GraphQL over HTTP: status 400 where a client accepts `application/graphql-response+json`, else 200. */
+function asRefusal(error: GraphQLError, code: string): GraphQLError {
+  Object.assign(error.extensions, { code, http: { spec: true, status: 400 } });
+  return error;
 }
 
 function checkLength(source: string): void {
   if (source.length <= DOCUMENT_LENGTH_MAX) return;
   const message = `the operation has more than ${DOCUMENT_LENGTH_MAX} characters; data belongs in variables`;
-  throw new GraphQLError(message, { extensions: { code: 'GRAPHQL_PARSE_FAILED', http: { spec: true, status: 400 } } });
+  throw asRefusal(new GraphQLError(message), 'GRAPHQL_PARSE_FAILED');
 }
 
 function refuse(context: ValidationContext, what: string, max: number): void {

@@ -1,6 +1,7 @@
 import { IncomingMessage } from 'node:http';
 import { isRecord } from '../../../models/input-issues.ts';
 import { countJson } from './json-memory.ts';
+import type { OperationParams } from './operation.ts';
 
 /** What a plain request's answer is sent as, by the `Accept` that it came with; any other is Yoga's to weigh. */
 const ANSWERED_AS = new Map<string | undefined, AnswerType>([
@@ -18,13 +19,6 @@ export interface PlainRequest {
   answerType: AnswerType;
   /** Of the body. */
   bytes: number;
-}
-
-/** What an operation comes as. */
-export interface OperationParams {
-  query: string;
-  operationName: string | undefined;
-  variableValues: Record<string, unknown> | undefined;
 }
 
 /**
@@ -87,7 +81,7 @@ export function paramsOf(body: Buffer, take: (bytes: number) => void): Operation
     (variables == null || isRecord(variables)) &&
     Object.keys(others).length === 0;
   if (!isUsual) return undefined;
-  return { query, operationName: operationName ?? undefined, variableValues: variables ?? undefined };
+  return { query, operationName, variables };
 }
 
 /** A request whose body was read, as it was before. */

@@ -7,17 +7,15 @@ import { AnswerText } from '../schema/answer-text.ts';
 import type { GraphQLContext } from '../schema/builder.ts';
 import { NAMED_MAX } from '../schema/operations.ts';
 import { type Api, buildApi } from '../schema/schema.ts';
-import { useAnswerTypes } from './answer-types.ts';
 import { useCountedJson } from './counted-json.ts';
-import { useDeclaredVariables } from './declared-variables.ts';
 import { createDirectAnswers } from './direct-answers.ts';
-import { createMaskError, useErrorCodes, useVariableIssues } from './errors.ts';
-import { createKnownOperations } from './known-operations.ts';
-import { createLimits, useLimits } from './limits.ts';
-import { usePersistedQueries } from './persisted-queries.ts';
+import { createMaskError, useErrorCodes } from './errors.ts';
+import { createLimits } from './limits.ts';
+import type { Step } from './operation.ts';
+import { createOperations } from './operations.ts';
 import { plainRequest } from './plain-request.ts';
 import { useUploads } from './uploads.ts';
-import { useAnswerText } from './yoga-answers.ts';
+import { useOperations } from './yoga-answers.ts';
 
 export const GRAPHQL_PATH = '/graphql';
 
@@ -42,10 +40,12 @@ interface Options {
   registry: ModelRegistry;
   settings: GraphQLSettings;
   log: Log;
+  /** @default STEPS */
+  steps?: readonly Step[];
 }
 
-/** The GraphQL API over HTTP: Yoga, with what it leaves open by default closed. */
-export function createGraphQLServer({ predictions, registry, settings, log }: Options): GraphQLServer {
+/** The GraphQL API over HTTP: plain requests are answered directly, all others by Yoga, with what it leaves open by default closed. */
+export function createGraphQLServer({ predictions, registry, settings, log, steps }: Options): GraphQLServer {
   let api = buildApi([]);
   const rebuild = () => {
     try {
@@ -59,12 +59,20 @@ export function createGraphQLServer({ predictions, registry, settings, log }: Op
   const unwatch = registry.watch(rebuild);
 
   const { introspection, bodyLimitBytes } = settings;
-  const limits = createLimits({ introspection });
   const maskError = createMaskError(log);
-  const context = () => ({ predictions, registry, budget: { left: NAMED_MAX }, answer: new AnswerText() });
-  const yoga = createYoga<RequestContext, Omit<GraphQLContext, keyof RequestContext>>({
-    schema: () => api.schema,
-    context,
+  const operations = createOperations({ api: () => api, limits: createLimits({ introspection }), maskError, steps });
+  const contextOf = ({ owner, gone, closing, load, traceparent }: RequestContext): GraphQLContext => ({
+    owner,
+    gone,
+    closing,
+    load,
+    traceparent,
+    predictions,
+    registry,
+    budget: { left: NAMED_MAX },
+    answer: new AnswerText(),
+  });
+  const yoga = createYoga<RequestContext>({
     graphqlEndpoint: GRAPHQL_PATH,
     landingPage: false,
     // Each has a route of its own, which answers before an operation is looked at: GraphiQL's page, and CORS for refusals, too.
@@ -77,26 +85,18 @@ export function createGraphQLServer({ predictions, registry, settings, log }: Op
     // What a client did wrong is answered to the client; what we did wrong is logged where it is masked.
     logging: false,
     maskedErrors: { maskError, isDev: false },
-    // It would keep a thousand documents, of up to a megabyte each.
-    parserAndValidationCache: false,
+    // How requests become operations, and results answers; between the two are the steps.
     plugins: [
       useCountedJson(),
       useUploads({ bodyLimitBytes }),
-      usePersistedQueries(),
-      useLimits(limits),
-      useVariableIssues(),
-      useDeclaredVariables(),
       useErrorCodes(),
-      useAnswerText(),
-      useAnswerTypes(),
+      useOperations({ operations, contextOf }),
     ],
   });
 
   const direct = createDirectAnswers<RequestContext>({
-    api: () => api,
-    operations: createKnownOperations(limits),
-    contextOf: (given) => ({ ...given, ...context() }),
-    maskError,
+    operations,
+    contextOf,
     fetchAPI: yoga.fetchAPI,
     otherwise: yoga,
   });

@@ -1,5 +1,6 @@
 import {
   type ExecutionArgs,
+  type GraphQLError,
   type GraphQLInputType,
   getOperationAST,
   isInputObjectType,
@@ -17,15 +18,11 @@ import { argumentPath } from './variable-issues.ts';
 
 type Given = Pick<GraphQLContext, 'load'>;
 
-/** Files beside an operation: they are put into its variables, and may stand there only where an Image is asked for. */
+/** Where files were put, by the variables of their operation. */
+const placesOf = new WeakMap<object, readonly Path[]>();
+
+/** Has Yoga read files beside an operation, which are put into its variables. */
 export function useUploads({ bodyLimitBytes }: { bodyLimitBytes: number }): Plugin<object, Given> {
-  const placesOf = new WeakMap<object, readonly Path[]>();
-  const check = (args: ExecutionArgs, refuse: (result: { errors: ReturnType<typeof toGraphQLError>[] }) => void) => {
-    const places = placesOf.get(args.variableValues ?? {}) ?? [];
-    const issues = new InputIssues();
-    for (const place of places) checkPlace(args, place, issues);
-    if (issues.found) refuse({ errors: [toGraphQLError(issues)] });
-  };
   return {
     onRequestParse: ({ request, setRequestParser, serverContext }) => {
       if (request.method !== 'POST' || !MULTIPART.test(request.headers.get('content-type') ?? '')) return;
@@ -35,9 +32,16 @@ export function useUploads({ bodyLimitBytes }: { bodyLimitBytes: number }): Plug
         return params;
       });
     },
-    onExecute: ({ args, setResultAndStopExecution }) => check(args, setResultAndStopExecution),
-    onSubscribe: ({ args, setResultAndStopExecution }) => check(args, setResultAndStopExecution),
   };
+}
+
+/** Refuses files that stand elsewhere than where an Image is asked for. */
+export function misplacedFiles(args: ExecutionArgs): GraphQLError | undefined {
+  const places = placesOf.get(args.variableValues ?? {});
+  if (!places) return undefined;
+  const issues = new InputIssues();
+  for (const place of places) checkPlace(args, place, issues);
+  return issues.found ? toGraphQLError(issues) : undefined;
 }
 
 function checkPlace({ schema, document, operationName }: ExecutionArgs, place: Path, issues: InputIssues): void {

@@ -1,10 +1,11 @@
 import {
   type ASTNode,
   type DocumentNode,
+  type ExecutionArgs,
+  type GraphQLError,
   type GraphQLInputField,
   type GraphQLInputObjectType,
   type GraphQLInputType,
-  type GraphQLSchema,
   getNamedType,
   getOperationAST,
   isInputObjectType,
@@ -19,37 +20,34 @@ import {
 import { messageOf } from '../../../errors.ts';
 import { UploadedFile } from '../../../media/media.ts';
 import { InputIssues, isRecord, kindOf, type Path } from '../../../models/input-issues.ts';
+import { toGraphQLError } from './errors.ts';
 
 /** GraphQL quotes a text that it refuses. */
 const QUOTED_LENGTH_MAX = 160;
 
-interface Operation {
-  schema: GraphQLSchema;
-  document: DocumentNode;
-  operationName?: string | null | undefined;
-  variableValues?: Readonly<Record<string, unknown>> | null | undefined;
-}
-
 /**
- * Why variables cannot be coerced, as paths from the argument's name down. Read before GraphQL coerces them: that says it in prose, stops short of the field that is
- * missing, and for each of its errors writes out the whole value, which takes seconds where an object has a hundred thousand keys.
+ * Why the variables of an operation cannot be coerced, as paths from the argument's name down; `undefined` where they can. Read before GraphQL coerces them: that says it in
+ * prose, stops short of the field that is missing, and for each of its errors writes out the whole value, which takes seconds where an object has a hundred thousand keys.
  */
-export function findVariableIssues(
-  { schema, document, operationName, variableValues }: Operation,
-  issues: InputIssues,
-): void {
+export function variableFault({
+  schema,
+  document,
+  operationName,
+  variableValues,
+}: ExecutionArgs): GraphQLError | undefined {
+  const issues = new InputIssues();
   const operation = getOperationAST(document, operationName);
   for (const definition of operation?.variableDefinitions ?? []) {
     const type = typeFromAST(schema, definition.type);
     if (!isInputType(type)) continue;
-    const name = definition.variable.name.value;
-    const value = variableValues?.[name];
+    const value = variableValues?.[definition.variable.name.value];
     if (value === undefined && definition.defaultValue) continue;
     const found = new InputIssues();
     checkOf(type)(value, [], found);
     // Only where there is a fault is it worth knowing where the variable stands.
     if (found.found) found.moveTo(issues, argumentPath(document, definition));
   }
+  return issues.found ? toGraphQLError(issues) : undefined;
 }
 
 /** Where a variable is used first: `$flower` in `input: { iris: $flower }` is at `input.iris`. */
@@ -119,6 +117,9 @@ function listCheck(check: Check): Check {
   };
 }
 
+/** Checks the object that has a value, as a part of it. */
+type FieldCheck = (object: Record<string, unknown>, path: Path, issues: InputIssues) => void;
+
 function objectCheck(type: GraphQLInputObjectType): Check {
   const fields = new Map(Object.entries(type.getFields()));
   const names = [...fields.keys()].join(', ');
@@ -129,43 +130,46 @@ function objectCheck(type: GraphQLInputObjectType): Check {
       issues.add(path, `expected an object, ${type.name}, got ${kindOf(value)}`);
       return;
     }
-    let given = 0;
-    for (const key in value) {
-      if (value[key] === undefined) continue;
-      given += 1;
-      if (fields.has(key)) continue;
-      issues.add([...path, key], `unknown field; expected one of ${names}`);
-      if (issues.full) return;
-    }
+    const given = countFields(value, { fields, names }, path, issues);
     if (type.isOneOf && given !== 1) issues.add(path, `expected exactly one of ${names}, got ${given}`);
     // Not before they are asked for: a type may contain itself.
-    fieldChecks ??= fieldChecksOf(fields);
-    for (const { key, isRequired, check, type: expected } of fieldChecks) {
+    fieldChecks ??= [...fields].map(([key, field]) => fieldCheck(key, field, type.isOneOf));
+    for (const check of fieldChecks) {
       if (issues.full) return;
-      const inner = value[key];
-      if (inner === undefined && !isRequired) continue;
-      path.push(key);
-      check(inner, path, issues);
-      if (type.isOneOf && inner === null) issues.add(path, `expected ${expected}, got null`);
-      path.pop();
+      check(value, path, issues);
     }
   };
 }
 
-interface FieldCheck {
-  key: string;
-  isRequired: boolean;
-  check: Check;
-  type: string;
+/** How many fields an object has, unknown ones among them; it is not read on where there are too many faults. */
+function countFields(
+  object: Record<string, unknown>,
+  { fields, names }: { fields: ReadonlyMap<string, unknown>; names: string },
+  path: Path,
+  issues: InputIssues,
+): number {
+  let given = 0;
+  for (const key in object) {
+    if (issues.full) break;
+    if (object[key] === undefined) continue;
+    given += 1;
+    if (!fields.has(key)) issues.add([...path, key], `unknown field; expected one of ${names}`);
+  }
+  return given;
 }
 
-function fieldChecksOf(fields: ReadonlyMap<string, GraphQLInputField>): FieldCheck[] {
-  return [...fields].map(([key, field]) => ({
-    key,
-    isRequired: isRequiredInputField(field),
-    check: checkOf(field.type),
-    type: String(getNamedType(field.type)),
-  }));
+function fieldCheck(key: string, field: GraphQLInputField, isOneOf: boolean): FieldCheck {
+  const check = checkOf(field.type);
+  const isRequired = isRequiredInputField(field);
+  const expected = String(getNamedType(field.type));
+  return (object, path, issues) => {
+    const value = object[key];
+    if (value === undefined && !isRequired) return;
+    path.push(key);
+    check(value, path, issues);
+    if (isOneOf && value === null) issues.add(path, `expected ${expected}, got null`);
+    path.pop();
+  };
 }
 
 interface Leaf {

@@ -28,6 +28,9 @@ const MARK = new RegExp(`"large ${NONCE} (\\d+)"`);
 /** The JSON of an answer: a string, or pieces that are made as they are asked for. */
 export type AnswerJson = string | Iterable<string>;
 
+/** An answer whose errors are as clients see them. */
+type Shown = Pick<ExecutionResult, 'data'> & { errors?: readonly unknown[] };
+
 interface Large {
   /** Where in the data a list is to stand; a text of base64 has put its mark there by itself. */
   path?: readonly (string | number)[];
@@ -89,7 +92,7 @@ export class AnswerText {
   }
 
   /** The JSON of an answer whose values these are. */
-  json(answer: ExecutionResult): AnswerJson {
+  json(answer: Shown): AnswerJson {
     const large = this.#large;
     this.#large = [];
     this.#bytes = 0;

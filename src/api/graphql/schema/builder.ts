@@ -16,7 +16,7 @@ export interface GraphQLContext {
   /** Aborts when the server closes. */
   closing: AbortSignal;
   /**
-   * Counts the bytes of results that the answer is to hold, of files' tensors, of files unpacked, of what else the request takes, and of the event that a
+   * Counts the bytes of results that the answer is to hold, of tensors, of files unpacked, of what else the request takes, and of the event that a
    * stream is at; throws where they are too many.
    */
   load: Record<'hold' | 'holdTensor' | 'unpack', (bytes: number, path: (string | number)[]) => void> &
@@ -25,6 +25,8 @@ export interface GraphQLContext {
       readonly owner: string;
       /** Waits for this owner's turn to hold the event loop for so much; what follows without waiting again is the turn. */
       turn(bytes: number): Promise<void> | undefined;
+      /** The same for a further step of the work on a large request; `undefined` where it is none. */
+      step(): Promise<void> | undefined;
     };
   /** What the client calls its own span, as W3C Trace Context writes it. */
   traceparent: string | undefined;

@@ -187,12 +187,13 @@ function holdFor(argument: string, { load }: GraphQLContext): Hold {
   return (bytes) => load.hold(bytes, [argument]);
 }
 
-/** What reading the files of this request may take; the file's path is what is refused. */
+/** What reading the inputs of this request may take; the path of the input or file is what is refused. */
 function allowanceOf({ load }: GraphQLContext): AllowanceAt {
   return (path) => ({
     owner: load.owner,
     hold: (bytes) => load.holdTensor(bytes, path),
     unpack: (bytes) => load.unpack(bytes, path),
+    turn: (bytes) => load.turn(bytes),
   });
 }
 

@@ -1,6 +1,6 @@
 import { InputError, shortened } from '../../../errors.ts';
 import { sizesFault } from '../../../models/equal-sizes.ts';
-import { type AllowanceAt, readFileInputs } from '../../../models/file-inputs.ts';
+import { type AllowanceAt, isOfFile, readFileInputs } from '../../../models/file-inputs.ts';
 import { InputIssues, type Path } from '../../../models/input-issues.ts';
 import type { ServedModel } from '../../../models/served-model.ts';
 import { boundFault } from '../../../models/size-bounds.ts';
@@ -8,7 +8,7 @@ import { readTensorsInput, type TensorInput } from '../../../models/tensors-inpu
 import { typedDoorOf } from '../../../models/typed-door.ts';
 import { readTypedInput } from '../../../models/typed-input.ts';
 import { faultsOf, findModel, type ModelRegistry } from '../../../registry/registry.ts';
-import type { Tensor } from '../../../tensor/tensor.ts';
+import { byteLengths, type Tensor } from '../../../tensor/tensor.ts';
 import type { PredictionRequest } from '../../predictions/submit.ts';
 import type { Builder } from './builder.ts';
 import type { ModelTypes } from './model-types.ts';
@@ -16,6 +16,9 @@ import type { TensorTypes } from './tensor-types.ts';
 
 /** Characters of a name that an error repeats; none that is known is longer. */
 const NAME_LENGTH_MAX = 255;
+
+/** Inputs that are read for longer go on in a turn of their own. */
+const SLICE_MS = 20;
 
 /** `PredictionInput` as GraphQL has coerced it: exactly one key, a model's field or `tensors`. */
 export type PredictionInput = Record<string, unknown> & { tensors?: { model: string; inputs: TensorInput[] } | null };
@@ -48,7 +51,7 @@ interface InputContext {
   registry: ModelRegistry;
   /** What the schema was built from. */
   models: readonly ModelTypes[];
-  /** What reading files may take. */
+  /** What reading inputs may take. */
   allowance: AllowanceAt;
 }
 
@@ -64,9 +67,16 @@ export async function readPredictionInputs(
 ): Promise<PredictionRequest[]> {
   const issues = new InputIssues();
   const requests: PredictionRequest[] = [];
+  let since = performance.now();
   for (const [i, input] of inputs.entries()) {
     if (issues.full) break;
-    requests.push(await read(input, paths[i] ?? []));
+    const path = paths[i] ?? [];
+    // One variable of a small request may be a thousand large inputs.
+    if (performance.now() - since > SLICE_MS) {
+      await allowance(path).turn(Number.POSITIVE_INFINITY);
+      since = performance.now();
+    }
+    requests.push(await read(input, path));
   }
   issues.refuse();
   return requests;
@@ -77,6 +87,7 @@ export async function readPredictionInputs(
       const at = [...path, 'tensors', 'inputs'];
       const inputs = readTensorsInput(model.signature, input.tensors.inputs, at, issues);
       checkSizes(model, inputs, at);
+      hold(inputs, path);
       return { model, door: 'tensors', inputs, path };
     }
     const types = models.find(({ field }) => input[field] != null);
@@ -91,7 +102,17 @@ export async function readPredictionInputs(
     const value = await readFileInputs(door, input[field], at, allowance, issues);
     const inputs = readTypedInput(door, model.signature.batched, value, at, issues);
     checkSizes(model, inputs, at);
+    // Those of files count since they were made.
+    hold(
+      inputs.filter(({ data }) => !isOfFile(value, data)),
+      path,
+    );
     return { model, door: 'typed', inputs, path };
+  }
+
+  /** Counted again for each input that the same variable stands in: each has tensors of its own. */
+  function hold(tensors: readonly Tensor[], path: Path): void {
+    allowance(path).hold(byteLengths(tensors));
   }
 
   /** Of tensors that are right each by itself. */

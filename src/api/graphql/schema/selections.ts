@@ -1,8 +1,10 @@
 import {
+  type FragmentSpreadNode,
   GraphQLIncludeDirective,
   type GraphQLResolveInfo,
   GraphQLSkipDirective,
   getDirectiveValues,
+  type InlineFragmentNode,
   isAbstractType,
   isObjectType,
   Kind,
@@ -20,16 +22,21 @@ export function selectsOf({ fieldNodes, fragments, schema, variableValues }: Gra
   const isIncluded = (node: SelectionNode): boolean =>
     getDirectiveValues(GraphQLSkipDirective, node, variableValues)?.['if'] !== true &&
     getDirectiveValues(GraphQLIncludeDirective, node, variableValues)?.['if'] !== false;
-  // A fragment that was looked at and showed nothing shows nothing a second time: fragments of fragments would be looked at again and again.
   const seen = new Set<string>();
-  const showsAny = ({ selections }: SelectionSetNode): boolean =>
-    selections.some((selection): boolean => {
-      if (!isIncluded(selection)) return false;
-      if (selection.kind === Kind.FIELD) return true;
-      if (selection.kind === Kind.FRAGMENT_SPREAD && seen.has(selection.name.value)) return false;
-      if (selection.kind === Kind.FRAGMENT_SPREAD) seen.add(selection.name.value);
-      const fragment = selection.kind === Kind.INLINE_FRAGMENT ? selection : fragments[selection.name.value];
-      return fragment !== undefined && isMeant(fragment.typeCondition?.name.value) && showsAny(fragment.selectionSet);
-    });
+  const fragmentOf = (selection: FragmentSpreadNode | InlineFragmentNode) => {
+    if (selection.kind === Kind.INLINE_FRAGMENT) return selection;
+    const name = selection.name.value;
+    // One that was looked at and showed nothing shows nothing a second time: fragments of fragments would be looked at again and again.
+    if (seen.has(name)) return undefined;
+    seen.add(name);
+    return fragments[name];
+  };
+  const shows = (selection: SelectionNode): boolean => {
+    if (!isIncluded(selection)) return false;
+    if (selection.kind === Kind.FIELD) return true;
+    const fragment = fragmentOf(selection);
+    return fragment !== undefined && isMeant(fragment.typeCondition?.name.value) && showsAny(fragment.selectionSet);
+  };
+  const showsAny = ({ selections }: SelectionSetNode): boolean => selections.some(shows);
   return fieldNodes.some(({ selectionSet }) => selectionSet !== undefined && showsAny(selectionSet));
 }

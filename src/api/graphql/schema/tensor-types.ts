@@ -7,11 +7,22 @@ import { countOf, isFiniteTensor } from './list-text.ts';
 
 /** The generic door, after the Open Inference Protocol: every datatype, every shape. */
 export function addTensorTypes(builder: Builder) {
-  const datatype = builder.enumType('TensorDatatype', {
+  const datatype = addDatatype(builder);
+  return { ...addTensorOutputs(builder, datatype), tensorsInput: addTensorsInput(builder, datatype) };
+}
+
+export type TensorTypes = ReturnType<typeof addTensorTypes>;
+
+type DatatypeRef = ReturnType<typeof addDatatype>;
+
+function addDatatype(builder: Builder) {
+  return builder.enumType('TensorDatatype', {
     description: "The Open Inference Protocol's datatypes; its BYTES is called STRING here.",
     values: DATATYPES,
   });
+}
 
+function addTensorOutputs(builder: Builder, datatype: DatatypeRef) {
   const spec = builder.objectRef<TensorSpec>('TensorSpec').implement({
     description: 'What an input takes or an output gives.',
     fields: (t) => ({
@@ -69,6 +80,10 @@ export function addTensorTypes(builder: Builder) {
     }),
   });
 
+  return { spec, tensor };
+}
+
+function addTensorsInput(builder: Builder, datatype: DatatypeRef) {
   const data = builder.inputType('TensorData', {
     description: 'The elements, row-major: a list that fits the datatype, or the bytes.',
     isOneOf: true,
@@ -90,17 +105,14 @@ export function addTensorTypes(builder: Builder) {
       data: t.field({ type: data, required: true }),
     }),
   });
-  const tensorsInput = builder.inputType('TensorsInput', {
+  return builder.inputType('TensorsInput', {
     description: 'The generic door: every model, by the tensors of its signature.',
     fields: (t) => ({
       model: t.string({ required: true }),
       inputs: t.field({ type: [tensorInput], required: true }),
     }),
   });
-  return { spec, tensor, tensorsInput };
 }
-
-export type TensorTypes = ReturnType<typeof addTensorTypes>;
 
 function isKind({ datatype }: Tensor, kind: ElementKind): boolean {
   return STORAGE[datatype].kind === kind;
