@@ -11,7 +11,7 @@ import { sharingNote } from '../workers/repository/sharing-note.ts';
 const DEMO_URL = 'http://127.0.0.1:4000/graphql';
 
 /** What `npm start` says once it serves: which models, what is kept, and what to do next. */
-export function welcome(started: { config: Config; url: string; api: ApiSchema; repository: ModelRepository }): string {
+export function banner(started: { config: Config; url: string; api: ApiSchema; repository: ModelRepository }): string {
   const { config, url, api, repository } = started;
   const endpoint = url + GRAPHQL_PATH;
   const models = repository.models().map((model) => {
@@ -24,11 +24,11 @@ export function welcome(started: { config: Config; url: string; api: ApiSchema; 
     .map(({ message }) => `\nLeft out: ${message}`)
     .join('');
   const shipped = config.shippedModels
-    ? '\n\nThey come along with Foretell, since there is no folder "models" here: make one with your own, or set MODELS_DIR, and start again.'
+    ? '\n\nThese are the bundled models, because there is no folder "models" here. To serve your own, create one or set MODELS_DIR, and start again.'
     : '';
   const kept = config.embedded
-    ? 'Broker and store are in this process: nothing outlives it. Set BROKER_URL and STORE_URL to keep tasks.'
-    : 'Tasks are in the broker and the store that BROKER_URL and STORE_URL name.';
+    ? 'Tasks are kept in memory and lost when this process ends. Set BROKER_URL and STORE_URL to keep them.'
+    : 'Tasks are kept by the servers that BROKER_URL and STORE_URL name.';
   const authorization = config.apiKeys.required ? " \\\n    -H 'authorization: Bearer <key>'" : '';
   const environment = `${endpoint === DEMO_URL ? '' : `FORETELL_URL=${endpoint} `}${config.apiKeys.required ? 'FORETELL_KEY=<key> ' : ''}`;
   const hasIris = repository.models().some(({ served: { name } }) => name === 'iris');

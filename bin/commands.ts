@@ -78,6 +78,6 @@ function overview(): string {
 
 ${table(rows)}
 
-foretell COMMAND --help tells more; foretell --version prints ${PACKAGE_VERSION}.
+foretell COMMAND --help prints the options of a command; foretell --version prints ${PACKAGE_VERSION}.
 `;
 }

@@ -29,7 +29,7 @@ export const OUTCOME_EXIT: Record<TaskState, number> = {
 };
 
 export const OUTCOME_NOTE =
-  'Exit code: 0 SUCCEEDED, 3 FAILED, 4 CANCELLED, 5 EXPIRED; 1 where it is not known (no answer, a refusal), 2 for wrong usage.';
+  'Exit code: 0 SUCCEEDED, 3 FAILED, 4 CANCELLED, 5 EXPIRED; 1 if the outcome is unknown (no answer, or a refusal), 2 for wrong usage.';
 
 /** Attempts in a row, some half a minute in all, to come back to a server that was there before. */
 const ATTEMPTS_MAX = 10;

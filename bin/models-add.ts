@@ -12,8 +12,7 @@ import { type Inspection, identityOf, inspect } from './inspection.ts';
 export const modelsAddCommand: Command = {
   name: 'models add',
   operand: 'FILE',
-  purpose:
-    'Copies an ONNX file, and the files of weights beside it, into the directory of models, once it is shown to be servable',
+  purpose: 'Checks an ONNX file, and copies it and its files of weights into MODELS_DIR',
   options: {
     name: { value: 'NAME', purpose: "the model's name; default: the file's, or NAME of NAME/VERSION/model.onnx" },
     version: { value: 'N', purpose: 'a whole number; default: one more than the greatest there is, 1 for a new model' },

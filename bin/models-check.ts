@@ -10,7 +10,7 @@ import { withPool } from './inspection.ts';
 
 export const modelsCheckCommand: Command = {
   name: 'models check',
-  purpose: 'Reads every manifest and every file in the directory of models, and prints each fault with its path',
+  purpose: 'Checks every manifest and model file in MODELS_DIR, and prints each error with its path',
   settings: ['MODELS_DIR'],
   notes: 'Exit code: 0 where everything can be served, 1 where anything cannot.',
   async run({ settings }) {

@@ -11,7 +11,7 @@ import { type Inspection, identityOf, inspect } from './inspection.ts';
 export const modelsInspectCommand: Command = {
   name: 'models inspect',
   operand: 'FILE',
-  purpose: 'What an ONNX file takes and gives, whether tasks can share a run of it, and the GraphQL types it would get',
+  purpose: 'Prints the inputs, outputs and GraphQL types of an ONNX file, and whether its tasks can share a run',
   notes: `A model.json counts, too: beside the file, or where it would be if the file is NAME/VERSION/model.onnx.`,
   async run({ operand: file = '' }) {
     const directory = await mkdtemp(join(tmpdir(), 'foretell-inspect-'));

@@ -5,7 +5,7 @@ import { ask, Refusal, type Server } from './server.ts';
 
 export const FIELDS_OPTION = {
   value: 'FIELDS',
-  purpose: "of the prediction, as GraphQL selects them: 'label probabilities { setosa }'; default: all",
+  purpose: "fields of the prediction to print, as GraphQL selects them: 'label probabilities { setosa }'; default: all",
 };
 
 /** How a server refuses to tell its types. */

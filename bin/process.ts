@@ -19,7 +19,7 @@ export const PROCESS_COMMANDS: readonly Command[] = [
   processCommand(
     'serve',
     'start',
-    'API, worker and inference processes in one; broker and store in the process unless set (npm start)',
+    'API, worker and inference processes in one command; broker and store in memory unless set (npm start)',
     async () => (await import('./serve.ts')).serve,
   ),
   processCommand(

@@ -1,7 +1,7 @@
 import { openApi } from '../src/api/open.ts';
 import { openServices } from '../src/services.ts';
 import { openWorker } from '../workers/open.ts';
-import { welcome } from './banner.ts';
+import { banner } from './banner.ts';
 import { print } from './command.ts';
 import type { Start } from './start.ts';
 
@@ -12,5 +12,5 @@ export const serve: Start = async (config, log, lifecycle) => {
   lifecycle.onClose(() => worker.close());
   const api = await openApi(config, services, log);
   lifecycle.onClose(() => api.close());
-  print(welcome({ config, url: api.url, api: api.graphql.api(), repository: worker.repository }));
+  print(banner({ config, url: api.url, api: api.graphql.api(), repository: worker.repository }));
 };

@@ -15,8 +15,11 @@ const SILENCE_MS = 45_000;
 const DEFAULT_URL = 'http://127.0.0.1:4000/graphql';
 
 export const SERVER_OPTIONS: Record<string, Option> = {
-  url: { value: 'URL', purpose: `where the API is; default: FORETELL_URL, or ${DEFAULT_URL}` },
-  key: { value: 'KEY', purpose: 'API key, where it asks for one; default: FORETELL_KEY, which others cannot see' },
+  url: { value: 'URL', purpose: `address of the API; default: FORETELL_URL, or ${DEFAULT_URL}` },
+  key: {
+    value: 'KEY',
+    purpose: 'API key, if the API needs one; default: FORETELL_KEY, which other users of the machine cannot see',
+  },
 };
 
 /** The server that is named by an option, by the environment, or by neither. Throws `UsageError`. */

@@ -13,19 +13,22 @@ export const submitCommand: Command = {
   operand: '[INPUT]',
   purpose: 'Submits one prediction to a running server, and prints its task as a line of JSON',
   options: {
-    file: { value: 'FILE', purpose: 'where INPUT is, if it is no argument; default: standard input' },
+    file: { value: 'FILE', purpose: 'file that holds INPUT; default: standard input' },
     tensors: {
       purpose: 'INPUT is a TensorsInput, { "model": NAME, "inputs": [{ "name", "datatype", "shape", "data" }] }',
     },
-    wait: { purpose: 'wait for the end of the task, and print it with its prediction' },
+    wait: { purpose: 'wait until the task is terminal, and print it with its prediction' },
     fields: FIELDS_OPTION,
-    'model-version': { value: 'VERSION', purpose: 'a version that is not the default one' },
+    'model-version': { value: 'VERSION', purpose: 'run this version instead of the default one' },
     priority: { value: 'PRIORITY', purpose: 'NORMAL or HIGH' },
-    'expires-in-ms': { value: 'MS', purpose: 'how long it may wait to begin' },
-    'idempotency-key': { value: 'KEY', purpose: 'the same key gives the same task' },
+    'expires-in-ms': {
+      value: 'MS',
+      purpose: 'end the task as EXPIRED if it has not started after this many milliseconds',
+    },
+    'idempotency-key': { value: 'KEY', purpose: 'submit once: the same key returns the same task' },
     ...SERVER_OPTIONS,
   },
-  notes: `INPUT is a PredictionInput as JSON, the model's name and its typed input:
+  notes: `INPUT is a PredictionInput as JSON: the name of a model and its typed input:
 
   foretell submit --wait '{ "iris": { "sepalLengthCm": 5.1, "sepalWidthCm": 3.5, "petalLengthCm": 1.4, "petalWidthCm": 0.2 } }'
 

@@ -7,7 +7,7 @@ import { NoAnswer, SERVER_OPTIONS, serverOf } from './server.ts';
 export const watchCommand: Command = {
   name: 'watch',
   operand: 'ID',
-  purpose: 'Each state of a task, a line of JSON each; the last has the prediction',
+  purpose: 'Prints each state of a task as a line of JSON; the last one has the prediction',
   options: { ...SERVER_OPTIONS, fields: FIELDS_OPTION },
   notes: OUTCOME_NOTE,
   async run(given) {

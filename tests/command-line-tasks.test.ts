@@ -79,7 +79,7 @@ describe('foretell submit', () => {
     });
   });
 
-  test('--tensors takes what the tensors door takes, and shows a tensor by its elements', async () => {
+  test('--tensors takes what the tensors API takes, and shows a tensor by its elements', async () => {
     const input = {
       model: 'iris',
       inputs: [{ name: 'features', datatype: 'FP32', shape: [1, 4], data: { floats: Object.values(FLOWER) } }],

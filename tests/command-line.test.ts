@@ -73,7 +73,7 @@ test('where there is no folder of models, those that come along are served, and 
   const cwd = await temporaryDirectory();
   const service = await startProcess('start', { WORKER_SLOTS: '1' }, { cwd });
   await service.line(/^Try it:/);
-  for (const line of ['digits 1', 'iris 1', 'spam 1', 'They come along with Foretell'])
+  for (const line of ['digits 1', 'iris 1', 'spam 1', 'These are the bundled models'])
     expect(service.output()).toContain(line);
   expect(await service.kill('SIGTERM')).toBe(0);
 });

@@ -137,11 +137,11 @@ test.each<[string, Settings]>([
   const service = await startProcess('start', { WORKER_SLOTS: '1', ...settings });
   await service.line(/^Try it:/);
   await service.ready();
-  const welcome = service.output();
-  for (const model of ['digits 1', 'iris 1', 'spam 1']) expect(welcome).toContain(model);
-  expect(welcome).toContain('nothing outlives it');
+  const banner = service.output();
+  for (const model of ['digits 1', 'iris 1', 'spam 1']) expect(banner).toContain(model);
+  expect(banner).toContain('kept in memory');
 
-  const [command = ''] = /^ +curl [\s\S]*?'$/m.exec(welcome) ?? [];
+  const [command = ''] = /^ +curl [\s\S]*?'$/m.exec(banner) ?? [];
   const { stdout, stderr } = await runProgram(sh, ['-c', command.replace('<key>', KEY)]);
   expect(stderr).toBe('');
   expect(JSON.parse(stdout)).toMatchObject({

@@ -38,7 +38,7 @@ test('it serves the models that come along, and predicts', async () => {
   const { bin, directory: cwd, settings } = installed;
   const service = await startProcess('start', { WORKER_SLOTS: '1', ...settings }, { cwd, foretell: [bin] });
   await service.line(/^Try it:/);
-  expect(service.output()).toContain('They come along with Foretell');
+  expect(service.output()).toContain('These are the bundled models');
   const [command = ''] = /^ +curl [\s\S]*?'$/m.exec(service.output()) ?? [];
   const { stdout } = await runProgram('sh', ['-c', command]);
   expect(JSON.parse(stdout)).toMatchObject({

@@ -9,7 +9,7 @@ const log = createLog('silent', 'test');
 const pool = createInferencePool({ slots: 1, log });
 afterAll(() => pool.close());
 
-test('schema.graphql is what the shipped models make, in whatever order they are announced', async () => {
+test('schema.graphql is what the shipped models make, in whatever order they are registered', async () => {
   const repository = await openModelRepository({ modelsDir: 'models', pool, log });
   await repository.close();
   expect(repository.faults()).toEqual([]);

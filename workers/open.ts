@@ -19,7 +19,7 @@ export interface OpenWorker {
   close(): Promise<void>;
 }
 
-/** A worker with its inference processes: inspects the models, announces them, and takes their predictions. */
+/** A worker with its inference processes: inspects the models, registers them, and takes their predictions. */
 export async function openWorker(config: Config, services: Services, log: Log): Promise<OpenWorker> {
   const { broker, registry, metrics } = services;
   const { workerSlots: slots, modelMemoryBytes: memoryBytes, runMemoryBytes } = config;
@@ -31,7 +31,7 @@ export async function openWorker(config: Config, services: Services, log: Log): 
       throw error;
     },
   );
-  const announce = oneAtATime(async () => {
+  const register = oneAtATime(async () => {
     const models = repository.models().map(({ served }) => served);
     // Before anybody can submit: the first message of a queue that was made a moment ago is not safe yet.
     const queues = models.flatMap(({ name }) => LANES.map((lane) => predictionQueue(name, lane)));
@@ -42,14 +42,14 @@ export async function openWorker(config: Config, services: Services, log: Log): 
       const newest = version === undefined ? repository.newestVersion(name) : undefined;
       return [{ name, version, newest, message: publicFault(fault, modelsDir) }];
     });
-    await registry.announce(models, faults);
+    await registry.register(models, faults);
   });
-  await announce();
+  await register();
   const worker = await startWorker({
     ...services,
     pool,
     models: repository,
-    findAnnounced: registry.find,
+    findRegistered: registry.find,
     recordSharing: registry.recordSharing,
     slots,
     observer: metrics,
@@ -57,7 +57,7 @@ export async function openWorker(config: Config, services: Services, log: Log): 
   });
   const know = () => metrics.know([...new Set(repository.models().map(({ served }) => served.name))], 'runs');
   know();
-  const unwatchers = [repository.watch(inBackground(announce, log)), repository.watch(know)];
+  const unwatchers = [repository.watch(inBackground(register, log)), repository.watch(know)];
   metrics.observe({
     ...worker.observed,
     inferenceRestarts: pool.restarts,

@@ -14,7 +14,7 @@ import { presentLimits } from './intake/present-limits.ts';
 import type { ModelSource } from './repository/model-repository.ts';
 import { Scheduler, type SchedulerStats } from './scheduling/scheduler.ts';
 import { TaskSharing } from './scheduling/task-sharing.ts';
-import type { FindAnnounced } from './tasks/absent-model.ts';
+import type { FindRegistered } from './tasks/absent-model.ts';
 import { claim } from './tasks/claim.ts';
 import { consumeDeadLetters } from './tasks/dead-letters.ts';
 import { createHeldBytes, HELD_BYTES_MAX } from './tasks/held-bytes.ts';
@@ -31,7 +31,7 @@ export interface WorkerOptions {
   pool: InferencePool;
   models: ModelSource;
   /** @default one that remembers none */
-  findAnnounced?: FindAnnounced;
+  findRegistered?: FindRegistered;
   /** @default one that keeps none */
   recordSharing?: Sharings['recordSharing'];
   /** Inference processes of the pool. */
@@ -95,7 +95,7 @@ type Parts = ReturnType<typeof createParts>;
 /** What a worker is made of, each part with those that it asks; whom it tells of its events is said in `connect`. */
 function createParts(options: WorkerOptions, { closing, over }: { closing: AbortSignal; over: AbortSignal }) {
   const { broker, store, payloads, pool, models, slots, observer = NO_METRICS, tracing = NO_TRACING } = options;
-  const { findAnnounced = async () => undefined, recordSharing = async (_, finding) => finding } = options;
+  const { findRegistered = async () => undefined, recordSharing = async (_, finding) => finding } = options;
   // A task that fails, a message that is none, a model that is gone: all of these are lines that a caller can cause.
   const log = rareLog(options.log);
   const patient = createPatientStore({ store, over, log });
@@ -124,7 +124,7 @@ function createParts(options: WorkerOptions, { closing, over }: { closing: Abort
   const intake = createTaskIntake({
     ...context,
     models,
-    findAnnounced,
+    findRegistered,
     scheduler,
     settlement,
     inHand,

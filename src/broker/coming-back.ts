@@ -1,8 +1,8 @@
 import type { BrokerMessage, Verdict, VerdictKind } from './broker.ts';
-import { DEAD_LETTER_QUEUE, type RetryRung, retryRung } from './topology.ts';
+import { DEAD_LETTER_QUEUE, type DelayQueue, delayQueueFor } from './topology.ts';
 
-/** A message on its way back to its queue: what it then says, and the rung that it waits on. */
-export interface ComingBack extends RetryRung {
+/** A message on its way back to its queue: what it then says, and the delay queue that it waits in. */
+export interface ComingBack extends DelayQueue {
   message: BrokerMessage;
 }
 
@@ -13,11 +13,11 @@ export function comingBack(said: BrokerMessage, verdict: Extract<Verdict, object
   const kept = { id, body, traceparent };
   if ('retryAfterMs' in verdict) {
     const { attempts = attemptsBefore + 1 } = verdict;
-    return { ...retryRung(verdict.retryAfterMs), message: { ...kept, attemptsBefore: attempts, returnsBefore } };
+    return { ...delayQueueFor(verdict.retryAfterMs), message: { ...kept, attemptsBefore: attempts, returnsBefore } };
   }
   const { attempts = attemptsBefore } = verdict;
   const message = { ...kept, attemptsBefore: attempts, returnsBefore: returnsBefore + 1 };
-  return { ...retryRung(verdict.returnAfterMs), message };
+  return { ...delayQueueFor(verdict.returnAfterMs), message };
 }
 
 /** Under which name a verdict is counted. */

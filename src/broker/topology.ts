@@ -24,17 +24,17 @@ export const RETURN_EXCHANGE = `${PREFIX}.return`;
 export const DEAD_LETTER_QUEUE = `${PREFIX}.dead`;
 
 /** Fanout exchange and queue share the name; what expires goes to `RETURN_EXCHANGE` with the routing key that it came with. */
-export interface RetryRung {
+export interface DelayQueue {
   queue: string;
   delayMs: number;
 }
 
 /** Fixed delays, because a message with a delay of its own would expire only at the head of its queue. */
-export const LONGEST_RUNG: RetryRung = { queue: `${PREFIX}.retry.30s`, delayMs: 30_000 };
-export const RETRY_LADDER: readonly RetryRung[] = [
+export const LONGEST_DELAY: DelayQueue = { queue: `${PREFIX}.retry.30s`, delayMs: 30_000 };
+export const DELAY_QUEUES: readonly DelayQueue[] = [
   { queue: `${PREFIX}.retry.1s`, delayMs: 1_000 },
   { queue: `${PREFIX}.retry.5s`, delayMs: 5_000 },
-  LONGEST_RUNG,
+  LONGEST_DELAY,
 ];
 
 /** Largest body that is published. RabbitMQ 4 closes the channel of whoever sends more; 3.10 would take 128 MiB. */
@@ -85,8 +85,8 @@ export function queuesOf(queue: string): { queue: string; tasks: number }[] {
 }
 
 /** The shortest delay that is not shorter than asked, or the longest there is. */
-export function retryRung(afterMs: number): RetryRung {
-  return RETRY_LADDER.find(({ delayMs }) => delayMs >= afterMs) ?? LONGEST_RUNG;
+export function delayQueueFor(afterMs: number): DelayQueue {
+  return DELAY_QUEUES.find(({ delayMs }) => delayMs >= afterMs) ?? LONGEST_DELAY;
 }
 
 type QueueArguments = Record<string, string | number>;
@@ -111,7 +111,7 @@ export interface StandingQueue {
 export const STANDING_QUEUES: readonly StandingQueue[] = [
   // Without a limit RabbitMQ 4 would drop a dead letter after its 20th return; 3.10 does not take the -1 that means none.
   { queue: DEAD_LETTER_QUEUE, arguments: { 'x-queue-type': 'quorum', 'x-delivery-limit': 1_000_000_000 } },
-  ...RETRY_LADDER.map(({ queue, delayMs }) => ({
+  ...DELAY_QUEUES.map(({ queue, delayMs }) => ({
     queue,
     arguments: { ...QUORUM, 'x-message-ttl': delayMs, 'x-dead-letter-exchange': RETURN_EXCHANGE },
   })),

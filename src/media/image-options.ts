@@ -29,7 +29,7 @@ export const imageOptions = z.strictObject({
     .strictObject({ box: side })
     .optional()
     .describe(
-      'finds what is drawn, dark on light or light on dark, evens out shadows, cuts it out, scales it into a box of so many pixels, and centres it by its mass; paper is 0, ink 255',
+      'finds what is drawn, dark on light or light on dark, removes shadows, crops to it, scales it into a box of so many pixels, and centres it by its mass; paper is 0, ink 255',
     ),
   scale: z.number().optional().describe('a pixel, 0 to 255, is multiplied by it; default: 1/255, for integers 1'),
   mean: perChannel(z.number()).optional().describe('is then subtracted, one number or one a channel; default: 0'),
@@ -38,7 +38,7 @@ export const imageOptions = z.strictObject({
     .describe('is what the difference is divided by, one number or one a channel; default: 1'),
 });
 
-/** The same as a worker announces it, perhaps one of another release: keys that are not known are passed over. */
-export const announcedImageOptions = imageOptions.loose().extend({ ink: z.looseObject({ box: side }).optional() });
+/** The same as a worker registers it, perhaps one of another release: keys that are not known are passed over. */
+export const registeredImageOptions = imageOptions.loose().extend({ ink: z.looseObject({ box: side }).optional() });
 
 export type ImageOptions = z.infer<typeof imageOptions>;

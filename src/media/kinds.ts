@@ -1,5 +1,5 @@
 import { imageReader } from './image.ts';
-import { announcedImageOptions, type ImageOptions, imageOptions } from './image-options.ts';
+import { type ImageOptions, imageOptions, registeredImageOptions } from './image-options.ts';
 import type { MediaReader, MediaTarget, OptionsFault } from './media.ts';
 
 /** What a manifest may say of an input that is made of a file: one key for each kind of file. */
@@ -12,8 +12,8 @@ export const mediaOptions = {
   image: imageOptions.optional().describe('how a picture becomes the tensor: an upload or a data URL (inputs only)'),
 };
 
-/** The same as workers announce them. */
-export const announcedMediaOptions = { image: announcedImageOptions.optional() };
+/** The same as workers register them. */
+export const registeredMediaOptions = { image: registeredImageOptions.optional() };
 
 /** The reader for an input; its faults where the options do not fit the tensor; `undefined` for an input that takes no file. */
 export function mediaReader({ image }: MediaOptions, target: MediaTarget): MediaReader | OptionsFault[] | undefined {

@@ -2,7 +2,7 @@ import { fileBytes } from '../media/file-bytes.ts';
 import { type MediaAllowance, MediaFault } from '../media/media.ts';
 import type { Tensor } from '../tensor/tensor.ts';
 import { type InputIssues, isRecord, type Path } from './input-issues.ts';
-import type { TypedDoor } from './typed-door.ts';
+import type { TypedApi } from './typed-api.ts';
 
 /** What a file became: a tensor's data and its shape, without the batch. No JSON can pretend to be one. */
 export class FileTensor {
@@ -24,7 +24,7 @@ export type AllowanceAt = (path: Path) => MediaAllowance;
  * with a thousand pictures does not keep others waiting for their one. Faults go to `issues`.
  */
 export async function readFileInputs(
-  door: TypedDoor,
+  typedApi: TypedApi,
   input: unknown,
   path: Path,
   allowance: AllowanceAt,
@@ -32,7 +32,7 @@ export async function readFileInputs(
 ): Promise<unknown> {
   if (!isRecord(input)) return input;
   const tensors: Record<string, FileTensor> = {};
-  for (const { file } of door.inputs) {
+  for (const { file } of typedApi.inputs) {
     const value = file && input[file.name];
     if (!file || value == null || issues.full) continue;
     const { name, reader } = file;

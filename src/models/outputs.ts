@@ -18,7 +18,7 @@ import type { ServedModel } from './served-model.ts';
 export const OUTPUT_BYTES_MAX = 64 * 1024 * 1024;
 
 /**
- * What is wrong with the outputs of one task's run, beside what the model announced; `undefined` if nothing is. So whatever
+ * What is wrong with the outputs of one task's run, beside what the model registered; `undefined` if nothing is. So whatever
  * is stored as a result can be read again, by the door its task came in.
  */
 export function outputFault(

@@ -1,10 +1,10 @@
 import { type Tensor, viewAs } from '../tensor/tensor.ts';
 import { elementsOf } from '../tensor/tensor-values.ts';
-import type { TypedDoor, TypedField } from './typed-door.ts';
+import type { TypedApi, TypedField } from './typed-api.ts';
 
 type Value = unknown;
 
-/** One output of a task as the typed door says it. */
+/** One output of a task as the typed API says it. */
 export interface TypedOutput {
   field: TypedField;
   tensor: Tensor;
@@ -12,13 +12,13 @@ export interface TypedOutput {
   shape: readonly number[];
 }
 
-/** The outputs of one task as the typed door says them: `{ label: 'setosa', probabilities: { setosa: 0.98, … } }`. Each is read when it is asked for. */
+/** The outputs of one task as the typed API says them: `{ label: 'setosa', probabilities: { setosa: 0.98, … } }`. Each is read when it is asked for. */
 export class TypedPrediction {
   readonly outputs: readonly TypedOutput[];
   readonly #values = new Map<TypedOutput, Value>();
 
-  constructor(door: TypedDoor, batched: boolean, outputs: readonly Tensor[]) {
-    this.outputs = door.outputs.flatMap((field) => {
+  constructor(typedApi: TypedApi, batched: boolean, outputs: readonly Tensor[]) {
+    this.outputs = typedApi.outputs.flatMap((field) => {
       const tensor = outputs.find(({ name }) => name === field.spec.name);
       // A worker stores a result only after it has checked that every output of the signature is there.
       return tensor ? [{ field, tensor, shape: batched ? tensor.shape.slice(1) : tensor.shape }] : [];
@@ -36,30 +36,30 @@ export class TypedPrediction {
   }
 }
 
-/** Fields of a prediction that two doors do not say alike: by name, kind or rank. None: predictions of both look the same to a client. */
-export function differingFields(a: TypedDoor, b: TypedDoor): string[] {
+/** Fields of a prediction that two apis do not say alike: by name, kind or rank. None: predictions of both look the same to a client. */
+export function differingFields(a: TypedApi, b: TypedApi): string[] {
   if (a === b) return [];
   const [says, otherSays] = [saidBy(a), saidBy(b)];
   return [...new Set([...says.keys(), ...otherSays.keys()])].filter((name) => says.get(name) !== otherSays.get(name));
 }
 
 /** Asked for each prediction that is read. */
-const said = new WeakMap<TypedDoor, ReadonlyMap<string, string>>();
+const said = new WeakMap<TypedApi, ReadonlyMap<string, string>>();
 
-function saidBy(door: TypedDoor): ReadonlyMap<string, string> {
-  const known = said.get(door);
+function saidBy(typedApi: TypedApi): ReadonlyMap<string, string> {
+  const known = said.get(typedApi);
   if (known) return known;
-  const [sole] = door.outputs;
+  const [sole] = typedApi.outputs;
   const says =
-    door.flatOutput && sole?.elements
+    typedApi.flatOutput && sole?.elements
       ? new Map(sole.elements.map((name) => [name, JSON.stringify([sole.kind, 0])]))
       : new Map(
-          door.outputs.map(({ name, kind, shape, elements }) => [
+          typedApi.outputs.map(({ name, kind, shape, elements }) => [
             name,
             JSON.stringify([kind, shape?.length, elements?.toSorted()]),
           ]),
         );
-  said.set(door, says);
+  said.set(typedApi, says);
   return says;
 }
 

@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto';
 import { z } from 'zod';
-import { announcedMediaOptions, type MediaOptions } from '../media/kinds.ts';
+import { type MediaOptions, registeredMediaOptions } from '../media/kinds.ts';
 import { DATATYPES, type TensorSpec } from '../tensor/tensor.ts';
 import { type EqualSizes, equalSizesSchema } from './equal-sizes.ts';
 import { type SizeBound, sizeBoundSchema } from './size-bounds.ts';
@@ -10,8 +10,8 @@ export interface Signature {
   inputs: TensorSpec[];
   outputs: TensorSpec[];
   /**
-   * Whether dimension 0 of every input and output is the batch, which the typed door leaves out. Whether tasks share a run as well is
-   * a finding, and no part of the announcement: see `sharingOf`.
+   * Whether dimension 0 of every input and output is the batch, which the typed API leaves out. Whether tasks share a run as well is
+   * a finding, and no part of the registration: see `sharingOf`.
    */
   batched: boolean;
   /** Where loading showed that the model fails on sizes that differ; absent where it showed none. */
@@ -28,7 +28,7 @@ export interface TensorNames extends MediaOptions {
   labels?: string[] | undefined;
 }
 
-/** One version of a model as a worker announces it: all that the API needs to type, check and read its predictions. */
+/** One version of a model as a worker registers it: all that the API needs to type, check and read its predictions. */
 export interface ServedModel {
   name: string;
   version: string;
@@ -62,12 +62,12 @@ const tensorSpec = z.looseObject({
 const tensorNames = z.looseObject({
   fields: z.array(z.string()).optional(),
   labels: z.array(z.string()).optional(),
-  ...announcedMediaOptions,
+  ...registeredMediaOptions,
 });
 
 /**
  * What comes from the registry comes from another process, perhaps of another release: parsed, not believed. Keys that another release adds
- * are passed over, and kept: the fingerprint is of the whole announcement, and whoever puts back a lost one puts back all of it.
+ * are passed over, and kept: the fingerprint is of the whole registration, and whoever puts back a lost one puts back all of it.
  */
 export const servedModelSchema: z.ZodType<ServedModel> = z.looseObject({
   name: z.string().min(1),
@@ -94,7 +94,7 @@ export const servedModelSchema: z.ZodType<ServedModel> = z.looseObject({
 const fingerprints = new WeakMap<ServedModel, string>();
 
 /**
- * Names one announcement by its content, so that a task can refer to the very signature and names it was submitted for
+ * Names one registration by its content, so that a task can refer to the very signature and names it was submitted for
  * without carrying them. Keys are sorted, so that it is the same wherever the object was built.
  */
 export function fingerprintOf(model: ServedModel): string {

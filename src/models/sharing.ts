@@ -93,5 +93,5 @@ export function unbatchedOf(known: Pick<Sharings, 'sharing'>, model: ServedModel
 const NO_BATCH = 'The model has no batch dimension.';
 const NOT_KNOWN_YET: Sharing = {
   finding: 'unknown',
-  reason: 'No worker has told yet whether its rows are independent.',
+  reason: 'No worker has tested yet whether its rows are independent.',
 };

@@ -42,7 +42,7 @@ const LISTS: Record<(typeof STORAGE)[Datatype]['kind'], readonly (keyof TensorDa
   string: ['strings'],
 };
 
-/** The tensors of the generic door, in the signature's order. Faults go to `issues`; the tensors are then incomplete. */
+/** The tensors of the tensors API, in the signature's order. Faults go to `issues`; the tensors are then incomplete. */
 export function readTensorsInput(
   signature: Signature,
   inputs: readonly TensorInput[],

@@ -2,7 +2,7 @@ import type { Tensor } from '../tensor/tensor.ts';
 import { type Element, elementReader, pack } from '../tensor/tensor-values.ts';
 import { FileTensor } from './file-inputs.ts';
 import { type InputIssues, isRecord, kindOf, type Path } from './input-issues.ts';
-import type { TypedDoor, TypedField } from './typed-door.ts';
+import type { TypedApi, TypedField } from './typed-api.ts';
 
 /**
  * The tensors of one typed input: a row of the batch, or the whole of an unbatched model's input. Everything is checked
@@ -10,17 +10,17 @@ import type { TypedDoor, TypedField } from './typed-door.ts';
  * client pins may have another signature than the schema shows. Faults go to `issues`; the tensors are then incomplete.
  */
 export function readTypedInput(
-  door: TypedDoor,
+  typedApi: TypedApi,
   batched: boolean,
   input: unknown,
   path: Path,
   issues: InputIssues,
 ): Tensor[] {
-  const [sole] = door.inputs;
-  if (door.flatInput && sole) return [readField(sole, batched, input, path, issues)];
-  const known = door.inputs.flatMap(({ name, file }) => (file ? [name, file.name] : [name]));
+  const [sole] = typedApi.inputs;
+  if (typedApi.flatInput && sole) return [readField(sole, batched, input, path, issues)];
+  const known = typedApi.inputs.flatMap(({ name, file }) => (file ? [name, file.name] : [name]));
   const record = readObject(input, known, path, issues);
-  return door.inputs.map((field) => {
+  return typedApi.inputs.map((field) => {
     const { name, file } = field;
     if (!file) return readField(field, batched, record[name], [...path, name], issues);
     const given = [name, file.name].filter((key) => record[key] != null);

@@ -1,7 +1,7 @@
 import type { Tensor } from '../tensor/tensor.ts';
 import { InputIssues } from './input-issues.ts';
 import type { ServedModel } from './served-model.ts';
-import { typedDoorOf } from './typed-door.ts';
+import { typedApiOf } from './typed-api.ts';
 import { readTypedInput } from './typed-input.ts';
 
 /** The tensors of each of a manifest's warm-up inputs, and what is wrong with them, each as `path: what was expected`. */
@@ -10,11 +10,12 @@ export function readWarmUp(
   warmUp: readonly Record<string, unknown>[],
 ): { inputs: Tensor[][]; faults: string[] } {
   if (warmUp.length === 0) return { inputs: [], faults: [] };
-  const door = typedDoorOf(model);
-  if (!door) return { inputs: [], faults: ['warmUp: the model has no typed input, so that none can be written here'] };
+  const typedApi = typedApiOf(model);
+  if (!typedApi)
+    return { inputs: [], faults: ['warmUp: the model has no typed input, so that none can be written here'] };
   const issues = new InputIssues();
   const { batched } = model.signature;
-  const inputs = warmUp.map((input, i) => readTypedInput(door, batched, input, ['warmUp', i], issues));
+  const inputs = warmUp.map((input, i) => readTypedInput(typedApi, batched, input, ['warmUp', i], issues));
   const faults = issues.found ? issues.toError().issues : [];
   return { inputs, faults: faults.map(({ path, message }) => `${path.join('.')}: ${message}`) };
 }

@@ -1,5 +1,5 @@
 /**
- * Most announcements that are withdrawn and still listed; beyond it those that went first are left out. Each adds a third of a millisecond to
+ * Most registrations that are withdrawn and still listed; beyond it those that went first are left out. Each adds a third of a millisecond to
  * every making of the schema.
  */
 export const WITHDRAWN_MAX = 300;
@@ -7,7 +7,7 @@ export const WITHDRAWN_MAX = 300;
 /** Versions of one model that went within this time went together, with the whole model: several workers drop it one after the other. */
 const TOGETHER_MS = 60_000;
 
-/** When something was announced last. */
+/** When something was registered last. */
 interface Withdrawn {
   name: string;
   seenAt: number;

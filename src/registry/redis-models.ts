@@ -4,18 +4,18 @@ import type { Log } from '../process/log.ts';
 import type { RedisConnection } from '../redis/connection.ts';
 import { UNFINISHED_TTL_MS } from '../task/record.ts';
 import { lastWithdrawn } from './last-withdrawn.ts';
-import { type Announcement, createRedisAnnouncements } from './redis-announcements.ts';
+import { createRedisRegistrations, type Registration } from './redis-registrations.ts';
 
-/** Hash: `[name, version]` -> which announcement is current. */
+/** Hash: `[name, version]` -> which registration is current. */
 const POINTERS = 'foretell:models';
 
-/** An announcement that no worker renewed for so long is withdrawn: no task that was submitted for it is unfinished any more. */
+/** A registration that no worker renewed for so long is withdrawn: no task that was submitted for it is unfinished any more. */
 const STALE_MS = UNFINISHED_TTL_MS;
 
-/** What Redis keeps of the models: each announcement under its fingerprint, and which of them are current. */
+/** What Redis keeps of the models: each registration under its fingerprint, and which of them are current. */
 export interface RedisModels {
-  /** Writes or renews announcements; resolves with whether that made another one current. */
-  renew(announcements: readonly Announcement[]): Promise<boolean>;
+  /** Writes or renews registrations; resolves with whether that made another one current. */
+  renew(registrations: readonly Registration[]): Promise<boolean>;
   /** Has none current of a name and version that no worker has any more: `fieldOf` them. */
   withdraw(fields: readonly string[]): Promise<void>;
   /** The current ones, those that were withdrawn and that tasks may refer to, and whether some had been lost and were put back. */
@@ -26,7 +26,7 @@ export interface RedisModels {
 export function createRedisModels(commands: RedisConnection, resultTtlMs: number, log: Log): RedisModels {
   // For as long as there may be a task that was submitted for it: unfinished, then finished.
   const modelTtlMs = UNFINISHED_TTL_MS + resultTtlMs;
-  const announcements = createRedisAnnouncements(commands, modelTtlMs, log);
+  const registrations = createRedisRegistrations(commands, modelTtlMs, log);
   /** As last read: a Redis that has lost everything has it back from whoever remembers, also while no worker is there. */
   let remembered: Pointers = new Map();
 
@@ -42,9 +42,9 @@ export function createRedisModels(commands: RedisConnection, resultTtlMs: number
   async function restore(lost: readonly [string, Pointer][]): Promise<[string, Pointer][]> {
     const restored: [string, Pointer][] = [];
     for (const [field, pointer] of lost) {
-      const model = announcements.known(pointer.fingerprint);
+      const model = registrations.known(pointer.fingerprint);
       if (!model) continue;
-      await announcements.keep({ model, ...pointer });
+      await registrations.keep({ model, ...pointer });
       // Unless a worker was quicker.
       await commands.run((redis) => redis.hsetnx(POINTERS, field, JSON.stringify(pointer)));
       restored.push([field, pointer]);
@@ -65,18 +65,18 @@ export function createRedisModels(commands: RedisConnection, resultTtlMs: number
   }
 
   async function findAll(pointers: readonly Pointer[]): Promise<ServedModel[]> {
-    const models = await Promise.all(pointers.map(({ fingerprint }) => announcements.find(fingerprint)));
+    const models = await Promise.all(pointers.map(({ fingerprint }) => registrations.find(fingerprint)));
     return models.filter((model) => model !== undefined);
   }
 
   return {
-    find: announcements.find,
-    async renew(announced) {
-      if (announced.length === 0) return false;
-      const present = await presentAt(announced.map(({ model }) => fieldOf(model)));
+    find: registrations.find,
+    async renew(registered) {
+      if (registered.length === 0) return false;
+      const present = await presentAt(registered.map(({ model }) => fieldOf(model)));
       // The models first: a pointer never leads to nothing.
-      await Promise.all(announced.map(announcements.keep));
-      const { pointers, changed } = renewed(announced, present);
+      await Promise.all(registered.map(registrations.keep));
+      const { pointers, changed } = renewed(registered, present);
       await write(pointers);
       return changed;
     },
@@ -94,14 +94,14 @@ export function createRedisModels(commands: RedisConnection, resultTtlMs: number
 
 type Pointers = Map<string, Pointer>;
 
-/** What announcements lead to after they were renewed, and whether another one is current then. */
-function renewed(announced: readonly Announcement[], present: readonly (Pointer | undefined)[]) {
+/** What registrations lead to after they were renewed, and whether another one is current then. */
+function renewed(registered: readonly Registration[], present: readonly (Pointer | undefined)[]) {
   const pointers: [string, Pointer][] = [];
   let changed = false;
-  for (const [i, { model, fingerprint, announcedAt }] of announced.entries()) {
+  for (const [i, { model, fingerprint, announcedAt }] of registered.entries()) {
     const pointer = present[i]?.withdrawn ? undefined : present[i];
     const same = pointer?.fingerprint === fingerprint;
-    // During a rolling update the old workers and the new ones announce one version differently.
+    // During a rolling update the old workers and the new ones register one version differently.
     if (!same && (pointer?.announcedAt ?? 0) > announcedAt) continue;
     changed ||= !same;
     pointers.push([fieldOf(model), { fingerprint, announcedAt, seenAt: Date.now() }]);

@@ -3,11 +3,11 @@ import { oneAtATime } from '../async/one-at-a-time.ts';
 import { ifUnavailable, StoreUnavailable } from '../errors.ts';
 import type { Log } from '../process/log.ts';
 import type { RedisLink } from '../redis/link.ts';
-import { createAnnounced } from './announced.ts';
-import { createRedisAnnouncing } from './redis-announcing.ts';
 import { createRedisModels } from './redis-models.ts';
 import { createRedisPresence, type Presence } from './redis-presence.ts';
+import { createRedisRegistering } from './redis-registering.ts';
 import { createRedisSharing } from './redis-sharing.ts';
+import { createRegistered } from './registered.ts';
 import type { ModelRegistry, RegistryFault } from './registry.ts';
 
 const CHANNEL = 'foretell:models:changed';
@@ -17,13 +17,13 @@ const READ_MS = 10_000;
 
 export interface RedisRegistryOptions {
   link: RedisLink;
-  /** Milliseconds that a task is kept from its terminal state on: its model's announcement is kept for as long. */
+  /** Milliseconds that a task is kept from its terminal state on: its model's registration is kept for as long. */
   resultTtlMs: number;
   log: Log;
 }
 
 /**
- * Models as all workers on one Redis announce them. What its workers no longer renew stays for a week, and is then withdrawn. The link stays
+ * Models as all workers on one Redis register them. What its workers no longer renew stays for a week, and is then withdrawn. The link stays
  * the caller's.
  */
 export function createRedisRegistry({ link, resultTtlMs, log }: RedisRegistryOptions): ModelRegistry {
@@ -31,19 +31,19 @@ export function createRedisRegistry({ link, resultTtlMs, log }: RedisRegistryOpt
   const models = createRedisModels(commands, resultTtlMs, log);
   const presence = createRedisPresence(commands);
   const sharing = createRedisSharing(commands);
-  const announced = createAnnounced(log);
-  const announcing = createRedisAnnouncing(models, presence);
+  const registered = createRegistered(log);
+  const registering = createRedisRegistering(models, presence);
   let present: readonly Presence[] = [];
   let hasRead = false;
   let closed = false;
 
   const tellOthers = () => commands.run((redis) => redis.publish(CHANNEL, ''));
   const renew = oneAtATime(async () => {
-    if (!closed && (await announcing.renew())) await tellOthers();
+    if (!closed && (await registering.renew())) await tellOthers();
   });
   const read = oneAtATime(async () => {
     if (closed) return;
-    const keys = announcing.models().flatMap((model) => model.sharingKey ?? []);
+    const keys = registering.models().flatMap((model) => model.sharingKey ?? []);
     const [{ current, withdrawn, restored }, all, findings] = await Promise.all([
       models.read(),
       presence.all(),
@@ -52,29 +52,29 @@ export function createRedisRegistry({ link, resultTtlMs, log }: RedisRegistryOpt
     if (closed) return;
     hasRead = true;
     present = all;
-    announced.replace(current, withdrawn);
-    if (findings.changed) announced.tell();
-    // Who read before it was put back has an empty list, and a worker that finds it put back has nothing to announce.
+    registered.replace(current, withdrawn);
+    if (findings.changed) registered.tell();
+    // Who read before it was put back has an empty list, and a worker that finds it put back has nothing to register.
     if (restored || findings.restored) await tellOthers();
   });
   const stop = keepUp(link, { renewSoon: inBackground(renew, log), readSoon: inBackground(read, log) });
 
   return {
     isReady: () => hasRead && !closed,
-    async announce(served, faults = []) {
+    async register(served, faults = []) {
       if (closed) throw new StoreUnavailable('the registry is closed');
-      announcing.replace(served, faults);
+      registering.replace(served, faults);
       try {
         await renew();
         await read();
       } catch (err) {
         if (!(err instanceof StoreUnavailable)) throw err;
         // No reason for a worker not to start: the heartbeat says it as soon as Redis is there.
-        log.warn({ err, models: served.length }, 'models not announced yet');
+        log.warn({ err, models: served.length }, 'models not registered yet');
       }
     },
-    list: announced.list,
-    withdrawn: announced.withdrawn,
+    list: registered.list,
+    withdrawn: registered.withdrawn,
     workers: (fingerprint) => present.filter((worker) => Object.values(worker.models).includes(fingerprint)).length,
     faults: () => distinct(present.flatMap(({ faults }) => faults)),
     find: models.find,
@@ -82,15 +82,15 @@ export function createRedisRegistry({ link, resultTtlMs, log }: RedisRegistryOpt
     findSharing: sharing.findSharing,
     async recordSharing(key, finding) {
       const { held, isNew } = await sharing.record(key, finding);
-      if (isNew) announced.tell();
+      if (isNew) registered.tell();
       if (isNew) await tellOthers().catch(ifUnavailable(undefined));
       return held;
     },
-    watch: announced.watch,
+    watch: registered.watch,
     async close() {
       closed = true;
       stop();
-      if (!announcing.isAnnouncing()) return;
+      if (!registering.isRegistering()) return;
       // Left to itself it would be missed half a minute later.
       await presence.leave().then(tellOthers).catch(ifUnavailable(undefined));
     },

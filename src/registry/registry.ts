@@ -23,30 +23,30 @@ export const registryFaultSchema: z.ZodType<RegistryFault> = z.object({
 });
 
 /**
- * Who knows the models: workers announce what they have inspected, the API builds its schema from what is announced.
+ * Who knows the models: workers register what they have inspected, the API builds its schema from what is registered.
  * Both implementations pass `tests/contract/registry.ts`.
  */
 export interface ModelRegistry extends Sharings {
   /**
    * Makes models known, and keeps saying so until `close` (a heartbeat: a registry that lost everything is whole again soon).
-   * Replaces what this process announced before: what it had then, and no other worker has, is withdrawn, and known no more. An
-   * announcement outlives the worker that made it, so that work can still be queued while no worker is there.
+   * Replaces what this process registered before: what it had then, and no other worker has, is withdrawn, and known no more. An
+   * registration outlives the worker that made it, so that work can still be queued while no worker is there.
    */
-  announce(models: readonly ServedModel[], faults?: readonly RegistryFault[]): Promise<void>;
+  register(models: readonly ServedModel[], faults?: readonly RegistryFault[]): Promise<void>;
   /** Whether `list()` has been read at all: before that, "no models" means nothing. */
   isReady(): boolean;
   /** Every version of every model, as last read; sorted by name, then by version, the newest first. */
   list(): readonly ServedModel[];
   /**
-   * What tasks may refer to although it is announced no more: of each name that is not in `list()` the versions that were announced last. Sorted
+   * What tasks may refer to although it is registered no more: of each name that is not in `list()` the versions that were registered last. Sorted
    * as `list()` is.
    */
   withdrawn(): readonly ServedModel[];
-  /** How many workers have this very announcement at present; one that was killed is counted for up to a minute. */
+  /** How many workers have this very registration at present; one that was killed is counted for up to a minute. */
   workers(fingerprint: string): number;
   /** What workers found and cannot serve, as last read. */
   faults(): readonly RegistryFault[];
-  /** The very announcement a task was submitted for, also after it was replaced or removed. */
+  /** The very registration a task was submitted for, also after it was replaced or removed. */
   find(fingerprint: string): Promise<ServedModel | undefined>;
   /** Calls `listener` after each change of `list()` or `withdrawn()`, and of a finding that `sharing()` gives; returns the function that ends it. */
   watch(listener: () => void): () => void;

@@ -11,9 +11,9 @@ export const READ_BYTES_MAX = 8 * 1024 * 1024;
  * Both implementations pass `tests/contract/store.ts`.
  */
 export interface TaskStore {
-  /** Whether a command sent now would be carried out, and what it announces heard. */
+  /** Whether a command sent now would be carried out, and what it publishes heard. */
   isReady(): boolean;
-  /** Writes records in state QUEUED. Announces nothing: nobody can know the ids yet. Leaves a record that exists as it is. Rejects with `StoreFull` where there is no room; then none of them is queued. */
+  /** Writes records in state QUEUED. Publishes nothing: nobody can know the ids yet. Leaves a record that exists as it is. Rejects with `StoreFull` where there is no room; then none of them is queued. */
   create(submissions: readonly Submission[]): Promise<void>;
   /**
    * The tasks, in the order asked, from the first on; `undefined` for one that is unknown, expired or withdrawn. Fewer than were
@@ -24,13 +24,13 @@ export interface TaskStore {
   /** Like `get`, without results: cheap however large the outputs are. */
   heads(ids: readonly string[], owner?: string): Promise<(TaskHead | undefined)[]>;
   /**
-   * Applies a change if the table in `task.ts` allows it: writes, sets the time to live and announces, as one atomic step.
+   * Applies a change if the table in `task.ts` allows it: writes, sets the time to live and publishes, as one atomic step.
    * Resolves with the number of attempts after it, or `undefined` if the present state refuses. Rejects with `StoreFull` where there is no room for
    * a result; the task stays as it was, and an end without a result has room.
    */
   transition(id: string, change: Change): Promise<number | undefined>;
   /**
-   * Calls `listener` for every change that is announced from now on; returns the function that ends it. Synchronous, fails only where the store was opened
+   * Calls `listener` for every change that is published from now on; returns the function that ends it. Synchronous, fails only where the store was opened
    * for stops alone. Listeners are told to read again payer by payer.
    */
   watch(id: string, listener: TaskListener, payer?: string): () => void;

@@ -69,7 +69,7 @@ export interface Effect {
   /** The task has ended: the inputs that were kept beside its record go in the same step. */
   ends?: true;
   /** Watchers are told; of an end that is small, all. */
-  announce?: { at: number; withEnd: boolean };
+  publish?: { at: number; withEnd: boolean };
 }
 
 /** Of an end that has no more bytes, watchers are told all. Every process hears of every task, and most of it is for another. */
@@ -92,8 +92,8 @@ export function effectOf(change: Change, resultTtlMs: number): Effect {
   const from = REACHED_FROM[to];
   // A tombstone has no result to keep, but a message to outlive.
   if (to === 'WITHDRAWN') return { from, state: to, attemptsBefore: 0, ttlMs: UNFINISHED_TTL_MS, ends: true };
-  const unfinished = { ttlMs: UNFINISHED_TTL_MS, announce: { at, withEnd: false } };
-  const terminal = { completedAt: at, ttlMs: resultTtlMs, ends: true, announce: { at, withEnd: true } } as const;
+  const unfinished = { ttlMs: UNFINISHED_TTL_MS, publish: { at, withEnd: false } };
+  const terminal = { completedAt: at, ttlMs: resultTtlMs, ends: true, publish: { at, withEnd: true } } as const;
   switch (change.to) {
     case 'RUNNING': {
       const { submission, attemptsBefore, claim, takeOver } = change;
@@ -108,14 +108,14 @@ export function effectOf(change: Change, resultTtlMs: number): Effect {
       const { submission, attemptsBefore = 0, result } = change;
       const { outputs, runMs, batchSize } = result;
       const end = encodeFrame({ runMs, batchSize }, outputs);
-      const announce = { at, withEnd: end.length <= TOLD_BYTES_MAX };
-      return { ...terminal, from, state: to, submission, attemptsBefore, end, announce };
+      const publish = { at, withEnd: end.length <= TOLD_BYTES_MAX };
+      return { ...terminal, from, state: to, submission, attemptsBefore, end, publish };
     }
     case 'FAILED': {
       const { submission, attemptsBefore = 0, error } = change;
       const end = encodeFrame({ error }, []);
-      const announce = { at, withEnd: end.length <= TOLD_BYTES_MAX };
-      return { ...terminal, from, state: to, submission, attemptsBefore, end, announce };
+      const publish = { at, withEnd: end.length <= TOLD_BYTES_MAX };
+      return { ...terminal, from, state: to, submission, attemptsBefore, end, publish };
     }
     case 'EXPIRED': {
       const { submission } = change;
@@ -153,23 +153,23 @@ export function applied(before: TaskRecord | undefined, effect: Effect): TaskRec
 }
 
 /** What watchers are told of an effect, once it was applied. */
-export function eventOf(id: string, { announce }: Effect, record: TaskRecord): TaskEvent | undefined {
+export function eventOf(id: string, { publish }: Effect, record: TaskRecord): TaskEvent | undefined {
   const { state, attempts, revision, startedAt, end } = record;
-  if (!announce || state === 'WITHDRAWN') return undefined;
-  const changed = { id, attempts, revision, at: announce.at };
-  return eventFrom(changed, state, announce.withEnd ? { startedAt, end } : undefined);
+  if (!publish || state === 'WITHDRAWN') return undefined;
+  const changed = { id, attempts, revision, at: publish.at };
+  return eventFrom(changed, state, publish.withEnd ? { startedAt, end } : undefined);
 }
 
-/** An event, with how its task ended where that is announced. */
-export function eventFrom(changed: Changed, state: TaskState, announced: Announced | undefined): TaskEvent {
+/** An event, with how its task ended where that is published. */
+export function eventFrom(changed: Changed, state: TaskState, published: Published | undefined): TaskEvent {
   if (!isTerminal(state)) return { ...changed, state };
-  return { ...changed, state, ending: announced && endingOf(announced) };
+  return { ...changed, state, ending: published && endingOf(published) };
 }
 
-type Announced = Pick<TaskRecord, 'startedAt' | 'end'>;
+type Published = Pick<TaskRecord, 'startedAt' | 'end'>;
 
 /** `undefined` where it is not in our words: another release may have written it. */
-function endingOf({ startedAt, end }: Announced): Ending | undefined {
+function endingOf({ startedAt, end }: Published): Ending | undefined {
   try {
     return { ...(startedAt !== undefined && { startedAt }), ...(end && outcomeIn(end)) };
   } catch {

@@ -37,7 +37,7 @@ export function isTerminal(state: RecordState): state is TerminalState | 'WITHDR
   return state !== 'QUEUED' && state !== 'RUNNING';
 }
 
-/** Which served model a task was submitted for. `fingerprint` finds that very announcement, also after it was replaced. */
+/** Which served model a task was submitted for. `fingerprint` finds that very event, also after it was replaced. */
 export interface ModelReference {
   name: string;
   version: string;
@@ -82,7 +82,7 @@ export interface RunResult {
   outputs: Tensor[];
   /** Milliseconds in the model, of the whole batch. */
   runMs: number;
-  /** How many tasks shared the run. */
+  /** The number of tasks that shared the run. */
   batchSize: number;
 }
 
@@ -114,7 +114,7 @@ export type Change =
   | { to: 'EXPIRED'; at: number; submission?: Submission }
   | { to: 'CANCELLED' | 'WITHDRAWN'; at: number };
 
-/** A change of a task as it is announced: enough to follow its state, and to know how it ended where that takes few bytes. */
+/** A change of a task as it is published: enough to follow its state, and to know how it ended where that takes few bytes. */
 export type TaskEvent = TaskMoved | TaskEnded;
 
 /** What every event says of its task. */
@@ -131,7 +131,7 @@ export interface TaskMoved extends Changed {
 
 export interface TaskEnded extends Changed {
   state: TerminalState;
-  /** Absent where the task has to be read: it is too long to be announced. */
+  /** Absent where the task has to be read: it is too long to be published. */
   ending?: Ending | undefined;
 }
 

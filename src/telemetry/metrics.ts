@@ -19,7 +19,7 @@ export const CONNECTIONS = [
 export type ConnectionName = (typeof CONNECTIONS)[number];
 
 /**
- * What a process counts, told by those who do it. A `model` is a name from an announcement, never one that a client wrote:
+ * What a process counts, told by those who do it. A `model` is a name from a registration, never one that a client wrote:
  * each is a series for as long as the process runs.
  */
 export interface Metrics {

@@ -50,7 +50,7 @@ describe('whatever `Accept` says there is an answer', () => {
 
   /** A subscription that tells of a task at once, since it has ended. */
   async function ended({ registry, client }: Service): Promise<string> {
-    await registry.announce([IRIS]);
+    await registry.register([IRIS]);
     const { id } = await client.submit({ iris: FLOWER });
     await client.cancel(id);
     return `subscription { taskCompleted(id: "${id}") { state } }`;

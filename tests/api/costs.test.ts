@@ -134,7 +134,7 @@ describe.each(PAIRS)('on %s', (pair) => {
     });
 
     test('a large typed prediction is the same as one that GraphQL completes', async () => {
-      await service.registry.announce([GRID]);
+      await service.registry.register([GRID]);
       const floats = Float32Array.from({ length: 60 * 7 }, (_, i) => i / 3);
       const classes = BigInt64Array.from({ length: 300 }, (_, i) => BigInt(i % 2));
       const boxes = Float32Array.from({ length: 40 * 2 }, (_, i) => i);
@@ -206,7 +206,7 @@ describe.each(PAIRS)('on %s', (pair) => {
     });
 
     test('one variable that stands for a hundred inputs counts a hundred times', async () => {
-      await service.registry.announce([GRID]);
+      await service.registry.register([GRID]);
       const inputs = '{ tensors: $input } '.repeat(100);
       const many = `mutation ($input: TensorsInput!) { submitPredictions(inputs: [${inputs}]) { id } }`;
       const data = { base64: Buffer.alloc(4 * 500_000).toString('base64') };

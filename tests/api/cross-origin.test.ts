@@ -86,7 +86,7 @@ describe('pages of other origins', () => {
 
   test('health and metrics are for no page', async () => {
     const service = await start({ corsOrigins: [LISTED[0]] });
-    await service.registry.announce([IRIS]);
+    await service.registry.register([IRIS]);
     await service.client.submit({ iris: FLOWER });
     for (const path of ['/healthz', '/readyz', '/metrics']) {
       expect(await ask(service, LISTED[0], { path })).toMatchObject({ status: 200, cors: {} });

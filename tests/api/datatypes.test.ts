@@ -59,7 +59,7 @@ describe('every datatype and shape', () => {
     return submitPredictions;
   }
 
-  test('come back by the tensors door as they went in, as lists and as base64', async () => {
+  test('come back by the tensors API as they went in, as lists and as base64', async () => {
     for (let round = 0; round < 4; round += 1) {
       const sent = tensors((datatype) => finite(datatype, random));
       for (const way of ['list', 'base64']) {
@@ -76,7 +76,7 @@ describe('every datatype and shape', () => {
     }
   });
 
-  test('come back by the typed door as they went in', async () => {
+  test('come back by the typed API as they went in', async () => {
     for (let round = 0; round < 3; round += 1) {
       const sent = tensors((datatype) => finite(datatype, random)).map(({ model, tensor }) => {
         return { type: model.replace(/[-.]/g, '_'), value: nested(elementsOf(tensor), tensor.shape) };
@@ -96,7 +96,7 @@ describe('every datatype and shape', () => {
     }
   });
 
-  test('with NaN or an infinity come back as base64 by the tensors door, and fail by the typed one', async () => {
+  test('with NaN or an infinity come back as base64 by the tensors API, and fail by the typed one', async () => {
     const some = [Number.NaN, Number.POSITIVE_INFINITY, Number.NEGATIVE_INFINITY];
     const isFloat = (datatype: Datatype) => STORAGE[datatype].kind === 'float';
     const sent = tensors((datatype) =>
@@ -107,7 +107,7 @@ describe('every datatype and shape', () => {
     for (const [i, { prediction }] of answers.entries()) {
       expect(prediction?.['outputs']).toEqual([{ floats: null, base64: base64(sent[i]?.tensor) }]);
     }
-    // A logarithm of what is negative, by the typed door.
+    // A logarithm of what is negative, by the typed API.
     const [{ state, error } = {}] = await predictions([{ log: { x: [-1] } }], '__typename');
     expect({ state, error }).toMatchObject({ state: 'FAILED', error: { code: 'INVALID_OUTPUT' } });
   });

@@ -27,7 +27,7 @@ const FILES = ['/graphql', '/graphql/graphiql.js', '/graphql/graphiql.css'];
 
 test('GraphiQL is compressed as the browser likes it, and sent again only when it has changed', async () => {
   const service = await start();
-  await service.registry.announce([IRIS]);
+  await service.registry.register([IRIS]);
   let bytes = 0;
   for (const path of FILES) {
     const plain = await get(service, path);
@@ -55,7 +55,7 @@ test('GraphiQL is compressed as the browser likes it, and sent again only when i
   expect(bytes).toBeLessThan(2_500_000);
   // Other models, other tabs.
   const before = (await get(service, '/graphql')).headers['etag'];
-  await service.registry.announce([{ ...IRIS, name: 'other' }]);
+  await service.registry.register([{ ...IRIS, name: 'other' }]);
   expect((await get(service, '/graphql')).headers['etag']).not.toBe(before);
 });
 
@@ -69,7 +69,7 @@ test('GraphiQL has a policy that lets in no script of a page, and no frame', asy
     petalWidthCm: 1,
     more: '</script><script>alert(1)</script>',
   };
-  await service.registry.announce([{ ...IRIS, example }]);
+  await service.registry.register([{ ...IRIS, example }]);
   const page = await get(service, '/graphql');
   const policy = String(page.headers['content-security-policy']);
   expect(policy).toMatch(/default-src 'none'; script-src 'self';/);

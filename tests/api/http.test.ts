@@ -162,7 +162,7 @@ describe('what one request may ask', () => {
 describe('what is ours stays ours', () => {
   test('an error of our own is masked', async () => {
     const { client, registry, store } = await start();
-    await registry.announce([IRIS]);
+    await registry.register([IRIS]);
     Object.assign(store, { get: () => Promise.reject(new Error('secret detail')) });
     const { errors } = await client.ask(`{ result(id: "${randomUUID()}") { id } }`);
     expect(errors).toMatchObject([{ message: 'Unexpected error.', extensions: { code: 'INTERNAL_SERVER_ERROR' } }]);
@@ -177,7 +177,7 @@ describe('what is ours stays ours', () => {
       503,
       { status: 'not ready', broker: true, store: true, models: 0 },
     ]);
-    await registry.announce([IRIS]);
+    await registry.register([IRIS]);
     expect((await fetch(`${api.url}/readyz`)).status).toBe(200);
   });
 
@@ -185,7 +185,7 @@ describe('what is ours stays ours', () => {
     'a server that closes cuts its streams of %s without an end, so that clients come back',
     async (accept) => {
       const service = await start();
-      await service.registry.announce([IRIS]);
+      await service.registry.register([IRIS]);
       const { id } = await service.client.submit({ iris: FLOWER });
       const query = `subscription { taskCompleted(id: "${id}") { id } }`;
       const stream = await post(service.client.url, JSON.stringify({ query }), { accept });
@@ -198,7 +198,7 @@ describe('what is ours stays ours', () => {
 
   test('a server that closes answers whoever waits for a prediction with the task as it is', async () => {
     const service = await start();
-    await service.registry.announce([IRIS]);
+    await service.registry.register([IRIS]);
     const answer = service.client.submit({ iris: FLOWER }, { waitMs: 30_000 });
     await expect.poll(() => service.store.watching(), { interval: 5, timeout: 10_000 }).toBe(1);
     await service.api.close();

@@ -73,11 +73,11 @@ const SUBMIT =
 const SUBMIT_ALL = 'mutation ($inputs: [PredictionInput!]!) { submitPredictions(inputs: $inputs) { id } }';
 
 describeService('wrong input', { withWorker: false }, (service) => {
-  const announce = () => service().registry.announce([IRIS, IRIS_OF_OLD, GRID, WORDS]);
+  const register = () => service().registry.register([IRIS, IRIS_OF_OLD, GRID, WORDS]);
   const queued = () => Promise.all(['iris', 'grid'].map((model) => service().waiting(model)));
 
   test.each(WRONG)('%s is refused with the path of the fault, and nothing is queued', async (_what, input, paths) => {
-    await announce();
+    await register();
     const { data, errors } = await service().client.ask(SUBMIT, { input });
     expect(data ?? null).toBeNull();
     expect(errors).toHaveLength(1);
@@ -88,7 +88,7 @@ describeService('wrong input', { withWorker: false }, (service) => {
   });
 
   test('one wrong input among many queues none of them', async () => {
-    await announce();
+    await register();
     const { errors } = await service().client.ask(SUBMIT_ALL, {
       inputs: [{ iris: FLOWER }, { grid: { x: [[1, 2]] } }, { iris: { ...FLOWER, petalWidthCm: 1e39 } }],
     });
@@ -100,7 +100,7 @@ describeService('wrong input', { withWorker: false }, (service) => {
   });
 
   test('variables that stand inside a literal are named from the argument down', async () => {
-    await announce();
+    await register();
     const query =
       'mutation ($cm: Float!) { submitPredictions(inputs: [{ iris: { sepalLengthCm: 1, sepalWidthCm: 1, petalLengthCm: 1, petalWidthCm: $cm } }]) { id } }';
     const { errors } = await service().client.ask(query, { cm: 'wide' });
@@ -112,7 +112,7 @@ describeService('wrong input', { withWorker: false }, (service) => {
   });
 
   test('a long value of a wrong type is not sent back in full', async () => {
-    await announce();
+    await register();
     const { errors } = await service().client.ask(SUBMIT, {
       input: { iris: { ...FLOWER, petalWidthCm: 'x'.repeat(100_000) } },
     });
@@ -121,7 +121,7 @@ describeService('wrong input', { withWorker: false }, (service) => {
   });
 
   test('a variable that may be null where the argument may not is named by its argument', async () => {
-    await announce();
+    await register();
     for (const [query, variables, argument] of [
       ['query ($id: ID = "x") { result(id: $id) { id } }', { id: null }, 'id'],
       ['mutation ($i: IrisInput) { submitPrediction(input: { iris: $i }) { id } }', {}, 'input'],
@@ -132,7 +132,7 @@ describeService('wrong input', { withWorker: false }, (service) => {
   });
 
   test('a literal that does not fit is refused when the operation is validated', async () => {
-    await announce();
+    await register();
     const { errors } = await service().client.ask(
       'mutation { submitPrediction(input: { iris: { sepalLengthCm: "a" } }) { id } }',
     );
@@ -143,8 +143,8 @@ describeService('wrong input', { withWorker: false }, (service) => {
   test.each([
     ['a model', tensors(features), undefined, { ...tensors(features).tensors, model: 'rose' }, 'input.tensors.model'],
     ['a version', tensors(features), '7', undefined, 'options.version'],
-  ])('%s that nobody announced is UNKNOWN_MODEL', async (_what, input, version, replaced, path) => {
-    await announce();
+  ])('%s that nobody registered is UNKNOWN_MODEL', async (_what, input, version, replaced, path) => {
+    await register();
     const { errors } = await service().client.ask(SUBMIT, {
       input: replaced ? { tensors: replaced } : input,
       options: version ? { version } : {},
@@ -154,7 +154,7 @@ describeService('wrong input', { withWorker: false }, (service) => {
   });
 
   test('a typed input that does not fit the pinned version is refused; the tensors of that version fit', async () => {
-    await announce();
+    await register();
     const { client } = service();
     const { errors } = await client.ask(SUBMIT, { input: { iris: FLOWER }, options: { version: '0' } });
     expect(errors?.[0]?.extensions.code).toBe('INVALID_INPUT');
@@ -163,7 +163,7 @@ describeService('wrong input', { withWorker: false }, (service) => {
   });
 
   test('options and lists have their bounds', async () => {
-    await announce();
+    await register();
     const { client } = service();
     for (const waitMs of [-1, 30_001]) {
       const { errors } = await client.ask(SUBMIT, { input: { iris: FLOWER }, options: { waitMs } });

@@ -92,7 +92,7 @@ describe('a model of any length', () => {
     expect(answers.some(({ batchSize }) => batchSize !== null && batchSize > 1)).toBe(true);
   });
 
-  test('refuses inputs of different lengths or rows, by both doors, before anything is queued', async () => {
+  test('refuses inputs of different lengths or rows, by both APIs, before anything is queued', async () => {
     const submit = 'mutation ($input: PredictionInput!) { submitPrediction(input: $input) { id } }';
     const longs = (name: string, shape: number[]) => {
       return { name, datatype: 'INT64', shape, data: { longs: Array(Math.max(...shape)).fill('1') } };

@@ -107,7 +107,7 @@ describeService('without a worker', { withWorker: false }, (service) => {
   /** Every test has a model, and so queues, of its own. */
   async function model(): Promise<string> {
     const name = `m${randomUUID().replaceAll('-', '')}`;
-    await service().registry.announce([IRIS, servedModel(name, IRIS.signature, { names: IRIS.names })]);
+    await service().registry.register([IRIS, servedModel(name, IRIS.signature, { names: IRIS.names })]);
     return name;
   }
 

@@ -15,7 +15,7 @@ describeService('a full queue', { withWorker: false }, (service) => {
     const served = limits.map((maxWaiting) =>
       servedModel(`m${randomUUID().replaceAll('-', '')}`, IRIS.signature, { names: IRIS.names, maxWaiting }),
     );
-    await service().registry.announce(served);
+    await service().registry.register(served);
     return served.map(({ name }) => name);
   }
   const submit = (name: string, options = {}) => service().client.ask(SUBMIT, { input: { [name]: FLOWER }, options });

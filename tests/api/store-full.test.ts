@@ -19,7 +19,7 @@ beforeAll(async () => {
   const servers = { brokerUrl: 'memory:', storeUrl: redis.url };
   const keys = `ann:${KEYS.ann},bob:${KEYS.bob}`;
   service = await openService({ servers, keys, key: KEYS.ann, withWorker: false });
-  await service.registry.announce([MODEL]);
+  await service.registry.register([MODEL]);
 });
 afterAll(async () => {
   await service.close();
@@ -92,7 +92,7 @@ test('what a store has no room for is refused before anything of it is written',
 test('where all is in one process, inputs count for their owner also where a message could carry them', async () => {
   const embedded = await openService({ servers: { brokerUrl: 'memory:', storeUrl: 'memory:' }, withWorker: false });
   onTestFinished(() => embedded.close());
-  await embedded.registry.announce([MODEL]);
+  await embedded.registry.register([MODEL]);
   const input = {
     name: 'x',
     datatype: 'UINT8',

@@ -77,7 +77,7 @@ describeService('submitting', {}, (service) => {
     expect(await client.result('unknown')).toBeNull();
   });
 
-  test('the generic door takes several rows, and answers with tensors', async () => {
+  test('the tensors API takes several rows, and answers with tensors', async () => {
     const data = { floats: [...Object.values(FLOWER), 6.7, 3, 5.2, 2.3] };
     const inputs = [{ name: 'features', datatype: 'FP32', shape: [2, 4], data }];
     const task = await service().client.submit({ tensors: { model: 'iris', inputs } }, WAIT);
@@ -90,7 +90,7 @@ describeService('submitting', {}, (service) => {
     expect(Buffer.from(Float32Array.from(floats).buffer).toString('base64')).toBe(outputs?.[1]?.['base64']);
   });
 
-  test('models are what workers announce', async () => {
+  test('models are what workers register', async () => {
     const { models, model, none } = await service().client.get<Record<string, unknown>>(
       `{ models { name version versions maxBatch unbatched digest inputs { name datatype shape } }
          model(name: "digits", version: "1") { name description } none: model(name: "digits", version: "7") { name } }`,
@@ -108,7 +108,7 @@ describeService('submitting', {}, (service) => {
 describeService('without a worker', { withWorker: false }, (service) => {
   test('a queued task is cancelled once, told of, and stays cancelled', async () => {
     const { client, registry } = service();
-    await registry.announce([IRIS]);
+    await registry.register([IRIS]);
     const { id } = await client.submit({ iris: FLOWER });
     const told = client.completed(id);
     expect(await client.cancel(id)).toMatchObject({ id, state: 'CANCELLED' });
@@ -121,7 +121,7 @@ describeService('without a worker', { withWorker: false }, (service) => {
 
   test('a wait that ends before the task does answers with the task as it is', async () => {
     const { client, registry } = service();
-    await registry.announce([IRIS]);
+    await registry.register([IRIS]);
     expect(await client.submit({ iris: FLOWER }, { waitMs: 1 })).toMatchObject({ state: 'QUEUED' });
   });
 });

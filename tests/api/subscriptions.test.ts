@@ -105,7 +105,7 @@ describeService('subscriptions', {}, (service) => {
 describeService('a client that disconnects', { withWorker: false }, (service) => {
   test('leaves nothing behind in the server, however many they are', async () => {
     const { client, registry, store } = service();
-    await registry.announce([IRIS]);
+    await registry.register([IRIS]);
     const { id } = await client.submit({ iris: FLOWER });
     const subscriptions = ['taskCompleted(id: $id)', 'tasksCompleted(ids: [$id])', 'taskUpdated(id: $id)'];
     const aborts = await Promise.all(
@@ -132,7 +132,7 @@ describeService('a client that disconnects', { withWorker: false }, (service) =>
 
   test('leaves nothing behind at whatever moment it goes', async () => {
     const { client, registry, store } = service();
-    await registry.announce([IRIS]);
+    await registry.register([IRIS]);
     const { id } = await client.submit({ iris: FLOWER });
     const query = 'subscription ($id: ID!) { taskUpdated(id: $id) { id } }';
     // Before the request is read, while the task is looked up, before the answer has begun, and after.

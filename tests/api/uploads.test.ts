@@ -61,7 +61,7 @@ async function send(
 }
 
 describeService('a picture', { withWorker: false, bodyLimitBytes: 300_000 }, (service) => {
-  beforeAll(() => service().registry.announce([DRAWING, PAIR]));
+  beforeAll(() => service().registry.register([DRAWING, PAIR]));
   const queued = () => Promise.all(['drawing', 'pair'].map((model) => service().waiting(model)));
   const upload = (form: Form) => send(service().client.url, form);
   const drawing = { query: SUBMIT, variables: { input: { drawing: { image: null } } } };

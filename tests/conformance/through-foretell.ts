@@ -31,7 +31,7 @@ export async function writeModels(directory: string, tests: readonly PassedTest[
 const ROUNDING: Tolerance = { absolute: 1e-6, relative: 1e-5 };
 
 /**
- * How the outputs by the tensors door compare with those of the direct run: the same bit for bit, the same but for the rounding of
+ * How the outputs by the tensors API compare with those of the direct run: the same bit for bit, the same but for the rounding of
  * the last digits, or what is otherwise.
  */
 export async function compareOutputs(

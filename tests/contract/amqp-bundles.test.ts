@@ -6,9 +6,9 @@ import {
   BUNDLE_SIZE,
   bundleQueueOf,
   DEAD_LETTER_QUEUE,
+  delayQueueFor,
   PREDICTION_QUEUE_ARGUMENTS,
   predictionQueue,
-  retryRung,
 } from '../../src/broker/topology.ts';
 import { borrowRabbitmq, type SharedRabbitmq } from '../support/shared-rabbitmq.ts';
 import { createTestLog } from '../support/test-log.ts';
@@ -202,7 +202,7 @@ test('nothing is published of a bundle that comes again: what it asked for is as
   });
   expect(told).toEqual(asked.map(() => ({ redelivered: true, attemptsBefore: 0, returnsBefore: 0 })));
   await expect.poll(() => broker.depth(queue), PATIENT).toBe(0);
-  expect(await waitingIn(retryRung(1).queue)).toBe(0);
+  expect(await waitingIn(delayQueueFor(1).queue)).toBe(0);
   expect(await waitingIn(DEAD_LETTER_QUEUE)).toBe(0);
 });
 

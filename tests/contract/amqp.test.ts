@@ -1,7 +1,7 @@
 import { afterEach, beforeAll, expect, test } from 'vitest';
 import type { Broker, BrokerObserver, Verdict } from '../../src/broker/broker.ts';
 import { openBroker } from '../../src/broker/open.ts';
-import { DEAD_LETTER_QUEUE, EXCHANGE, retryRung } from '../../src/broker/topology.ts';
+import { DEAD_LETTER_QUEUE, delayQueueFor, EXCHANGE } from '../../src/broker/topology.ts';
 import { borrowRabbitmq, type SharedRabbitmq } from '../support/shared-rabbitmq.ts';
 import { createTestLog } from '../support/test-log.ts';
 import {
@@ -145,7 +145,7 @@ test('a retry queue that was deleted is made anew, and the delivery that waits f
   const { broker } = await open();
   const queue = uniqueQueue();
   await publishAtLast(broker, queue, 'x');
-  await rabbitmq.withChannel((channel) => channel.deleteQueue(retryRung(0).queue));
+  await rabbitmq.withChannel((channel) => channel.deleteQueue(delayQueueFor(0).queue));
   const inbox = createInbox(({ attemptsBefore }) => (attemptsBefore === 0 ? { retryAfterMs: 0 } : 'ack'));
   await broker.consume({ queue, prefetch: 1 }, inbox.handler);
   expect([(await inbox.next()).attemptsBefore, (await inbox.next()).attemptsBefore]).toEqual([0, 1]);

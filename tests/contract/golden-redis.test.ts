@@ -6,7 +6,7 @@ import type { TaskEvent } from '../../src/task/task.ts';
 import type { RedisServer } from '../support/redis.ts';
 import { hexOf, INPUTS, SUBMISSION, SUBMISSION_JSON, withKey } from './golden-samples.ts';
 import { openForTest, startServer } from './redis-samples.ts';
-import { announcementsArrived, failed, running, succeeded } from './store-samples.ts';
+import { eventsArrived, failed, running, succeeded } from './store-samples.ts';
 
 /** What Redis keeps and publishes for other processes, which may be of another release, as golden.test.ts has it of RabbitMQ. */
 
@@ -83,7 +83,7 @@ describe('the event of a task', () => {
   test('as it is heard, also of a later release, which says more', async () => {
     const redis = await startServer();
     const { store } = await openForTest(redis.url);
-    await announcementsArrived(store);
+    await eventsArrived(store);
     const told: TaskEvent[] = [];
     onTestFinished(store.watch(SUBMISSION.id, (event) => event !== 'reread' && told.push(event)));
     const later = EVENTS.map((text) => text.replace('}]', ',"later":{"a":[1]}}]'));
@@ -140,7 +140,7 @@ describe('the registration of a model', () => {
     const redis = await startServer();
     const { registry } = await openForTest(redis.url);
     await expect.poll(registry.isReady).toBe(true);
-    await registry.announce([MODEL], [FAULT]);
+    await registry.register([MODEL], [FAULT]);
     expect(JSON.parse(await redis.cli('GET', `foretell:model:${FINGERPRINT}`))).toEqual(JSON.parse(MODEL_JSON));
     const pointer = JSON.parse(await redis.cli('HGET', 'foretell:models', FIELD));
     expect(pointer).toEqual({ fingerprint: FINGERPRINT, announcedAt: expect.any(Number), seenAt: expect.any(Number) });
@@ -148,7 +148,7 @@ describe('the registration of a model', () => {
     expect(await redis.cli('GET', `foretell:worker:${worker}`)).toBe(
       `{"models":{"[\\"iris\\",\\"1\\"]":"${FINGERPRINT}"},"faults":[{"name":"spam","version":"2","newest":"3","message":"broken"}]}`,
     );
-    await registry.announce([]);
+    await registry.register([]);
     expect(JSON.parse(await redis.cli('HGET', 'foretell:models', FIELD))).toMatchObject({ withdrawn: true });
   });
 
@@ -179,7 +179,7 @@ describe('the registration of a model', () => {
     expect(registry.list().map(fingerprintOf)).toEqual([FINGERPRINT]);
   });
 
-  test('of a later release, which says more at every level: tasks refer to it by the fingerprint that it was announced by', async () => {
+  test('of a later release, which says more at every level: tasks refer to it by the fingerprint that it was registered by', async () => {
     const later = MODEL_JSON.replaceAll(/\{(?!"a":1)(?=")(?!"features":|"label":)/g, '{"later":1,');
     expect(later.match(/later/g)).toHaveLength(12);
     const fingerprint = fingerprintOf(JSON.parse(later));

@@ -5,7 +5,7 @@ import { allocatedBytes, RECORD_BYTES } from '../../src/store/room.ts';
 import type { Tensor } from '../../src/tensor/tensor.ts';
 import type { RedisServer } from '../support/redis.ts';
 import { openForTest, outcomeOf, startServer } from './redis-samples.ts';
-import { announcementsArrived, failed, HOUR_MS, newSubmission, running, succeeded } from './store-samples.ts';
+import { eventsArrived, failed, HOUR_MS, newSubmission, running, succeeded } from './store-samples.ts';
 
 const MIB = 2 ** 20;
 
@@ -34,7 +34,7 @@ test('a Redis that is out of memory takes no new task, and what was accepted goe
   const { store, payloads } = await openForTest(redis.url);
   const [claimed, small, medium, large] = [newTask(), newTask(), newTask(), newTask()] as const;
   await store.create([claimed, small, medium, large]);
-  await announcementsArrived(store);
+  await eventsArrived(store);
   await redis.cli('CONFIG', 'SET', 'maxmemory', '1');
   const keys = await keysOf(redis);
 

@@ -11,7 +11,7 @@ import { freePort } from '../support/free-port.ts';
 import { startProxy } from '../support/proxy.ts';
 import { createTestLog, type TestLog } from '../support/test-log.ts';
 import { openForTest, outcomeOf, startServer } from './redis-samples.ts';
-import { announcementsArrived, HOUR_MS, newSubmission, running } from './store-samples.ts';
+import { eventsArrived, HOUR_MS, newSubmission, running } from './store-samples.ts';
 
 /** A store whose connections are looked at often. */
 function openWatchful(url: string, log: TestLog): TaskStore {
@@ -42,7 +42,7 @@ test('while Redis is away commands reject in time; after its return they work, a
   const { store } = await openForTest(redis.url, log);
   const submission = newSubmission();
   await store.create([submission]);
-  await announcementsArrived(store);
+  await eventsArrived(store);
   const rereads = countRereads(store, submission.id);
 
   await redis.kill();
@@ -110,7 +110,7 @@ test('a store opened before its Redis is there becomes ready when it is', async 
   await isReady(store).toBe(true);
   await expect.poll(registry.isReady).toBe(true);
   await store.create([submission]);
-  await announcementsArrived(store);
+  await eventsArrived(store);
   expect(count(log, 'redis not reachable yet', 'commands')).toBe(1);
 });
 
@@ -122,7 +122,7 @@ test('a Redis that stopped answering is noticed on both idle connections, and fo
   const store = openWatchful(redis.url, log);
   const submission = newSubmission();
   await store.create([submission]);
-  await announcementsArrived(store);
+  await eventsArrived(store);
   const rereads = countRereads(store, submission.id);
 
   redis.pause();
@@ -134,7 +134,7 @@ test('a Redis that stopped answering is noticed on both idle connections, and fo
   redis.resume();
   await isReady(store).toBe(true);
   await expect.poll(rereads, { timeout: 2_000 }).toBeGreaterThan(before);
-  await announcementsArrived(store);
+  await eventsArrived(store);
 });
 
 test('a command that Redis does not answer rejects in time and brings the connection under suspicion', async () => {
@@ -160,7 +160,7 @@ test('a store closes at once whatever has become of Redis, watchers and commands
   const silent = await openForTest(redis.url);
   const never = await openForTest(`redis://127.0.0.1:${await freePort()}`);
   for (const { store } of [there, gone, silent]) {
-    await announcementsArrived(store);
+    await eventsArrived(store);
     store.watch(newSubmission().id, () => undefined);
   }
   await there.close();
@@ -204,7 +204,7 @@ test('a subscription that Redis refuses is tried again until it is allowed', asy
   const { store } = await openForTest(redis.url, log);
   await expect.poll(() => log.lines().map(({ message }) => message)).toContain('redis subscription failed');
   await redis.cli('ACL', 'SETUSER', 'default', 'allchannels');
-  await announcementsArrived(store);
+  await eventsArrived(store);
 });
 
 test('a Redis that forgot its scripts is given them again', async () => {

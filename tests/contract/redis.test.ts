@@ -5,7 +5,7 @@ import { openRedisConnection } from '../../src/redis/connection.ts';
 import type { Submission } from '../../src/task/task.ts';
 import { createTestLog } from '../support/test-log.ts';
 import { openForTest, outcomeOf, startServer } from './redis-samples.ts';
-import { announcementsArrived, HOUR_MS, newSubmission, running, succeeded } from './store-samples.ts';
+import { eventsArrived, HOUR_MS, newSubmission, running, succeeded } from './store-samples.ts';
 
 type Four = [Submission, Submission, Submission, Submission];
 
@@ -14,7 +14,7 @@ test('what one process changes, another is told of and reads', async () => {
   const [api, worker] = [await openForTest(redis.url), await openForTest(redis.url)];
   const submission = newSubmission();
   await api.store.create([submission]);
-  await announcementsArrived(api.store);
+  await eventsArrived(api.store);
   const told = Promise.withResolvers<unknown>();
   const unwatch = api.store.watch(submission.id, (event) => event !== 'reread' && told.resolve(event));
   await worker.store.transition(submission.id, running(submission));
@@ -56,7 +56,7 @@ test('a store that is opened for stops alone hears of them, and refuses to watch
   const worker = await openForTest(redis.url, createTestLog(), 'stops');
   const [cancelled, failed, expired, done] = [1, 2, 3, 4].map(() => newSubmission()) as Four;
   await store.create([cancelled, failed, expired, done]);
-  await announcementsArrived(store);
+  await eventsArrived(store);
   await expect.poll(worker.store.isReady).toBe(true);
   expect(() => worker.store.watch(done.id, () => undefined)).toThrow('opened for stops alone');
   const told: unknown[] = [];
@@ -81,10 +81,10 @@ test('a store that is opened for stops alone hears of them, and refuses to watch
 test('a foreign message on the channel harms nobody', async () => {
   const redis = await startServer();
   const { store } = await openForTest(redis.url);
-  await announcementsArrived(store);
+  await eventsArrived(store);
   for (const message of ['', 'no json', 'null', '{"id":7}', '[]'])
     await redis.cli('PUBLISH', 'foretell:tasks', message);
-  await announcementsArrived(store);
+  await eventsArrived(store);
 });
 
 test('a record that is no record is a bug, not an outage', async () => {

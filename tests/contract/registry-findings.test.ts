@@ -36,6 +36,6 @@ test('a finding that no worker has used for a quarter of a year is dropped, and 
   const finding = '{"finding":"independent"}';
   await redis.cli('HSET', 'foretell:sharing', 'old', `2:${day - 91}:${finding}`, 'used', `2:${day - 80}:${finding}`);
   const worker = await open(redis);
-  await worker.announce([newModel({ sharingKey: 'used' })]);
+  await worker.register([newModel({ sharingKey: 'used' })]);
   expect(await redis.cli('HGETALL', 'foretell:sharing')).toBe(`used\n2:${day}:${finding}`);
 });

@@ -24,14 +24,14 @@ export function newModel(fields: Partial<ServedModel> = {}): ServedModel {
   };
 }
 
-/** What every registry promises to the process that announces; what other processes see is in `registry.test.ts`. */
+/** What every registry promises to the process that registers; what other processes see is in `registry.test.ts`. */
 export function registryContract(name: string, open: OpenRegistry): void {
   describe(`model registry: ${name}`, () => {
-    test('an announced model is listed and found, whole', async () => {
+    test('an registered model is listed and found, whole', async () => {
       const registry = await open();
       expect(registry.list()).toEqual([]);
       const model = newModel({ description: 'Tells "irises" apart, ünï' });
-      await registry.announce([model]);
+      await registry.register([model]);
       expect(registry.isReady()).toBe(true);
       expect(registry.list()).toEqual([model]);
       const [fingerprint = ''] = registry.list().map(fingerprintOf);
@@ -47,16 +47,16 @@ export function registryContract(name: string, open: OpenRegistry): void {
         newModel({ name: 'a', version: '10' }),
         newModel({ name: 'b' }),
       ];
-      await registry.announce([a2, b, a10, a1]);
+      await registry.register([a2, b, a10, a1]);
       expect(registry.list().map((model) => `${model.name} ${model.version}`)).toEqual(['a 10', 'a 2', 'a 1', 'b 1']);
     });
 
-    test('a replaced announcement is found by its fingerprint still, but listed no more', async () => {
+    test('a replaced registration is found by its fingerprint still, but listed no more', async () => {
       const registry = await open();
       const before = newModel();
       const after = newModel({ name: before.name, digest: 'd2' });
-      await registry.announce([before]);
-      await registry.announce([after]);
+      await registry.register([before]);
+      await registry.register([after]);
       expect(registry.list()).toEqual([after]);
       expect(await registry.find(fingerprintOf(before))).toEqual(before);
       expect(await registry.find(fingerprintOf(after))).toEqual(after);
@@ -66,7 +66,7 @@ export function registryContract(name: string, open: OpenRegistry): void {
       const registry = await open();
       const model = newModel();
       const { name, version, ...rest } = model;
-      await registry.announce([{ ...rest, version, name }]);
+      await registry.register([{ ...rest, version, name }]);
       expect(registry.list().map(fingerprintOf)).toEqual([fingerprintOf(model)]);
       expect(await registry.find(fingerprintOf(model))).toEqual(model);
     });
@@ -76,16 +76,16 @@ export function registryContract(name: string, open: OpenRegistry): void {
       const lists: unknown[] = [];
       const unwatch = registry.watch(() => lists.push(registry.list()));
       const [first, second] = [newModel({ name: 'a' }), newModel({ name: 'b' })];
-      await registry.announce([first]);
-      await registry.announce([first]);
-      await registry.announce([first, second]);
+      await registry.register([first]);
+      await registry.register([first]);
+      await registry.register([first, second]);
       expect(lists).toEqual([[first], [first, second]]);
       unwatch();
-      await registry.announce([first, second, newModel({ name: 'c' })]);
+      await registry.register([first, second, newModel({ name: 'c' })]);
       expect(lists).toHaveLength(2);
     });
 
-    test('a watcher that throws keeps neither the others nor the announcement from being heard', async () => {
+    test('a watcher that throws keeps neither the others nor the registration from being heard', async () => {
       const registry = await open();
       let calls = 0;
       registry.watch(() => {
@@ -94,24 +94,24 @@ export function registryContract(name: string, open: OpenRegistry): void {
       registry.watch(() => {
         calls += 1;
       });
-      await registry.announce([newModel()]);
+      await registry.register([newModel()]);
       expect(calls).toBe(1);
     });
 
-    test('what is announced no more is known no more, but found by its fingerprint', async () => {
+    test('what is registered no more is known no more, but found by its fingerprint', async () => {
       const registry = await open();
       const [a, b] = [newModel({ name: 'a' }), newModel({ name: 'b' })];
-      await registry.announce([a, b]);
+      await registry.register([a, b]);
       expect([a, b].map((model) => registry.workers(fingerprintOf(model)))).toEqual([1, 1]);
-      await registry.announce([b]);
+      await registry.register([b]);
       expect(registry.list()).toEqual([b]);
       expect([a, b].map((model) => registry.workers(fingerprintOf(model)))).toEqual([0, 1]);
       expect(await registry.find(fingerprintOf(a))).toEqual(a);
-      await registry.announce([a]);
+      await registry.register([a]);
       expect(registry.list()).toEqual([a]);
     });
 
-    test('a name that is announced no more is withdrawn with the versions that it had last, until it is announced again', async () => {
+    test('a name that is registered no more is withdrawn with the versions that it had last, until it is registered again', async () => {
       const registry = await open();
       const [a1, a2, b] = [
         newModel({ name: 'a' }),
@@ -122,16 +122,16 @@ export function registryContract(name: string, open: OpenRegistry): void {
       registry.watch(() => {
         changes += 1;
       });
-      await registry.announce([a1, a2, b]);
+      await registry.register([a1, a2, b]);
       expect(registry.withdrawn()).toEqual([]);
-      await registry.announce([b]);
+      await registry.register([b]);
       expect(registry.list()).toEqual([b]);
       expect(registry.withdrawn()).toEqual([a2, a1]);
       expect(changes).toBe(2);
       // A version that has others beside it is not what its name was last.
-      await registry.announce([a1, b]);
+      await registry.register([a1, b]);
       expect(registry.withdrawn()).toEqual([]);
-      await registry.announce([]);
+      await registry.register([]);
       expect(registry.withdrawn()).toEqual(expect.arrayContaining([a1, b]));
     });
 
@@ -141,9 +141,9 @@ export function registryContract(name: string, open: OpenRegistry): void {
         { name: 'a', version: '2', message: 'broken' },
         { name: 'b', message: 'expected JSON' },
       ];
-      await registry.announce([], faults);
+      await registry.register([], faults);
       expect(registry.faults()).toEqual(faults);
-      await registry.announce([]);
+      await registry.register([]);
       expect(registry.faults()).toEqual([]);
     });
 
@@ -179,16 +179,16 @@ export function registryContract(name: string, open: OpenRegistry): void {
 
     test('a model that is none is refused', async () => {
       const registry = await open();
-      await expect(registry.announce([newModel({ maxBatch: 0 })])).rejects.toThrow();
+      await expect(registry.register([newModel({ maxBatch: 0 })])).rejects.toThrow();
       expect(registry.list()).toEqual([]);
     });
 
-    test('a closed registry is not ready and announces nothing', async () => {
+    test('a closed registry is not ready and registers nothing', async () => {
       const registry = await open();
-      await registry.announce([newModel()]);
+      await registry.register([newModel()]);
       await registry.close();
       expect(registry.isReady()).toBe(false);
-      await expect(registry.announce([])).rejects.toThrow('closed');
+      await expect(registry.register([])).rejects.toThrow('closed');
     });
   });
 }

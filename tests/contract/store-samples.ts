@@ -47,19 +47,19 @@ export async function created(store: TaskStore, fields: Partial<Submission> = {}
 }
 
 /**
- * Resolves when announcements arrive at this store's listeners, those made before the call included, since they come in
- * order. A store just opened may still be subscribing, so it announces until it hears itself.
+ * Resolves when events arrive at this store's listeners, those made before the call included, since they come in
+ * order. A store just opened may still be subscribing, so it publishes until it hears itself.
  */
-export async function announcementsArrived(store: TaskStore): Promise<void> {
+export async function eventsArrived(store: TaskStore): Promise<void> {
   const marker = newSubmission();
   let heard = false;
   const unwatch = store.watch(marker.id, (event) => {
     heard ||= event !== 'reread';
   });
-  const announce = async () => {
+  const publish = async () => {
     await store.transition(marker.id, running(marker));
     return heard;
   };
-  await expect.poll(announce, { timeout: 10_000, interval: 5 }).toBe(true);
+  await expect.poll(publish, { timeout: 10_000, interval: 5 }).toBe(true);
   unwatch();
 }

@@ -5,8 +5,8 @@ import { endedBy } from '../../src/task/record.ts';
 import { type Change, isEnded, type Submission, type TaskEnded, type TaskEvent } from '../../src/task/task.ts';
 import { tensor } from '../support/tensors.ts';
 import {
-  announcementsArrived,
   created,
+  eventsArrived,
   failed,
   HOUR_MS,
   newSubmission,
@@ -74,7 +74,7 @@ export function watchTests(use: () => TaskStore): void {
   test('a watcher of stops is told when a task ends without a result, and of nothing else', async () => {
     const [cancelled, refused, expired, done] = [1, 2, 3, 4].map(() => newSubmission()) as Four;
     await use().create([cancelled, refused, expired, done]);
-    await announcementsArrived(use());
+    await eventsArrived(use());
     const told: unknown[] = [];
     const ends = [cancelled, refused, expired, done].map(({ id }) =>
       use().watchStops(id, (event) => event !== 'reread' && told.push([event.id, event.state])),
@@ -85,7 +85,7 @@ export function watchTests(use: () => TaskStore): void {
     await use().transition(cancelled.id, { to: 'CANCELLED', at: 30 });
     await use().transition(refused.id, failed(refused));
     await use().transition(expired.id, { to: 'EXPIRED', at: 32 });
-    await announcementsArrived(use());
+    await eventsArrived(use());
     expect(told).toEqual([
       [cancelled.id, 'CANCELLED'],
       [refused.id, 'FAILED'],
@@ -108,14 +108,14 @@ export function watchTests(use: () => TaskStore): void {
     for (const end of ends) end();
   });
 
-  test('neither a creation nor a withdrawal nor a refused change is announced', async () => {
+  test('neither a creation nor a withdrawal nor a refused change is published', async () => {
     const submission = newSubmission();
     const told: unknown[] = [];
     const unwatch = await settledWatch(use(), submission.id, (event) => event !== 'reread' && told.push(event));
     await use().create([submission]);
     await use().transition(submission.id, { to: 'WITHDRAWN', at: 2 });
     await use().transition(submission.id, running(submission));
-    await announcementsArrived(use());
+    await eventsArrived(use());
     expect(told).toEqual([]);
     unwatch();
   });
@@ -131,7 +131,7 @@ export function watchTests(use: () => TaskStore): void {
     unwatch();
     expect(use().watching()).toBe(before);
     await use().transition(submission.id, running(submission));
-    await announcementsArrived(use());
+    await eventsArrived(use());
     expect(told).toEqual([]);
   });
 }
@@ -168,6 +168,6 @@ export function lifetimeTests(open: OpenStore): void {
 }
 
 async function settledWatch(store: TaskStore, id: string, listener: (event: TaskEvent | 'reread') => unknown) {
-  await announcementsArrived(store);
+  await eventsArrived(store);
   return store.watch(id, (event) => void listener(event));
 }

@@ -81,10 +81,10 @@ async function abandon(it: FaultCase, client: Client, id: string): Promise<void>
   }
 }
 
-/** Has a model announced that nobody serves. */
-async function announceUnserved(storeUrl: string): Promise<void> {
+/** Has a model registered that nobody serves. */
+async function registerUnserved(storeUrl: string): Promise<void> {
   const { registry, close } = await openStore({ storeUrl, resultTtlMs: 60_000 }, createLog('silent', 'test'));
-  await registry.announce([IRIS]);
+  await registry.register([IRIS]);
   await close();
 }
 
@@ -130,7 +130,7 @@ test(
     const fleet = await startFleet(servers(), { settings: { RESULT_TTL_S: String(RESULT_TTL_S) } });
     const [[api], [worker], client] = [fleet.apis, fleet.workers, fleet.client()];
     if (!api || !worker) throw new Error('expected an API and a worker');
-    await announceUnserved(redis.url);
+    await registerUnserved(redis.url);
     print(['', ...SHOWN]);
     const before = await takeVitalSigns(api, worker, redis);
     printSigns('before', before);

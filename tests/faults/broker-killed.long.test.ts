@@ -20,7 +20,7 @@ test('of 2,000 submits in the middle of which the broker is killed and restarted
   const it = startCase(context, '2 SIGKILL the broker during 2,000 submits');
   const fleet = await startFleet(servers(), { workers: 2 });
   const { rabbitmq } = fleet;
-  // Its queues are there from the announcement of the models on; but it is killed whenever it likes.
+  // Its queues are there from the registration of the models on; but it is killed whenever it likes.
   await rabbitmq.flushQueueNames();
   const samples = Array.from({ length: SUBMITS }, (_, i) =>
     slowSample(i % SLOW_ONE_IN === 0 ? SLOW_ROUNDS : it.random.integer(1_000, 10_000)),

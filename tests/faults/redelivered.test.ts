@@ -34,7 +34,7 @@ test('a message that is delivered a hundred times, and a hundred times after its
   const it = startCase(context, '8 the same message delivered 200 times');
   const { rabbitmq } = servers();
   const fleet = await startFleet(servers());
-  // The announcement of the model outlives the worker.
+  // The registration of the model outlives the worker.
   await fleet.workers[0]?.kill('SIGTERM');
   const sample = slowSample(ROUNDS);
   const ids = await it.submitAll(fleet.client(), [sample]);

@@ -52,8 +52,8 @@ export const PLANTED: Record<string, Planted> = {
       },
     }),
   },
-  'stores a result without announcing it': {
-    effect: ({ announce, ...effect }) => (!announce || isTerminal(effect.state) ? effect : { ...effect, announce }),
+  'stores a result without publishing it': {
+    effect: ({ publish, ...effect }) => (!publish || isTerminal(effect.state) ? effect : { ...effect, publish }),
   },
   'lets a task be claimed that has ended': {
     effect: (effect) => (effect.claim === undefined ? effect : { ...effect, from: [...TASK_STATES, 'ABSENT'] }),

@@ -58,7 +58,7 @@ const LOST = new Error('the connection is lost');
 export function createServerQueues({ time, random, trace }: Setting, deliveryLimit: number) {
   const queues = new Map<string, Held[]>();
   const channels: Channel[] = [];
-  /** On a rung of the retry ladder. */
+  /** In a delay queue. */
   const delayed = new Set<Held>();
   const copies = new Map<string, { now: number; most: number }>();
   /** Until when a machine takes a connection for alive that is not: one for all its consumers. */

@@ -25,9 +25,9 @@ export interface SimulatedStore {
   record(id: string): TaskRecord | undefined;
   /** Tasks whose inputs are kept. */
   payloadsKept(): string[];
-  /** Nobody can reach it for so long, and what it announces reaches nobody. */
+  /** Nobody can reach it for so long, and what it publishes reaches nobody. */
   outage(ms: number): void;
-  /** Announcements are lost, and nobody notices. */
+  /** Events are lost, and nobody notices. */
   loseEvents(ms: number): void;
   flush(): void;
   /** Loses one record. */
@@ -78,11 +78,11 @@ export function createSimulatedStore(setting: Setting, options: StoreOptions): S
     trace(by.name, change.to, id, 'attempts', after.attempts, 'revision', after.revision);
     onApplied({ id, by, change, before, after });
     const event = eventOf(id, effect, after);
-    if (event) announce(event);
+    if (event) publish(event);
     return after.attempts;
   }
 
-  function announce(event: TaskEvent): void {
+  function publish(event: TaskEvent): void {
     for (const [machine, listeners] of subscribers) {
       const isLost = () => !machine.isAlive || time.now < Math.max(eventsLostUntil, line.awayUntil);
       if (!isLost()) time.after(latencyMs(random), () => isLost() || listeners.dispatch(event));

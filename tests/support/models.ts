@@ -6,7 +6,7 @@ export function spec(name: string, datatype: Datatype, shape: TensorSpec['shape'
   return { name, datatype, shape };
 }
 
-/** A model as it would be announced, without a file behind it. */
+/** A model as it would be registered, without a file behind it. */
 export function servedModel(name: string, signature: Signature, more: Partial<ServedModel> = {}): ServedModel {
   return {
     name,
@@ -20,7 +20,7 @@ export function servedModel(name: string, signature: Signature, more: Partial<Se
   };
 }
 
-/** The shipped iris model's announcement. */
+/** The shipped iris model's registration. */
 export const IRIS = servedModel(
   'iris',
   {

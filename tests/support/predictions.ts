@@ -9,7 +9,7 @@ export interface TypedAnswer<P> {
   prediction: P;
 }
 
-/** Predictions of one model by the typed door, with these fields of each. */
+/** Predictions of one model by the typed API, with these fields of each. */
 export async function predictTyped<P>(
   client: Client,
   model: string,
@@ -31,7 +31,7 @@ export interface OutputTensor {
   base64: string | null;
 }
 
-/** The outputs of one prediction by the tensors door. */
+/** The outputs of one prediction by the tensors API. */
 export async function predictByTensors(
   client: Client,
   model: string,

@@ -29,7 +29,7 @@ export type Racing = Awaited<ReturnType<typeof startRacing>>;
 export async function startRacing(it: FaultCase, servers: Servers, workerStoreUrl = servers.storeUrl) {
   const service = await startService({ servers, withWorker: false });
   await expect.poll(() => service.store.isReady()).toBe(true);
-  await service.registry.announce([IRIS]);
+  await service.registry.register([IRIS]);
   let { store } = service;
   if (workerStoreUrl !== 'memory:') {
     const opened = await openStore({ storeUrl: workerStoreUrl, resultTtlMs: 600_000 }, createLog('silent', 'test'));

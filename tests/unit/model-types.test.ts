@@ -89,7 +89,7 @@ describe('the types of a model', () => {
     expect(types.map((type) => (type as GraphQLInputObjectType).isOneOf)).toEqual([true, false]);
   });
 
-  test('are none where GraphQL cannot say its inputs; the generic door is there', () => {
+  test('are none where GraphQL cannot say its inputs; the tensors API is there', () => {
     const noInput = echo('none', { signature: { inputs: [], outputs: [spec('y', 'FP32', [1])], batched: false } });
     const noRank = echo('free', { signature: { inputs: [spec('x', 'FP32', null)], outputs: [], batched: false } });
     expect(Object.keys(fieldsOf([noInput, noRank], 'PredictionInput'))).toEqual(['tensors']);

@@ -28,7 +28,7 @@ function raw(name: string, datatype: Datatype, array: Float32Array | Float64Arra
   return { name, datatype, shape, data: new Uint8Array(array.buffer) };
 }
 
-test('outputs that fit have no fault, by either door', () => {
+test('outputs that fit have no fault, by either API', () => {
   expect(outputFault(model, 'typed', [label, scores])).toBeUndefined();
   expect(outputFault(model, 'tensors', [scores, label])).toBeUndefined();
 });
@@ -38,12 +38,12 @@ describe.each(['typed', 'tensors'] as const)('by the %s door', (door) => {
     expect(outputFault(model, door, [label])).toBe('output "scores": the model did not give it');
   });
 
-  test('a datatype that was not announced is named', () => {
+  test('a datatype that was not registered is named', () => {
     const fault = outputFault(model, door, [tensor('label', 'INT32', [1]), scores]);
     expect(fault).toBe('output "label": expected INT64, got INT32');
   });
 
-  test('a shape that was not announced is named', () => {
+  test('a shape that was not registered is named', () => {
     const fault = outputFault(model, door, [label, tensor('scores', 'FP32', [1, 2, 3], [1, 3])]);
     expect(fault).toBe('output "scores": expected shape [?, 2], got [1, 3]');
   });
@@ -76,9 +76,9 @@ test.each([
       ['FP32', Float32Array.of(0, number)],
       ['FP64', Float64Array.of(0, number)],
     ] as const) {
-      const [labels, announced] = model.signature.outputs;
-      if (!labels || !announced) throw new Error('the model has two outputs');
-      const other = { ...model, signature: { ...model.signature, outputs: [labels, { ...announced, datatype }] } };
+      const [labels, registered] = model.signature.outputs;
+      if (!labels || !registered) throw new Error('the model has two outputs');
+      const other = { ...model, signature: { ...model.signature, outputs: [labels, { ...registered, datatype }] } };
       const outputs = [label, raw('scores', datatype, array, [1, 2])];
       expect(outputFault(other, 'typed', outputs)).toBe(
         `output "scores": expected finite numbers, got ${said} at index 1`,

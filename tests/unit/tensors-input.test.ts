@@ -55,7 +55,7 @@ const PAIR: Signature = {
 const a: TensorInput = { name: 'a', datatype: 'FP32', shape: [1, 2], data: { floats: [1, 2] } };
 const b: TensorInput = { name: 'b', datatype: 'INT32', shape: [1], data: { ints: [1] } };
 
-describe('the generic door', () => {
+describe('the tensors API', () => {
   test('takes the inputs in any order and gives them in the order of the signature', () => {
     expect(read(PAIR, [b, a]).map(({ name }) => name)).toEqual(['a', 'b']);
   });

@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import { predictionQueue, queuesOf, RETRY_LADDER, retryRung } from '../../src/broker/topology.ts';
+import { DELAY_QUEUES, delayQueueFor, predictionQueue, queuesOf } from '../../src/broker/topology.ts';
 
 test('queues are named for their model and lane, readably', () => {
   expect(predictionQueue('iris', 'normal')).toBe('foretell.v1.predict.iris');
@@ -28,9 +28,9 @@ test('no two models or lanes share a queue, and every name is one that AMQP can 
 });
 
 test('a retry waits for the next longer delay of the ladder, at most for the longest', () => {
-  const delays = [0, 1, 1_000, 1_001, 5_000, 30_000, 3_600_000].map((ms) => retryRung(ms).delayMs);
+  const delays = [0, 1, 1_000, 1_001, 5_000, 30_000, 3_600_000].map((ms) => delayQueueFor(ms).delayMs);
   expect(delays).toEqual([1_000, 1_000, 1_000, 5_000, 5_000, 30_000, 30_000]);
-  expect(RETRY_LADDER.map(({ queue }) => queue)).toEqual([
+  expect(DELAY_QUEUES.map(({ queue }) => queue)).toEqual([
     'foretell.v1.retry.1s',
     'foretell.v1.retry.5s',
     'foretell.v1.retry.30s',

@@ -3,7 +3,7 @@ import { describe, expect, test } from 'vitest';
 import { InputError } from '../../src/errors.ts';
 import { InputIssues, type Path } from '../../src/models/input-issues.ts';
 import type { ServedModel } from '../../src/models/served-model.ts';
-import { typedDoorOf } from '../../src/models/typed-door.ts';
+import { typedApiOf } from '../../src/models/typed-api.ts';
 import { readTypedInput } from '../../src/models/typed-input.ts';
 import type { Tensor } from '../../src/tensor/tensor.ts';
 import { elementsOf } from '../../src/tensor/tensor-values.ts';
@@ -11,9 +11,9 @@ import { FLOWER, IRIS, servedModel, spec } from '../support/models.ts';
 
 function read(model: ServedModel, input: unknown): Tensor[] {
   const issues = new InputIssues();
-  const door = typedDoorOf(model);
-  if (!door) throw new Error('no typed door');
-  const tensors = readTypedInput(door, model.signature.batched, input, ['input'], issues);
+  const typedApi = typedApiOf(model);
+  if (!typedApi) throw new Error('no typed API');
+  const tensors = readTypedInput(typedApi, model.signature.batched, input, ['input'], issues);
   issues.refuse();
   return tensors;
 }
@@ -140,10 +140,10 @@ describe('a typed input', () => {
 test('paths are copied, so that a fault keeps its own', () => {
   const path: Path = ['inputs', 7];
   const issues = new InputIssues();
-  const door = typedDoorOf(GRID);
-  if (door)
+  const typedApi = typedApiOf(GRID);
+  if (typedApi)
     readTypedInput(
-      door,
+      typedApi,
       true,
       {
         x: [

@@ -30,7 +30,7 @@ function onDelivery(log: Log, ask: (delivery: Delivery) => unknown): Broker {
 /** A broker that says of each delivery that it was given out before. */
 const redelivering = (log: Log) => onDelivery(log, (delivery) => Object.assign(delivery, { redelivered: true }));
 
-/** The states that a task is announced in. */
+/** The states that a task is published in. */
 function statesOf({ store }: TestWorker, { id }: Submission): string[] {
   const states: string[] = [];
   store.watch(id, (event) => event !== 'reread' && states.push(event.state));

@@ -132,7 +132,7 @@ describe('loading shows which sizes have to be equal', () => {
     expect(pool.restarts()).toBe(1);
   });
 
-  test('an announcement of before says nothing of it, and is read as ever', () => {
+  test('a registration of before says nothing of it, and is read as ever', () => {
     expect(servedModelSchema.parse(IRIS).signature).not.toHaveProperty('equalSizes');
   });
 });

@@ -223,10 +223,10 @@ describe('inspect', () => {
     expect(own.restarts()).toBe(0);
   });
 
-  test('a file that was replaced since it was announced is not run under the old signature', async () => {
+  test('a file that was replaced since it was registered is not run under the old signature', async () => {
     const [model, other] = [await modelFile(identity('FP32')), await modelFile(identity('INT64'))];
     await copyFile(other.file, model.file);
-    await expect(pool.inspect(model)).rejects.toThrow('changed since it was announced');
+    await expect(pool.inspect(model)).rejects.toThrow('changed since it was registered');
   });
 
   test('what is told of a file that cannot be loaded does not name its directory', async () => {

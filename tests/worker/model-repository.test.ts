@@ -62,7 +62,7 @@ test('a model is served as its file and its manifest say', async () => {
   });
 });
 
-test('the fingerprint survives the way through the registry, and changes with what is announced', async () => {
+test('the fingerprint survives the way through the registry, and changes with what is registered', async () => {
   const onnx = identity('FP32');
   const { models } = await repositoryOf({ m: { onnx }, n: { onnx, manifest: { description: 'Another.' } } });
   const [m, n] = models.map(({ served, fingerprint }) => {

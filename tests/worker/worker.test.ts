@@ -164,7 +164,7 @@ describe('a task that is not to be run', () => {
 });
 
 describe('an output that the API could not give out', () => {
-  test('NaN by the typed door is INVALID_OUTPUT; in tensors it is a value like any other', async () => {
+  test('NaN by the typed API is INVALID_OUTPUT; in tensors it is a value like any other', async () => {
     const { predict } = await startTestWorker({ models: { log: { onnx: unary('Log', 'FP32', ['batch', 2]) } } });
     const [typed, tensors, well] = await Promise.all([
       predict('log', row(1, -1), 'typed'),

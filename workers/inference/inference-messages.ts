@@ -7,7 +7,7 @@ import type { Probe, ProbeReport } from './probe.ts';
 import type { SessionsReport } from './sessions.ts';
 import type { SharingPlan } from './sharing-proof.ts';
 
-/** A model file as it was when it was announced. */
+/** A model file as it was when it was registered. */
 export interface ModelFile {
   file: string;
   /** SHA-256, in hexadecimal: a file that was replaced since is not run under the old one's signature. */

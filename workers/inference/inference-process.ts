@@ -64,7 +64,7 @@ async function sessionOf(model: ModelFile): Promise<Session> {
     return await sessions.use(key, {
       leastBytes: () => runtime.leastBytes(file),
       async load() {
-        if ((await digestOf(file)) !== digest) throw new Error('the file has changed since it was announced');
+        if ((await digestOf(file)) !== digest) throw new Error('the file has changed since it was registered');
         return runtime.open({ file, digest, executionProviders }, note);
       },
       onTooLarge: (bytes) => note('model is larger than the memory budget, loaded alone', { file, bytes }),

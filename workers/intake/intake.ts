@@ -14,7 +14,7 @@ import { RunError } from '../inference/run-error.ts';
 import type { LoadedModel } from '../repository/model-loading.ts';
 import type { ModelSource } from '../repository/model-repository.ts';
 import type { Scheduler } from '../scheduling/scheduler.ts';
-import { type FindAnnounced, passOn, standIn } from '../tasks/absent-model.ts';
+import { type FindRegistered, passOn, standIn } from '../tasks/absent-model.ts';
 import type { ClaimOptions } from '../tasks/claim.ts';
 import type { HeldBytes } from '../tasks/held-bytes.ts';
 import { HeldTask, inputFault } from '../tasks/held-task.ts';
@@ -23,7 +23,7 @@ import type { TasksInHand } from '../tasks/tasks-in-hand.ts';
 
 export interface IntakeOptions extends ClaimOptions {
   models: ModelSource;
-  findAnnounced: FindAnnounced;
+  findRegistered: FindRegistered;
   scheduler: Pick<Scheduler, 'add'>;
   settlement: Pick<Settlement, 'fail'>;
   inHand: TasksInHand;

@@ -7,7 +7,7 @@ import { ModelFault, mayPass } from './model-fault.ts';
 import type { VersionFiles } from './model-tree.ts';
 import { requireFile } from './own-files.ts';
 
-/** Every API keeps what comes of it, for every announcement. */
+/** Every API keeps what comes of it, for every registration. */
 const MANIFEST_BYTES_MAX = 1024 * 1024;
 /** Inputs of `example` and `warmUp` are lists as deep as their tensors have dimensions. */
 const DEPTH_MAX = 64;

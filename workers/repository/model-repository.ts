@@ -16,7 +16,7 @@ const POLL_MS = 1_000;
 export interface ModelSource {
   /** What is served, and what was and is still run for the tasks submitted for it. */
   runnable(): readonly LoadedModel[];
-  /** The very announcement that a task was submitted for. */
+  /** The very registration that a task was submitted for. */
   find(reference: ModelReference): LoadedModel | undefined;
   /** What is served under a name and version now. */
   current(reference: Pick<ModelReference, 'name' | 'version'>): LoadedModel | undefined;

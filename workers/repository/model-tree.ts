@@ -31,7 +31,7 @@ export interface ModelTree {
 
 /** A queue is named after its model, and AMQP gives that name 255 bytes. */
 const NAME_BYTES_MAX = 180;
-/** The generic door's field of the GraphQL input that models are fields of. */
+/** The tensors API's field of the GraphQL input that models are fields of. */
 const RESERVED_NAME = 'tensors';
 
 /** Looks at `<modelsDir>/<name>/model.json` and `<modelsDir>/<name>/<version>/*`, of the chosen names, without reading what is in the files. */

@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto';
 import { type Manifest, manifestFaults } from '../../src/models/manifest.ts';
 import type { ServedModel } from '../../src/models/served-model.ts';
 import { type Sharing, type Sharings, sharingKeyOf } from '../../src/models/sharing.ts';
-import { typedDoorOf } from '../../src/models/typed-door.ts';
+import { typedApiOf } from '../../src/models/typed-api.ts';
 import type { ModelFile } from '../inference/inference-messages.ts';
 import type { InferencePool } from '../inference/inference-pool.ts';
 import type { RowSpec } from '../inference/probe-rows.ts';
@@ -100,7 +100,7 @@ function probesOf({ example, warmUp, inputs }: Manifest): string {
 
 function planOf(served: ServedModel, manifest: Manifest): SharingPlan {
   const isRight = manifestFaults(manifest, served.signature).length === 0;
-  const fields = (isRight && typedDoorOf(served)?.inputs) || [];
+  const fields = (isRight && typedApiOf(served)?.inputs) || [];
   const inputs = served.signature.inputs.map(({ name, datatype, shape }): RowSpec => {
     const picture = fields.find(({ spec }) => spec.name === name)?.file?.reader.shape;
     return { name, datatype, shape: picture ? [null, ...picture] : (shape ?? []) };

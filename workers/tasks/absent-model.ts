@@ -1,5 +1,5 @@
 import type { Delivery, Verdict } from '../../src/broker/broker.ts';
-import { LONGEST_RUNG, RETRY_LADDER } from '../../src/broker/topology.ts';
+import { DELAY_QUEUES, LONGEST_DELAY } from '../../src/broker/topology.ts';
 import { ifUnavailable } from '../../src/errors.ts';
 import type { ServedModel } from '../../src/models/served-model.ts';
 import type { Log } from '../../src/process/log.ts';
@@ -15,8 +15,8 @@ export const RETURNS_MAX = 20;
 /** How often it goes back before it is run on what lies under its model's name and version now, though that is another content: about a minute. */
 const RETURNS_FOR_CONTENT = 4;
 
-/** The announcement with a fingerprint, also after it was replaced; `undefined` if nobody remembers it. */
-export type FindAnnounced = (fingerprint: string) => Promise<ServedModel | undefined>;
+/** The registration with a fingerprint, also after it was replaced; `undefined` if nobody remembers it. */
+export type FindRegistered = (fingerprint: string) => Promise<ServedModel | undefined>;
 
 interface Arrived {
   submission: Submission;
@@ -24,18 +24,18 @@ interface Arrived {
 }
 
 /**
- * What a task runs on whose very announcement this worker does not have: the same content, announced with other words. Failing
+ * What a task runs on whose very registration this worker does not have: the same content, registered with other words. Failing
  * that, and when no other worker had it either, whatever has its name and version; whether its input fits that is checked then.
  */
 export async function standIn(
   { submission, delivery }: Arrived,
-  { models, findAnnounced }: { models: ModelSource; findAnnounced: FindAnnounced },
+  { models, findRegistered }: { models: ModelSource; findRegistered: FindRegistered },
 ): Promise<LoadedModel | undefined> {
   const current = models.current(submission.model);
   if (!current) return undefined;
-  const announced = await findAnnounced(submission.model.fingerprint).catch(ifUnavailable(undefined));
+  const registered = await findRegistered(submission.model.fingerprint).catch(ifUnavailable(undefined));
   const { digest, besides } = current.served;
-  const isSameContent = !announced || (announced.digest === digest && announced.besides === besides);
+  const isSameContent = !registered || (registered.digest === digest && registered.besides === besides);
   return isSameContent || delivery.returnsBefore >= RETURNS_FOR_CONTENT ? current : undefined;
 }
 
@@ -54,8 +54,8 @@ export async function passOn(
   const signals = () => [delivery.signal, closing];
   if (returnsBefore < RETURNS_MAX) {
     log.warn(fields, 'task for a model that is not here, returned');
-    // Soon at first: one worker announces a new version a second or so before the next has it.
-    const { delayMs: returnAfterMs } = RETRY_LADDER[returnsBefore] ?? LONGEST_RUNG;
+    // Soon at first: one worker registers a new version a second or so before the next has it.
+    const { delayMs: returnAfterMs } = DELAY_QUEUES[returnsBefore] ?? LONGEST_DELAY;
     if (!delivery.redelivered) return { returnAfterMs };
     // Whoever ran it may have died. Published anew the message does not say so, and a record that is still RUNNING would keep
     // those off who have the model.

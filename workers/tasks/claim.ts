@@ -1,5 +1,5 @@
 import type { Verdict } from '../../src/broker/broker.ts';
-import { LONGEST_RUNG } from '../../src/broker/topology.ts';
+import { LONGEST_DELAY } from '../../src/broker/topology.ts';
 import type { Log } from '../../src/process/log.ts';
 import type { TaskStore } from '../../src/store/store.ts';
 import { type Change, isTerminal, type Submission } from '../../src/task/task.ts';
@@ -130,7 +130,7 @@ async function refused(task: HeldTask, options: ClaimOptions): Promise<Verdict |
   if (task.wasRedelivered) return begin(task, options);
   const { returnsBefore } = task.delivery;
   log.debug({ taskId: submission.id, returnsBefore }, 'task runs elsewhere, second message returned');
-  return { returnAfterMs: returnsBefore === 0 ? FIRST_RETURN_MS : LONGEST_RUNG.delayMs };
+  return { returnAfterMs: returnsBefore === 0 ? FIRST_RETURN_MS : LONGEST_DELAY.delayMs };
 }
 
 async function headOf(task: HeldTask, { patient, closing }: ClaimOptions) {

@@ -1,6 +1,6 @@
 import type { Broker, Consumer, Delivery, Verdict } from '../../src/broker/broker.ts';
 import { decodeMessage } from '../../src/broker/message.ts';
-import { DEAD_LETTER_QUEUE, LONGEST_RUNG } from '../../src/broker/topology.ts';
+import { DEAD_LETTER_QUEUE, LONGEST_DELAY } from '../../src/broker/topology.ts';
 import { StoreUnavailable } from '../../src/errors.ts';
 import { manifestSchema } from '../../src/models/manifest.ts';
 import type { Log } from '../../src/process/log.ts';
@@ -78,7 +78,7 @@ async function sendBack(submission: Submission, delivery: Delivery, options: Dea
   const written = await patient.ask((store) => store.transition(id, change), signals);
   if (written === undefined) return 'ack';
   log.warn(fields, 'dead letter returned to its queue');
-  return { returnAfterMs: LONGEST_RUNG.delayMs, attempts };
+  return { returnAfterMs: LONGEST_DELAY.delayMs, attempts };
 }
 
 /** The message is lost; its task, if it is one's, is told so. */

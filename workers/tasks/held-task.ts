@@ -177,7 +177,7 @@ export class HeldTask implements BatchItem<LoadedModel> {
 
 /**
  * What is wrong with a task's inputs beside the signature of the model that is to run it; `undefined` if nothing is. The API
- * has checked them, but perhaps beside an older announcement; and an input that does not fit would fail its whole batch.
+ * has checked them, but perhaps beside an older registration; and an input that does not fit would fail its whole batch.
  */
 export function inputFault({ inputs, model }: HeldTask): string | undefined {
   const specs = model.served.signature.inputs;

@@ -1,4 +1,4 @@
-import { LONGEST_RUNG, RETRY_LADDER } from '../../src/broker/topology.ts';
+import { DELAY_QUEUES, LONGEST_DELAY } from '../../src/broker/topology.ts';
 import { sizesFault } from '../../src/models/equal-sizes.ts';
 import type { TaskError } from '../../src/task/task.ts';
 import { RunError } from '../inference/run-error.ts';
@@ -36,8 +36,8 @@ export function wornOut(attempts: number, maxAttempts: number): TaskError {
   return { code: 'WORKER_LOST', message };
 }
 
-/** A rung for the second attempt, one for the third, and so on; the last for each further one. */
+/** A delay for the second attempt, one for the third, and so on; the last for each further one. */
 function retryAfterMs(attempt: number): number {
-  const { delayMs } = RETRY_LADDER[attempt - 1] ?? LONGEST_RUNG;
+  const { delayMs } = DELAY_QUEUES[attempt - 1] ?? LONGEST_DELAY;
   return delayMs;
 }

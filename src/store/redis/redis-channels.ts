@@ -7,7 +7,7 @@ import { TASK_STATES, type TaskEvent } from '../../task/task.ts';
 export type Hears = 'changes' | 'stops';
 
 /**
- * Where changes are announced, each message a JSON array of events. Redis's channels are the same in all of its databases, and so are the ids that idempotency
+ * Where changes are published, each message a JSON array of events. Redis's channels are the same in all of its databases, and so are the ids that idempotency
  * keys give: each database has channels of its own, or the end of another's task would be told as that of ours.
  */
 export function channelOf(redis: Redis, hears: Hears): string {
@@ -45,10 +45,10 @@ export function parseEvents(text: string, isWanted: (id: unknown) => boolean): T
 }
 
 function eventIn({ state, end, startedAt, ...changed }: z.infer<typeof eventsSchema>[number]): TaskEvent {
-  const isAnnounced = end !== undefined;
+  const isPublished = end !== undefined;
   return eventFrom(
     changed,
     state,
-    isAnnounced ? { startedAt, end: end ? Buffer.from(end, 'base64') : undefined } : undefined,
+    isPublished ? { startedAt, end: end ? Buffer.from(end, 'base64') : undefined } : undefined,
   );
 }

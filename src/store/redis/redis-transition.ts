@@ -87,9 +87,9 @@ function call(redis: Redis, transitions: readonly Transition[], isBrought: (tran
 
 /** What many effects have in common. */
 function ruleOf(effect: Effect, now: number): string {
-  const { from, state, ttlMs, attemptsMax, startedAt, completedAt, ends, submission, announce } = effect;
+  const { from, state, ttlMs, attemptsMax, startedAt, completedAt, ends, submission, publish } = effect;
   const stamp = startedAt !== undefined ? 'startedAt' : completedAt !== undefined ? 'completedAt' : '';
-  const marks = `${mark(ends)}|${mark(submission)}|${mark(announce)}|${mark(isStop(state))}`;
+  const marks = `${mark(ends)}|${mark(submission)}|${mark(publish)}|${mark(isStop(state))}`;
   return `${from.join(' ')}|${state}|${ttlMs}|${attemptsMax ?? ''}|${stamp}|${marks}|${countedOf(effect, now)}`;
 }
 
@@ -110,7 +110,7 @@ function isRuledAlike(one: Effect, other: Effect): boolean {
     (one.startedAt === undefined) === (other.startedAt === undefined) &&
     (one.completedAt === undefined) === (other.completedAt === undefined) &&
     one.ends === other.ends &&
-    (one.announce === undefined) === (other.announce === undefined) &&
+    (one.publish === undefined) === (other.publish === undefined) &&
     isCountedAlike(one.submission, other.submission)
   );
 }
@@ -126,12 +126,12 @@ function mark(value: unknown): string {
 
 /** What is an effect's own, apart by spaces: none of it has any. Of an end the place among those of the call. */
 function lineOf(effect: Effect, placeOfEnd: number): string {
-  const { attemptsBefore, claim = '', undone = '', startedAt, completedAt, end, announce } = effect;
+  const { attemptsBefore, claim = '', undone = '', startedAt, completedAt, end, publish } = effect;
   const place = end ? placeOfEnd : '';
-  return `${attemptsBefore} ${claim} ${undone} ${startedAt ?? completedAt ?? ''} ${place} ${announce?.at ?? ''}`;
+  return `${attemptsBefore} ${claim} ${undone} ${startedAt ?? completedAt ?? ''} ${place} ${publish?.at ?? ''}`;
 }
 
 /** What is told of an end, marked, since it may be empty. */
-function toldOf({ announce, end }: Effect): string {
-  return announce?.withEnd ? `=${end?.toString('base64') ?? ''}` : '';
+function toldOf({ publish, end }: Effect): string {
+  return publish?.withEnd ? `=${end?.toString('base64') ?? ''}` : '';
 }

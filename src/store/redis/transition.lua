@@ -1,5 +1,5 @@
 -- Applies each of several effects to its task's hash, all in one atomic step; one that ends the task removes its inputs. It knows no state: which are
--- allowed comes with the call, from the table in task.ts, as one of a few rules that the effects of a call share. It writes before it announces, so that
+-- allowed comes with the call, from the table in task.ts, as one of a few rules that the effects of a call share. It writes before it publishes, so that
 -- whoever is told finds what it was told of. A second run of a terminal change does nothing, since its state refuses; nor does the same claim count
 -- twice. What one fails by is its own answer and harms no other. (`allows`, `applied` and `eventOf` in record.ts say the same for a store in memory.)
 --
@@ -15,7 +15,7 @@ local RULE = '^' .. string.rep('([^|]*)|', 11) .. '(.*)$'
 local changes, stops, rules = {}, {}, {}
 for line in string.gmatch(ARGV[3], '[^\n]+') do
   local rule, allowed = { from = {} }
-  allowed, rule.state, rule.ttl, rule.attemptsMax, rule.stamp, rule.ends, rule.recreates, rule.announced, rule.stops,
+  allowed, rule.state, rule.ttl, rule.attemptsMax, rule.stamp, rule.ends, rule.recreates, rule.published, rule.stops,
     rule.unfinished, rule.finished, rule.owner = string.match(line, RULE)
   for state in string.gmatch(allowed, '%S+') do rule.from[state] = true end
   rule.attemptsMax = tonumber(rule.attemptsMax)
@@ -78,7 +78,7 @@ local function writeCounts()
   end
 end
 -- What is told of an end is put together with all the rest, and only once.
-local function announce(events, event, told)
+local function publish(events, event, told)
   local n = #events
   events[n + 1], events[n + 2], n = n == 0 and '[' or ',', event, n + 2
   if told then events[n + 1], events[n + 2], events[n + 3], n = ',"end":"', told, '"', n + 3 end
@@ -126,12 +126,12 @@ local function transition(key, inputs, line, submission, told)
   end
   if inputsBytes > 0 then redis.call('UNLINK', inputs) elseif rule.ends == '' and not isNew then redis.call('PEXPIRE', inputs, rule.ttl) end
   if isNew or rule.ends ~= '' then countChange(rule, key, isNew, inputsBytes, endBytes) end
-  if rule.announced ~= '' then
+  if rule.published ~= '' then
     local event = '{"id":"' .. string.match(key, '{(.*)}') .. '","state":"' .. rule.state .. '","at":' .. at
       .. ',"attempts":' .. tries .. ',"revision":' .. revision
     if told and (kept[5] or '') ~= '' then event = event .. ',"startedAt":' .. kept[5] end
-    announce(changes, event, told)
-    if rule.stops ~= '' then announce(stops, event, told) end
+    publish(changes, event, told)
+    if rule.stops ~= '' then publish(stops, event, told) end
   end
   return attempts
 end

@@ -1,4 +1,4 @@
-import type { TypedField } from '../../../models/typed-door.ts';
+import type { TypedField } from '../../../models/typed-api.ts';
 import type { ModelTypes } from '../schema/model-types.ts';
 
 /** An operation that can be run as it stands, or with an id pasted in. */
@@ -95,13 +95,13 @@ query Result($id: ID!) {
 }
 
 /** `prediction { … }` with every field that the model's type has, inside an operation's field. */
-function predictionSelection({ door, typename }: ModelTypes): string {
-  const names = door.outputs.map(({ name, shape, elements }) => {
+function predictionSelection({ typedApi, typename }: ModelTypes): string {
+  const names = typedApi.outputs.map(({ name, shape, elements }) => {
     if (shape === null) return `${name} { datatype shape base64 }`;
     return elements ? `${name} { ${elements.join(' ')} }` : name;
   });
-  const [sole] = door.outputs;
-  const fields = door.flatOutput && sole?.elements ? sole.elements : names;
+  const [sole] = typedApi.outputs;
+  const fields = typedApi.flatOutput && sole?.elements ? sole.elements : names;
   return `prediction {
       __typename
       ... on ${typename} {
@@ -111,11 +111,11 @@ function predictionSelection({ door, typename }: ModelTypes): string {
 }
 
 /** An input of zeros for a model whose manifest has no example; `undefined` if it would be long. */
-function zeros({ door }: ModelTypes): unknown {
-  const counts = door.inputs.map(({ shape }) => (shape ?? []).reduce<number>((count, n) => count * (n ?? 1), 1));
+function zeros({ typedApi }: ModelTypes): unknown {
+  const counts = typedApi.inputs.map(({ shape }) => (shape ?? []).reduce<number>((count, n) => count * (n ?? 1), 1));
   if (counts.reduce((sum, count) => sum + count, 0) > ELEMENTS_MAX) return undefined;
-  const values = door.inputs.map((field) => [field.name, zeroOf(field, field.shape ?? [])] as const);
-  return door.flatInput ? values[0]?.[1] : Object.fromEntries(values);
+  const values = typedApi.inputs.map((field) => [field.name, zeroOf(field, field.shape ?? [])] as const);
+  return typedApi.flatInput ? values[0]?.[1] : Object.fromEntries(values);
 }
 
 function zeroOf(field: TypedField, shape: readonly (number | null)[]): unknown {

@@ -51,7 +51,7 @@ export function createGraphQLServer({ predictions, registry, settings, log, step
     try {
       api = buildApiSchema(registry.list(), registry.withdrawn());
     } catch (error) {
-      // One announcement that no schema can be made of must not take down what worked.
+      // One registration that no schema can be made of must not take down what worked.
       log.error({ err: error }, 'schema not rebuilt');
     }
   };

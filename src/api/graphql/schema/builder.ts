@@ -49,7 +49,7 @@ export function createBuilder() {
   }>({ defaultFieldNullability: false });
 
   builder.scalarType('DateTime', {
-    description: 'A moment as RFC 3339 writes it, in UTC: 2026-01-31T12:00:00.000Z.',
+    description: 'A time in UTC, as RFC 3339 writes it: 2026-01-31T12:00:00.000Z.',
     serialize: (at) => new Date(at).toISOString(),
     parseValue: (value) => {
       const at = typeof value === 'string' ? Date.parse(value) : Number.NaN;

@@ -4,7 +4,7 @@ import { GraphQLNames, graphqlNames } from '../../../models/graphql-name.ts';
 import { isRecord } from '../../../models/input-issues.ts';
 import type { TypedPrediction } from '../../../models/prediction.ts';
 import type { ServedModel } from '../../../models/served-model.ts';
-import { LABEL, type TypedDoor, type TypedField } from '../../../models/typed-door.ts';
+import { LABEL, type TypedApi, type TypedField } from '../../../models/typed-api.ts';
 import type { ElementKind, Tensor } from '../../../tensor/tensor.ts';
 import type { AnswerText } from './answer-text.ts';
 import type { Builder } from './builder.ts';
@@ -26,7 +26,7 @@ export interface PredictionValue {
   outputs: readonly Tensor[];
 }
 
-/** The typed door of one model, in the schema. */
+/** The typed API of one model, in the schema. */
 export interface ModelTypes extends ShownModel {
   /** Its field of `PredictionInput`. */
   field: string;
@@ -74,29 +74,29 @@ export function addModelTypes(builder: Builder, shown: readonly ShownModel[], te
     ['tensors'],
   );
   const names = new GraphQLNames(RESERVED_TYPES);
-  return shown.flatMap(({ model, door, isServed }) => {
+  return shown.flatMap(({ model, typedApi, isServed }) => {
     const field = fields.get(model.name);
     if (field === undefined) return [];
     const claim = (suffix: string) => names.claim(`${model.name}/${suffix}`, capitalise(field) + suffix);
-    const input = addInput(builder, claim, model, door);
+    const input = addInput(builder, claim, model, typedApi);
     const typename = claim('Prediction');
-    const prediction = addPrediction(builder, typename, claim, model, door, tensors);
-    return [{ model, door, isServed, field, input, prediction, typename }];
+    const prediction = addPrediction(builder, typename, claim, model, typedApi, tensors);
+    return [{ model, typedApi, isServed, field, input, prediction, typename }];
   });
 }
 
 type Claim = (suffix: string) => string;
 
-function addInput(builder: Builder, claim: Claim, model: ServedModel, door: TypedDoor): InputRef<Values> {
+function addInput(builder: Builder, claim: Claim, model: ServedModel, typedApi: TypedApi): InputRef<Values> {
   const name = claim('Input');
-  const [sole] = door.inputs;
-  if (door.flatInput && sole) return addElementsInput(builder, name, sole, model.description);
-  const rows = door.inputs.map((field) => {
+  const [sole] = typedApi.inputs;
+  if (typedApi.flatInput && sole) return addElementsInput(builder, name, sole, model.description);
+  const rows = typedApi.inputs.map((field) => {
     const element = field.elements && addElementsInput(builder, claim(`${capitalise(field.name)}Input`), field);
     return { field, element };
   });
   // Of several tensors each has its own two ways, and of these the reader wants one.
-  const isOneOf = sole?.file !== undefined && door.inputs.length === 1;
+  const isOneOf = sole?.file !== undefined && typedApi.inputs.length === 1;
   return builder.inputType(name, {
     ...(model.description !== undefined && { description: model.description }),
     isOneOf,
@@ -108,7 +108,7 @@ function addInput(builder: Builder, claim: Claim, model: ServedModel, door: Type
       };
       const files = rows.flatMap(({ field: { name, file } }) => {
         if (!file) return [];
-        return [[file.name, t.field({ type: file.reader.kind, description: `In place of ${name}.` })]] as const;
+        return [[file.name, t.field({ type: file.reader.kind, description: `Instead of ${name}.` })]] as const;
       });
       return Object.fromEntries([...rows.map((row) => [row.field.name, typeOf(row)] as const), ...files]);
     },
@@ -133,16 +133,16 @@ function addPrediction(
   name: string,
   claim: Claim,
   model: ServedModel,
-  door: TypedDoor,
+  typedApi: TypedApi,
   tensors: TensorTypes,
 ) {
   const ref = builder.objectRef<PredictionValue>(name);
-  const [sole] = door.outputs;
+  const [sole] = typedApi.outputs;
   const description = `What model "${model.name}" predicts.`;
-  if (door.flatOutput && sole) {
+  if (typedApi.flatOutput && sole) {
     return ref.implement({ description, fields: (t) => elementFields(t, sole, flatValues) });
   }
-  const rows = door.outputs.map((field) => ({
+  const rows = typedApi.outputs.map((field) => ({
     field,
     element: field.elements && addElements(builder, claim(capitalise(field.name)), field),
   }));

@@ -34,7 +34,7 @@ function addQueries(builder: Builder, { tasks }: Refs): void {
         type: task,
         nullable: true,
         description:
-          'One task; null when the id is unknown, has expired from the store, or belongs to another owner (all three look the same).',
+          'One task. null if the id is unknown, if the task is no longer kept, or if it belongs to another owner (another API key); these look the same.',
         args: { id: t.arg.id({ required: true }) },
         resolve: async (_root, { id }, context) => {
           const [found] = await context.predictions.get(
@@ -48,7 +48,7 @@ function addQueries(builder: Builder, { tasks }: Refs): void {
       results: t.field({
         type: t.listRef(task, { nullable: true }),
         description:
-          'Several, in the order asked, null where result(id) would be null. At most 1,000, and at most 64 MiB of outputs in all.',
+          'Several tasks, in the order of ids; null where result(id) is null. At most 1,000 ids and 64 MiB of outputs.',
         args: { ids: t.arg.idList({ required: true }) },
         resolve: async (_root, { ids }, context, info) => {
           context.answer.countValues(ids.length * fieldsBelow(info), info);
@@ -63,7 +63,7 @@ function addQueries(builder: Builder, { tasks }: Refs): void {
       models: t.field({
         type: [model],
         description:
-          'The default version of every model that is known, and every model that cannot be served, with its fault.',
+          'The default version of every known model, and every model that cannot be served, with its error in fault.',
         resolve: (_root, _args, { registry, answer }, info) => {
           const models = [...defaultVersions(registry.list()), ...unservedModels(registry)];
           answer.countValues(models.length * fieldsBelow(info), info);
@@ -73,7 +73,7 @@ function addQueries(builder: Builder, { tasks }: Refs): void {
       model: t.field({
         type: model,
         nullable: true,
-        description: 'One model, in its default version unless another is named; null if it is unknown.',
+        description: 'One model, in its default version unless version names another; null if it is unknown.',
         args: { name: t.arg.string({ required: true }), version: t.arg.string() },
         resolve: (_root, { name, version }, { registry }) => {
           const [fault] = faultsOf(registry, name, version);
@@ -118,7 +118,7 @@ function addMutations(builder: Builder, { tasks: { task }, predictionInput, mode
       submitPredictions: t.field({
         type: [task],
         description:
-          'Enqueues up to 1,000 predictions in one round trip. All are validated before any is enqueued. Should the broker fail midway: an error, no ids, and those already enqueued are withdrawn (some may have run). waitMs waits for all.',
+          'Enqueues up to 1,000 predictions in one call. All are validated before any is enqueued. If the broker fails midway, the call returns an error and no ids, and the tasks already enqueued are withdrawn; some of them may have run. waitMs waits for all tasks.',
         args: { inputs: t.arg({ type: [predictionInput], required: true }), options: t.arg({ type: options }) },
         resolve: (_root, { inputs, options: given }, context) =>
           submit(
@@ -131,7 +131,7 @@ function addMutations(builder: Builder, { tasks: { task }, predictionInput, mode
       cancelTask: t.field({
         type: task,
         description:
-          'Cancels a task that is not done. Asking twice is no error; a task that was already terminal is returned as it is.',
+          'Cancels a task that is not terminal. A terminal task (SUCCEEDED, FAILED, CANCELLED, EXPIRED) is returned unchanged, so calling twice is no error.',
         args: { id: t.arg.id({ required: true }) },
         resolve: (_root, { id }, context) => context.predictions.cancel(id, context.owner, holdFor('id', context)),
       }),
@@ -155,7 +155,7 @@ function addSubscriptions(builder: Builder, { tasks: { task } }: Refs): void {
       taskCompleted: t.field({
         type: task,
         description:
-          'Emits the task once, when it reaches a terminal state (at once if it already has), then completes. An id that result would not find: one UNKNOWN_TASK error, then complete.',
+          'Emits the task once, when it reaches a terminal state (SUCCEEDED, FAILED, CANCELLED or EXPIRED), or at once if it has. Then completes. An id for which result is null gets one UNKNOWN_TASK error.',
         args: { id: t.arg.id({ required: true }) },
         subscribe: (_root, { id }, context) =>
           context.predictions.completions([id], context.owner, context.gone(), shareOf(context)),
@@ -164,7 +164,7 @@ function addSubscriptions(builder: Builder, { tasks: { task } }: Refs): void {
       tasksCompleted: t.field({
         type: task,
         description:
-          'Emits each of the tasks as it completes, then completes. At most 1,000 ids; if any is unknown, one UNKNOWN_TASK error that lists them, then complete.',
+          'Emits each task when it reaches a terminal state; completes after the last one. At most 1,000 ids. Unknown ids get one UNKNOWN_TASK error that lists them.',
         args: { ids: t.arg.idList({ required: true }) },
         subscribe: (_root, { ids }, context) =>
           context.predictions.completions(atMost(ids, 'ids', context), context.owner, context.gone(), shareOf(context)),
@@ -172,7 +172,7 @@ function addSubscriptions(builder: Builder, { tasks: { task } }: Refs): void {
       }),
       taskUpdated: t.field({
         type: task,
-        description: 'Emits the current state, then every change, and completes after a terminal one.',
+        description: 'Emits the current state, then every change. Completes after a terminal state.',
         args: { id: t.arg.id({ required: true }) },
         subscribe: (_root, { id }, context) =>
           context.predictions.updates(id, context.owner, context.gone(), shareOf(context)),

@@ -5,7 +5,7 @@ import { InputIssues, type Path } from '../../../models/input-issues.ts';
 import type { ServedModel } from '../../../models/served-model.ts';
 import { boundFault } from '../../../models/size-bounds.ts';
 import { readTensorsInput, type TensorInput } from '../../../models/tensors-input.ts';
-import { typedDoorOf } from '../../../models/typed-door.ts';
+import { typedApiOf } from '../../../models/typed-api.ts';
 import { readTypedInput } from '../../../models/typed-input.ts';
 import { faultsOf, findModel, type ModelRegistry } from '../../../registry/registry.ts';
 import { byteLengths, type Tensor } from '../../../tensor/tensor.ts';
@@ -25,7 +25,8 @@ export type PredictionInput = Record<string, unknown> & { tensors?: { model: str
 
 export function addPredictionInput(builder: Builder, models: readonly ModelTypes[], tensors: TensorTypes) {
   return builder.inputRef<PredictionInput>('PredictionInput').implement({
-    description: 'What to predict from: exactly one model by its typed input, or any model by its tensors.',
+    description:
+      'The input of a prediction: exactly one model with its typed input (typed API), or any model with raw tensors (tensors API).',
     isOneOf: true,
     fields: (t) => ({
       ...Object.fromEntries(
@@ -93,14 +94,14 @@ export async function readPredictionInputs(
     const types = models.find(({ field }) => input[field] != null);
     const field = types?.field ?? '';
     const model = requireModel(registry, types?.model.name ?? field, version, [...path, field]);
-    const door = typedDoorOf(model);
-    if (!door) {
+    const typedApi = typedApiOf(model);
+    if (!typedApi) {
       issues.add([...path, field], `version ${model.version} has no typed input; expected tensors`);
       return { model, door: 'typed', inputs: [], path };
     }
     const at = [...path, field];
-    const value = await readFileInputs(door, input[field], at, allowance, issues);
-    const inputs = readTypedInput(door, model.signature.batched, value, at, issues);
+    const value = await readFileInputs(typedApi, input[field], at, allowance, issues);
+    const inputs = readTypedInput(typedApi, model.signature.batched, value, at, issues);
     checkSizes(model, inputs, at);
     // Those of files count since they were made.
     hold(

@@ -10,13 +10,13 @@ import { addTensorTypes } from './tensor-types.ts';
 
 export interface ApiSchema {
   schema: GraphQLSchema;
-  /** The models that have a typed door, with their names in the schema; those that are served no more among them. */
+  /** The models that have a typed API, with their names in the schema; those that are served no more among them. */
   models: readonly ModelTypes[];
 }
 
 /**
- * The API for these models: a function of what is announced, built anew whenever that changes.
- * @param withdrawn models that are announced no more and that tasks may refer to: their types stay, so that a document that names them is valid
+ * The API for these models: a function of what is registered, built anew whenever that changes.
+ * @param withdrawn models that are registered no more and that tasks may refer to: their types stay, so that a document that names them is valid
  */
 export function buildApiSchema(served: readonly ServedModel[], withdrawn: readonly ServedModel[] = []): ApiSchema {
   const builder = createBuilder();

@@ -1,12 +1,12 @@
 import type { ServedModel } from '../../../models/served-model.ts';
-import { type TypedDoor, typedDoorOf } from '../../../models/typed-door.ts';
+import { type TypedApi, typedApiOf } from '../../../models/typed-api.ts';
 import { compareModels, defaultVersions } from '../../../registry/registry.ts';
 
 /** A model that has types in the schema. */
 export interface ShownModel {
   /** The version whose types they are. */
   model: ServedModel;
-  door: TypedDoor;
+  typedApi: TypedApi;
   /** `false` for one that was removed. */
   isServed: boolean;
 }
@@ -20,8 +20,8 @@ export function shownModels(served: readonly ServedModel[], withdrawn: readonly 
   const removed = withdrawn.filter(({ name }) => !names.has(name));
   const versions = Map.groupBy([...served, ...removed].toSorted(compareModels), ({ name }) => name);
   return [...versions].flatMap(([name, all]) => {
-    const shown = [...defaultVersions(all), ...all].find((model) => typedDoorOf(model));
-    const door = shown && typedDoorOf(shown);
-    return door ? [{ model: shown, door, isServed: names.has(name) }] : [];
+    const shown = [...defaultVersions(all), ...all].find((model) => typedApiOf(model));
+    const typedApi = shown && typedApiOf(shown);
+    return typedApi ? [{ model: shown, typedApi, isServed: names.has(name) }] : [];
   });
 }

@@ -31,31 +31,31 @@ export function addSubmitOptions(builder: Builder) {
   const priority = builder.enumType('Priority', {
     values: {
       NORMAL: { value: 'normal' as const },
-      HIGH: { value: 'high' as const, description: 'Taken before NORMAL, which always keeps a share.' },
+      HIGH: { value: 'high' as const, description: 'Runs first; one run in four stays reserved for NORMAL.' },
     },
   });
   return builder.inputRef<SubmitOptions>('SubmitOptions').implement({
     fields: (t) => ({
       version: t.string({
         description:
-          "Pins a model version; the default is the model's default version. A typed input that does not fit the pinned version's signature: INVALID_INPUT.",
+          "Pins a model version instead of the default one. A typed input that does not fit that version's signature is INVALID_INPUT.",
       }),
       idempotencyKey: t.string({
         description:
-          'The same key from the same owner gives the same task, for as long as the task is kept. Not with submitPredictions. 1 to 255 characters.',
+          'The same key of the same owner returns the same task, as long as the task is kept. 1 to 255 characters. Not allowed with submitPredictions.',
       }),
       expiresInMs: t.int({
-        description: `If it has not started after this many milliseconds it ends as EXPIRED. 1 to ${thousands(EXPIRES_IN_MS_MAX)}, a week.`,
+        description: `The task ends as EXPIRED if it has not started after this many milliseconds. 1 to ${thousands(EXPIRES_IN_MS_MAX)} (a week).`,
       }),
       priority: t.field({
         type: priority,
         defaultValue: 'normal',
-        description: 'HIGH is taken first, without starving NORMAL.',
+        description: 'HIGH runs first; one run in four stays reserved for NORMAL.',
       }),
       waitMs: t.int({
         defaultValue: 0,
         description:
-          'Synchronous use: hold the answer until the task is terminal or this many milliseconds have passed. 0 to 30,000.',
+          'Holds the response until the task is terminal (SUCCEEDED, FAILED, CANCELLED or EXPIRED), or until this many milliseconds have passed. 0 to 30,000.',
       }),
     }),
   });

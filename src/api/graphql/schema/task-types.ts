@@ -3,7 +3,7 @@ import { AppError } from '../../../errors.ts';
 import { differingFields, TypedPrediction } from '../../../models/prediction.ts';
 import { fingerprintOf, type ServedModel } from '../../../models/served-model.ts';
 import { sharedBatchOf, unbatchedOf } from '../../../models/sharing.ts';
-import { typedDoorOf } from '../../../models/typed-door.ts';
+import { typedApiOf } from '../../../models/typed-api.ts';
 import { faultsOf, findModel } from '../../../registry/registry.ts';
 import { TASK_STATES, type Task, type TaskError } from '../../../task/task.ts';
 import type { Tensor, TensorSpec } from '../../../tensor/tensor.ts';
@@ -23,7 +23,8 @@ export function addTaskTypes(builder: Builder, models: readonly ModelTypes[], te
   const prediction = addPredictionUnion(builder, models, tensors);
 
   const state = builder.enumType('TaskState', {
-    description: 'QUEUED → RUNNING → SUCCEEDED | FAILED; or CANCELLED, or EXPIRED. The last four never change.',
+    description:
+      'QUEUED → RUNNING → SUCCEEDED or FAILED; or CANCELLED, or EXPIRED. These last four are terminal: they never change.',
     values: TASK_STATES,
   });
   const error = builder.objectRef<TaskError>('TaskError').implement({
@@ -36,7 +37,7 @@ export function addTaskTypes(builder: Builder, models: readonly ModelTypes[], te
     }),
   });
   const task = builder.objectRef<Task>('Task').implement({
-    description: 'One prediction on its way.',
+    description: 'One prediction, from its submission to its terminal state.',
     fields: (t) => ({
       id: t.exposeID('id'),
       state: t.expose('state', { type: state }),
@@ -53,7 +54,7 @@ export function addTaskTypes(builder: Builder, models: readonly ModelTypes[], te
         description: 'Present when FAILED.',
         resolve: (value) => value.error ?? null,
       }),
-      attempts: t.exposeInt('attempts', { description: 'How often a worker has claimed it.' }),
+      attempts: t.exposeInt('attempts', { description: 'The number of times that a worker has started it.' }),
       submittedAt: t.expose('submittedAt', { type: 'DateTime' }),
       startedAt: t.expose('startedAt', { type: 'DateTime', nullable: true }),
       completedAt: t.expose('completedAt', { type: 'DateTime', nullable: true }),
@@ -66,12 +67,12 @@ export function addTaskTypes(builder: Builder, models: readonly ModelTypes[], te
       }),
       runMs: t.float({
         nullable: true,
-        description: 'Milliseconds in the model, for the whole batch.',
+        description: 'Milliseconds that the model ran, for all tasks of the run.',
         resolve: ({ result }) => result?.runMs ?? null,
       }),
       batchSize: t.int({
         nullable: true,
-        description: 'How many tasks shared the run.',
+        description: 'The number of tasks that shared the run.',
         resolve: ({ result }) => result?.batchSize ?? null,
       }),
     }),
@@ -87,15 +88,15 @@ function addModel(builder: Builder, tensors: TensorTypes) {
     fields: (t) => ({
       id: t.id({
         description:
-          "Of this version: a client's cache can keep it. Another file or manifest of the same version has another id.",
+          "Identifies this version's files and manifest, so that a client can cache it. A changed file or manifest has another id.",
         resolve: (served) => fingerprintOf(served),
       }),
       name: t.exposeString('name'),
       version: t.exposeString('version', {
-        description: 'The name of its directory; "none" for a model that cannot be served and has no version at all.',
+        description: 'The name of its folder; "none" for a model that cannot be served and has no version.',
       }),
       versions: t.stringList({
-        description: 'All versions of this model that are known, the newest first.',
+        description: 'All known versions of this model, newest first.',
         resolve: ({ name }, _args, { registry, answer }, info) => {
           const served = registry.list();
           answer.countValues(served.length, info);
@@ -117,21 +118,21 @@ function addModel(builder: Builder, tensors: TensorTypes) {
       }),
       digest: t.exposeString('digest', { description: 'SHA-256 of the model file.' }),
       maxBatch: t.int({
-        description: 'The most tasks that share a run. 1: tasks never share one.',
+        description: 'The largest number of tasks that share a run. 1: tasks never share a run.',
         resolve: (served, _args, { registry }) => sharedBatchOf(registry, served),
       }),
       unbatched: t.string({
         nullable: true,
-        description: 'Why tasks do not share a run, in a sentence; null where they do.',
+        description: 'The reason why tasks do not share a run; null if they do.',
         resolve: (served, _args, { registry }) => unbatchedOf(registry, served) ?? null,
       }),
       workers: t.int({
-        description: 'How many workers have it at present. With none, tasks wait until there is one.',
+        description: 'The number of workers that serve it now. With 0, tasks wait for a worker.',
         resolve: (served, _args, { registry }) => registry.workers(fingerprintOf(served)),
       }),
       fault: t.string({
         nullable: true,
-        description: 'What is wrong with the newest files, which are therefore not served; null if nothing is.',
+        description: 'The error in the newest files, which are therefore not served; null if there is none.',
         resolve: ({ name, version }, _args, { registry, answer }, info) => {
           const [fault] = faultsOf(registry, name, version);
           return fault ? answer.countText(fault.message, info) : null;
@@ -150,8 +151,7 @@ function counted(specs: readonly TensorSpec[], answer: AnswerText, info: GraphQL
 
 function addPredictionUnion(builder: Builder, models: readonly ModelTypes[], tensors: TensorTypes) {
   const generic = builder.objectRef<PredictionValue>(TENSORS).implement({
-    description:
-      'The outputs of a task that came in through the generic door, or whose model is no longer known as it was.',
+    description: 'The outputs of a task that was submitted with tensors, or whose model has changed since.',
     fields: (t) => ({
       outputs: t.field({ type: [tensors.tensor], resolve: ({ outputs }) => [...outputs] }),
     }),
@@ -168,7 +168,7 @@ async function modelOf({ model }: Task, _args: unknown, { registry }: GraphQLCon
   return served;
 }
 
-/** A task's prediction as the door it came in by says it. Not a promise where none is needed: one makes promises of all that it stands in. */
+/** A task's prediction in the API by which it was submitted. Not a promise where none is needed: one makes promises of all that it stands in. */
 function predictionOf(
   task: Task,
   { registry }: GraphQLContext,
@@ -187,15 +187,15 @@ function predictionOf(
 /** The schema shows one version; a result of another one is typed by it only where both say the same things. */
 function typedBy(
   served: ServedModel | undefined,
-  { door: shown, typename }: ModelTypes,
+  { typedApi: shown, typename }: ModelTypes,
   task: Task,
   outputs: readonly Tensor[],
   info: GraphQLResolveInfo,
 ): PredictionValue {
-  const door = served && typedDoorOf(served);
-  const differing = door ? differingFields(door, shown) : [];
-  if (door && differing.length === 0) {
-    return { typename, typed: new TypedPrediction(door, served.signature.batched, outputs), outputs };
+  const typedApi = served && typedApiOf(served);
+  const differing = typedApi ? differingFields(typedApi, shown) : [];
+  if (typedApi && differing.length === 0) {
+    return { typename, typed: new TypedPrediction(typedApi, served.signature.batched, outputs), outputs };
   }
   // Or the document would be answered with `{}`, without a word.
   if (selectsOf(info, typename) && !selectsOf(info, TENSORS)) {

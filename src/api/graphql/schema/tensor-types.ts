@@ -5,7 +5,7 @@ import type { AnswerText } from './answer-text.ts';
 import type { Builder } from './builder.ts';
 import { countOf, isFiniteTensor } from './list-text.ts';
 
-/** The generic door, after the Open Inference Protocol: every datatype, every shape. */
+/** The tensors API, after the Open Inference Protocol: every datatype, every shape. */
 export function addTensorTypes(builder: Builder) {
   const datatype = addDatatype(builder);
   return { ...addTensorOutputs(builder, datatype), tensorsInput: addTensorsInput(builder, datatype) };
@@ -24,20 +24,20 @@ function addDatatype(builder: Builder) {
 
 function addTensorOutputs(builder: Builder, datatype: DatatypeRef) {
   const spec = builder.objectRef<TensorSpec>('TensorSpec').implement({
-    description: 'What an input takes or an output gives.',
+    description: 'The name, datatype and shape of an input or output.',
     fields: (t) => ({
       name: t.exposeString('name'),
       datatype: t.expose('datatype', { type: datatype }),
       shape: t.expose('shape', {
         type: t.listRef('Int', { nullable: true }),
         nullable: true,
-        description: 'null for a dimension that may vary; null altogether where the rank is unknown.',
+        description: 'null for a dimension that may vary; the whole list is null if the rank is unknown.',
       }),
     }),
   });
 
   const tensor = builder.objectRef<Tensor>('Tensor').implement({
-    description: 'A value, row-major. By datatype one of the lists is non-null.',
+    description: 'A value, row-major. The list that fits its datatype is non-null.',
     fields: (t) => ({
       name: t.exposeString('name'),
       datatype: t.expose('datatype', { type: datatype }),
@@ -89,11 +89,13 @@ function addTensorsInput(builder: Builder, datatype: DatatypeRef) {
     isOneOf: true,
     fields: (t) => ({
       floats: t.floatList({ description: 'FP16, FP32, FP64.' }),
-      ints: t.intList({ description: 'Every integer datatype, as far as 32 bits signed go.' }),
+      ints: t.intList({ description: 'Every integer datatype, for values that fit into 32 bits, signed.' }),
       longs: t.stringList({ description: 'Every integer datatype, as decimal strings.' }),
       booleans: t.booleanList({ description: 'BOOL.' }),
       strings: t.stringList({ description: 'STRING.' }),
-      base64: t.string({ description: 'The bytes, little endian: every datatype but STRING. The way to send NaN.' }),
+      base64: t.string({
+        description: 'The bytes, little endian, for every datatype except STRING. Use it to send NaN.',
+      }),
     }),
   });
   const tensorInput = builder.inputType('TensorInput', {
@@ -106,7 +108,7 @@ function addTensorsInput(builder: Builder, datatype: DatatypeRef) {
     }),
   });
   return builder.inputType('TensorsInput', {
-    description: 'The generic door: every model, by the tensors of its signature.',
+    description: 'The tensors API: any model, with one tensor for each input of its signature.',
     fields: (t) => ({
       model: t.string({ required: true }),
       inputs: t.field({ type: [tensorInput], required: true }),

@@ -2,8 +2,8 @@ import { fingerprintOf, type ServedModel } from '../models/served-model.ts';
 import type { Log } from '../process/log.ts';
 import { compareModels } from './registry.ts';
 
-/** The models that are announced at present or were before, and who wants to know when they change. */
-export interface Announced {
+/** The models that are registered at present or were before, and who wants to know when they change. */
+export interface Registered {
   list(): readonly ServedModel[];
   withdrawn(): readonly ServedModel[];
   /** Tells the watchers if this is not what was there before. */
@@ -13,7 +13,7 @@ export interface Announced {
   watch(listener: () => void): () => void;
 }
 
-export function createAnnounced(log: Log): Announced {
+export function createRegistered(log: Log): Registered {
   let models: readonly ServedModel[] = [];
   let gone: readonly ServedModel[] = [];
   let fingerprints = '/';

@@ -4,7 +4,7 @@ import { type ElementKind, STORAGE, type TensorSpec } from '../tensor/tensor.ts'
 import { GraphQLNames, graphqlNames } from './graphql-name.ts';
 import type { ServedModel, TensorNames } from './served-model.ts';
 
-/** One tensor as the typed door shows it. */
+/** One tensor as the typed API shows it. */
 export interface TypedField {
   /** Its name in GraphQL. */
   name: string;
@@ -21,7 +21,7 @@ export interface TypedField {
 }
 
 /** How a model's tensors are said in GraphQL: fields with the model's own names, one row at a time. */
-export interface TypedDoor {
+export interface TypedApi {
   inputs: TypedField[];
   outputs: TypedField[];
   /** The sole input is one row of named elements: they are the input's fields themselves, without a level for the tensor. */
@@ -32,19 +32,19 @@ export interface TypedDoor {
 /** A string in the prediction of every model, so that fragments on several models can stand in one selection. */
 export const LABEL = 'label';
 
-const doors = new WeakMap<ServedModel, TypedDoor | null>();
+const apis = new WeakMap<ServedModel, TypedApi | null>();
 
-/** The typed door of a model; `undefined` where GraphQL cannot say its inputs (none, or one of unknown rank). */
-export function typedDoorOf(model: ServedModel): TypedDoor | undefined {
-  let door = doors.get(model);
-  if (door === undefined) {
-    door = buildTypedDoor(model) ?? null;
-    doors.set(model, door);
+/** The typed API of a model; `undefined` where GraphQL cannot say its inputs (none, or one of unknown rank). */
+export function typedApiOf(model: ServedModel): TypedApi | undefined {
+  let typedApi = apis.get(model);
+  if (typedApi === undefined) {
+    typedApi = buildTypedApi(model) ?? null;
+    apis.set(model, typedApi);
   }
-  return door ?? undefined;
+  return typedApi ?? undefined;
 }
 
-function buildTypedDoor({ signature, names }: ServedModel): TypedDoor | undefined {
+function buildTypedApi({ signature, names }: ServedModel): TypedApi | undefined {
   const inputs = withFiles(fieldsOf(signature.inputs, names.inputs, signature.batched, 'inputs'), names.inputs);
   const outputs = fieldsOf(signature.outputs, names.outputs, signature.batched, 'outputs');
   if (inputs.length === 0 || inputs.some(({ shape }) => shape === null)) return undefined;
@@ -56,7 +56,7 @@ function withFiles(fields: TypedField[], names: ServedModel['names']['inputs']):
   const taken = new GraphQLNames(fields.map(({ name }) => name));
   return fields.map((field) => {
     const reader = mediaReader(names[field.spec.name] ?? {}, { shape: field.shape, datatype: field.spec.datatype });
-    // A worker announces only what fits; what comes from elsewhere is read as numbers alone.
+    // A worker registers only what fits; what comes from elsewhere is read as numbers alone.
     if (!reader || Array.isArray(reader) || field.elements) return field;
     const { kind } = reader;
     const wanted = fields.length === 1 ? kind.toLowerCase() : field.name + kind;

@@ -3,33 +3,33 @@ import { type ServedModel, servedModelSchema } from '../models/served-model.ts';
 import type { Log } from '../process/log.ts';
 import type { RedisConnection } from '../redis/connection.ts';
 
-/** Announcements kept in this process; beyond it the oldest go, and are read again when they are asked for. */
+/** Registrations kept in this process; beyond it the oldest go, and are read again when they are asked for. */
 const CACHE_MAX = 1_000;
 
-/** A model as this process announces it. */
-export interface Announcement {
+/** A model as this process registers it. */
+export interface Registration {
   model: ServedModel;
   fingerprint: string;
-  /** When it was announced first: of two workers that differ, the later counts, whoever renews last. */
+  /** When it was registered first: of two workers that differ, the later counts, whoever renews last. */
   announcedAt: number;
 }
 
-/** Announcements by their fingerprints, in Redis and as read here. They never change, so each is read and parsed once. */
-export interface RedisAnnouncements {
+/** Registrations by their fingerprints, in Redis and as read here. They never change, so each is read and parsed once. */
+export interface RedisRegistrations {
   /** Writes one, or renews its time to live. */
-  keep(announcement: Pick<Announcement, 'model' | 'fingerprint'>): Promise<void>;
+  keep(registration: Pick<Registration, 'model' | 'fingerprint'>): Promise<void>;
   find(fingerprint: string): Promise<ServedModel | undefined>;
   /** One that was read before. */
   known(fingerprint: string): ServedModel | undefined;
 }
 
-export function createRedisAnnouncements(commands: RedisConnection, ttlMs: number, log: Log): RedisAnnouncements {
+export function createRedisRegistrations(commands: RedisConnection, ttlMs: number, log: Log): RedisRegistrations {
   // `undefined` for one that does not parse: worth one line in the log, not one with each reading.
   const models = new Map<string, ServedModel | undefined>();
 
   function adopt(fingerprint: string, text: string): ServedModel | undefined {
     const model = parseModel(text);
-    if (!model) log.warn({ fingerprint }, 'announced model not understood');
+    if (!model) log.warn({ fingerprint }, 'registered model not understood');
     models.set(fingerprint, model);
     forgetOldest(models, CACHE_MAX);
     return model;
