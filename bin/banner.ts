@@ -1,6 +1,6 @@
 import { synchronousExample } from '../src/api/graphql/graphiql/examples.ts';
 import { GRAPHQL_PATH } from '../src/api/graphql/request/server.ts';
-import type { Api } from '../src/api/graphql/schema/schema.ts';
+import type { ApiSchema } from '../src/api/graphql/schema/schema.ts';
 import type { Config } from '../src/process/config.ts';
 import { HAS_DEMO } from '../src/process/package.ts';
 import { oneLine } from '../src/process/printable.ts';
@@ -11,7 +11,7 @@ import { sharingNote } from '../workers/repository/sharing-note.ts';
 const DEMO_URL = 'http://127.0.0.1:4000/graphql';
 
 /** What `npm start` says once it serves: which models, what is kept, and what to do next. */
-export function banner(started: { config: Config; url: string; api: Api; repository: ModelRepository }): string {
+export function banner(started: { config: Config; url: string; api: ApiSchema; repository: ModelRepository }): string {
   const { config, url, api, repository } = started;
   const endpoint = url + GRAPHQL_PATH;
   const models = repository.models().map((model) => {
@@ -52,7 +52,7 @@ ${ways.length > 0 ? `Or ${ways.join(', or ')}\n\n` : ''}`;
 }
 
 /** The example as one line of JSON inside single quotes, as a shell takes it. */
-function exampleBody(api: Api): string {
+function exampleBody(api: ApiSchema): string {
   const { query, variables } = synchronousExample(api.models);
   const oneLine = query.replace(/^#.*$/gm, '').replace(/\s+/g, ' ').trim();
   return JSON.stringify({ query: oneLine, variables }).replaceAll("'", "'\\''");

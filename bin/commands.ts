@@ -1,5 +1,5 @@
 import { messageOf } from '../src/errors.ts';
-import { VERSION } from '../src/process/package.ts';
+import { PACKAGE_VERSION } from '../src/process/package.ts';
 import { oneLine } from '../src/process/printable.ts';
 import { type Command, complain, helpOf, print, readGiven, table, USAGE_EXIT, UsageError } from './command.ts';
 import { modelsAddCommand } from './models-add.ts';
@@ -55,7 +55,7 @@ function general(args: string[]): number {
   const [first] = args;
   const isHelp = args.some((arg) => arg === '--help' || arg === '-h');
   if (first === '--version') {
-    process.stdout.write(`${VERSION}\n`);
+    process.stdout.write(`${PACKAGE_VERSION}\n`);
     return 0;
   }
   if (isHelp || first === undefined) {
@@ -78,6 +78,6 @@ function overview(): string {
 
 ${table(rows)}
 
-foretell COMMAND --help prints the options of a command; foretell --version prints ${VERSION}.
+foretell COMMAND --help prints the options of a command; foretell --version prints ${PACKAGE_VERSION}.
 `;
 }

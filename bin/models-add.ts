@@ -1,5 +1,6 @@
 import { mkdir, mkdtemp, readdir, rename, rm } from 'node:fs/promises';
 import { basename, join } from 'node:path';
+import { VERSION_NAME } from '../src/models/manifest.ts';
 import { readModelsDir } from '../src/process/config.ts';
 import { oneLine } from '../src/process/printable.ts';
 import { leftOutText } from '../workers/inference/left-out.ts';
@@ -7,8 +8,6 @@ import { readModelTree } from '../workers/repository/model-tree.ts';
 import { sharingNote } from '../workers/repository/sharing-note.ts';
 import { type Command, type Given, print, UsageError } from './command.ts';
 import { type Inspection, identityOf, inspect } from './inspection.ts';
-
-const VERSION = /^(0|[1-9]\d{0,14})$/;
 
 export const modelsAddCommand: Command = {
   name: 'models add',
@@ -27,7 +26,7 @@ export const modelsAddCommand: Command = {
     const taken = await versionsOf(join(modelsDir, name));
     const free = String(Math.max(0, ...taken) + 1);
     const version = given.values['version'] ?? free;
-    if (!VERSION.test(version)) throw new UsageError(`--version: expected a whole number, got "${version}"`);
+    if (!VERSION_NAME.test(version)) throw new UsageError(`--version: expected a whole number, got "${version}"`);
     const place = join(modelsDir, name, version);
     if (taken.includes(Number(version))) throw new Error(`${place} is there already; version ${free} is free`);
     const { model } = await add(file, { modelsDir, name, version });
@@ -51,7 +50,7 @@ async function versionsOf(directory: string): Promise<number[]> {
     if (error.code === 'ENOENT') return [];
     throw error;
   });
-  return entries.filter((entry) => VERSION.test(entry)).map(Number);
+  return entries.filter((entry) => VERSION_NAME.test(entry)).map(Number);
 }
 
 /**

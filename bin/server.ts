@@ -1,4 +1,3 @@
-import { createClient } from 'graphql-sse';
 import { z } from 'zod';
 import { messageOf } from '../src/errors.ts';
 import { readServerSettings } from '../src/process/config.ts';
@@ -71,6 +70,8 @@ export async function* subscribe<T>(
   query: string,
   variables: Record<string, unknown>,
 ): AsyncGenerator<T, void> {
+  // Loaded here: it brings the GraphQL library, which no other command needs, a worker's process least of all.
+  const { createClient } = await import('graphql-sse');
   let unanswered: unknown;
   let status = 0;
   // graphql-sse keeps only the message of what fetch rejects with, and nothing of an answer that is no stream.

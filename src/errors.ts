@@ -136,10 +136,10 @@ export class StoreFull extends StoreUnavailable {
   }
 }
 
-/** For `catch`: answers an outage, which passes, with `instead`; any other error is a bug and goes on. */
+/** For `catch`: answers an outage of the broker or the store with `instead`. A refusal, or a bug, is thrown again. */
 export function ifUnavailable<T>(instead: T): (error: unknown) => T {
   return (error) => {
-    if (error instanceof AppError && error.retryable) return instead;
+    if (error instanceof BrokerUnavailable || error instanceof StoreUnavailable) return instead;
     throw error;
   };
 }

@@ -1,4 +1,7 @@
+import { once } from 'node:events';
 import { writeFile } from 'node:fs/promises';
+import { createServer } from 'node:http';
+import type { AddressInfo } from 'node:net';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, onTestFinished, test } from 'vitest';
 import { freePort } from './support/free-port.ts';
@@ -205,6 +208,22 @@ test('a command that waits comes back when its connection is cut, and sees the e
   const ended = await waiting;
   expect(ended).toMatchObject({ code: 4, stderr: '' });
   expect(tasksIn(ended)).toEqual([expect.objectContaining({ state: 'CANCELLED' })]);
+});
+
+test('a stream that ends without complete, in one piece with its events, is opened again', async () => {
+  const event = (state: string, attempts: number) =>
+    `event: next\ndata: ${JSON.stringify({ data: { taskUpdated: { id: 'x', state, attempts } } })}\n\n`;
+  const retried = [0, 1, 2, 3].flatMap((attempts) => [event('QUEUED', attempts), event('RUNNING', attempts + 1)]);
+  const pieces = [retried.join(''), `${event('EXPIRED', 4)}event: complete\ndata:\n\n`];
+  const server = createServer((_request, response) => {
+    response.writeHead(200, { 'content-type': 'text/event-stream' }).end(pieces.shift());
+  });
+  await once(server.listen(0, '127.0.0.1'), 'listening');
+  onTestFinished(() => void server.close());
+  const { port } = server.address() as AddressInfo;
+  const ended = await run(['watch', 'x'], undefined, `http://127.0.0.1:${port}`);
+  expect(ended).toMatchObject({ code: 5, stderr: '' });
+  expect(tasksIn(ended)).toHaveLength(9);
 });
 
 /** Waits until a command's subscription to the only task is there, beside the worker's own. */

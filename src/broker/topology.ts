@@ -4,7 +4,7 @@ import { createHash } from 'node:crypto';
  * Names and arguments of everything declared in RabbitMQ, as data. RabbitMQ refuses a queue declared again with other
  * arguments, so nothing here changes without a new version in the name. The arguments fit RabbitMQ 3.10 to 4.x.
  */
-const VERSION = 'foretell.v1';
+const PREFIX = 'foretell.v1';
 
 /** What waits in `high` is taken first. */
 export const LANES = ['normal', 'high'] as const;
@@ -12,16 +12,16 @@ export const LANES = ['normal', 'high'] as const;
 export type Lane = (typeof LANES)[number];
 
 /** Direct: a message goes to the queue that its routing key names, or is returned to its publisher. */
-export const EXCHANGE = VERSION;
+export const EXCHANGE = PREFIX;
 
 /**
  * Direct: what has waited for its retry goes to the queue that its routing key names, or, if that was deleted, to the
  * dead letters. RabbitMQ would hold it in the retry queue instead, where 32 such messages stop everybody's retries.
  */
-export const RETURN_EXCHANGE = `${VERSION}.return`;
+export const RETURN_EXCHANGE = `${PREFIX}.return`;
 
 /** Fanout, to the one queue of the same name, so that a dead letter keeps the routing key of the queue it came from. */
-export const DEAD_LETTER_QUEUE = `${VERSION}.dead`;
+export const DEAD_LETTER_QUEUE = `${PREFIX}.dead`;
 
 /** Fanout exchange and queue share the name; what expires goes to `RETURN_EXCHANGE` with the routing key that it came with. */
 export interface DelayQueue {
@@ -30,17 +30,17 @@ export interface DelayQueue {
 }
 
 /** Fixed delays, because a message with a delay of its own would expire only at the head of its queue. */
-export const LONGEST_DELAY: DelayQueue = { queue: `${VERSION}.retry.30s`, delayMs: 30_000 };
+export const LONGEST_DELAY: DelayQueue = { queue: `${PREFIX}.retry.30s`, delayMs: 30_000 };
 export const DELAY_QUEUES: readonly DelayQueue[] = [
-  { queue: `${VERSION}.retry.1s`, delayMs: 1_000 },
-  { queue: `${VERSION}.retry.5s`, delayMs: 5_000 },
+  { queue: `${PREFIX}.retry.1s`, delayMs: 1_000 },
+  { queue: `${PREFIX}.retry.5s`, delayMs: 5_000 },
   LONGEST_DELAY,
 ];
 
 /** Largest body that is published. RabbitMQ 4 closes the channel of whoever sends more; 3.10 would take 128 MiB. */
 export const MESSAGE_BYTES_MAX = 16 * 1024 * 1024;
 
-const PREDICTION_PREFIX = `${VERSION}.predict.`;
+const PREDICTION_PREFIX = `${PREFIX}.predict.`;
 
 const HIGH_SUFFIX = '.high';
 
@@ -48,7 +48,7 @@ const HIGH_SUFFIX = '.high';
 export const BUNDLE_SIZE = 4;
 
 /** As long as the other prefix, so that a name fits under both. */
-const BUNDLE_PREFIX = `${VERSION}.bundle${BUNDLE_SIZE}.`;
+const BUNDLE_PREFIX = `${PREFIX}.bundle${BUNDLE_SIZE}.`;
 
 /** AMQP's limit for a name. */
 const NAME_BYTES_MAX = 255;

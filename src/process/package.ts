@@ -9,7 +9,7 @@ assert(file);
 /** The folder of package.json: of the checkout, or of the installed package, where this code lies in `dist/`. */
 const PACKAGE_DIR = dirname(file);
 
-export const { version: VERSION }: { version: string } = JSON.parse(readFileSync(file, 'utf8'));
+export const { version: PACKAGE_VERSION }: { version: string } = JSON.parse(readFileSync(file, 'utf8'));
 
 /** The models that come along. */
 export const SHIPPED_MODELS_DIR = join(PACKAGE_DIR, 'models');

@@ -2,7 +2,7 @@ import fc from 'fast-check';
 import { assertValidSchema, type GraphQLInputObjectType, type GraphQLObjectType, type GraphQLUnionType } from 'graphql';
 import { describe, expect, test } from 'vitest';
 import { graphiqlTabs } from '../../src/api/graphql/graphiql/examples.ts';
-import { type Api, buildApi, schemaText } from '../../src/api/graphql/schema/schema.ts';
+import { type ApiSchema, buildApiSchema, schemaText } from '../../src/api/graphql/schema/schema.ts';
 import type { ServedModel } from '../../src/models/served-model.ts';
 import { DATATYPES, type TensorSpec } from '../../src/tensor/tensor.ts';
 import { IRIS, servedModel, spec } from '../support/models.ts';
@@ -11,7 +11,7 @@ const echo = (name: string, more: Partial<ServedModel> = {}) =>
   servedModel(name, { inputs: [spec('x', 'FP32', [null])], outputs: [spec('y', 'FP32', [null])], batched: true }, more);
 
 function fieldsOf(models: ServedModel[], type: string): Record<string, string> {
-  const { schema } = buildApi(models);
+  const { schema } = buildApiSchema(models);
   assertValidSchema(schema);
   const fields = (schema.getType(type) as GraphQLInputObjectType | undefined)?.getFields() ?? {};
   return Object.fromEntries(Object.entries(fields).map(([name, field]) => [name, String(field.type)]));
@@ -84,7 +84,7 @@ describe('the types of a model', () => {
     const fields = Object.keys(fieldsOf([picture('a', 'aImage')], 'MInput'));
     expect(fields.toSorted()).toEqual(['a', 'aImage', 'aImageImage', expect.stringMatching(/^aImage_\w{6}$/)]);
     const types = ([['x'], ['a', 'b']] as const).map((tensors) =>
-      buildApi([picture(...tensors)]).schema.getType('MInput'),
+      buildApiSchema([picture(...tensors)]).schema.getType('MInput'),
     );
     expect(types.map((type) => (type as GraphQLInputObjectType).isOneOf)).toEqual([true, false]);
   });
@@ -110,7 +110,7 @@ describe('a model that was removed', () => {
   const signature = { inputs: [spec('x', 'FP32', [null])], outputs: [spec('y', 'FP32', [null, 2])], batched: true };
 
   test('keeps its types, and its field of the input, which is deprecated', () => {
-    const { schema, models } = buildApi([IRIS], [echo('gone')]);
+    const { schema, models } = buildApiSchema([IRIS], [echo('gone')]);
     assertValidSchema(schema);
     const inputs = (schema.getType('PredictionInput') as GraphQLInputObjectType).getFields();
     expect(inputs['gone']?.deprecationReason).toMatch(/UNKNOWN_MODEL/);
@@ -118,7 +118,7 @@ describe('a model that was removed', () => {
     const union = schema.getType('Prediction') as GraphQLUnionType;
     expect(union.getTypes().map(String)).toEqual(['GonePrediction', 'IrisPrediction', 'TensorsPrediction']);
     expect(graphiqlTabs(models)[0]?.query).toContain('IrisPrediction');
-    expect(graphiqlTabs(buildApi([], [echo('gone')]).models)).toHaveLength(1);
+    expect(graphiqlTabs(buildApiSchema([], [echo('gone')]).models)).toHaveLength(1);
   });
 
   test('gives its types to a model of its name that is served', () => {
@@ -126,19 +126,19 @@ describe('a model that was removed', () => {
       ['a', 'b'],
       ['c', 'd'],
     ].map((fields) => echo('m', { signature, ...named(fields) }));
-    const { schema } = buildApi(now ? [now] : [], before ? [before] : []);
+    const { schema } = buildApiSchema(now ? [now] : [], before ? [before] : []);
     expect(Object.keys((schema.getType('MPrediction') as GraphQLObjectType).getFields())).toEqual(['c', 'd']);
   });
 
   test('takes no name away from another model, and its going renames none', () => {
     const models = ['Iris', 'iris', 'my-model', 'my_model'].map((name) => echo(name));
-    const namesIn = ({ models: shown }: Api) =>
+    const namesIn = ({ models: shown }: ApiSchema) =>
       Object.fromEntries(shown.map(({ model, field, typename }) => [model.name, [field, typename]]));
-    const all = namesIn(buildApi(models));
+    const all = namesIn(buildApiSchema(models));
     for (const gone of models) {
       expect(
         namesIn(
-          buildApi(
+          buildApiSchema(
             models.filter((model) => model !== gone),
             [gone],
           ),
@@ -150,7 +150,7 @@ describe('a model that was removed', () => {
   test('or whose newest version GraphQL cannot say is shown in the newest that it can', () => {
     const untyped = { inputs: [spec('x', 'FP32', null)], outputs: [spec('y', 'FP32', [1])], batched: false };
     const models = [echo('m', { version: '3', signature: untyped }), echo('m', { version: '2' }), echo('m')];
-    for (const { models: shown } of [buildApi(models), buildApi([], models)]) {
+    for (const { models: shown } of [buildApiSchema(models), buildApiSchema([], models)]) {
       expect(shown.map(({ model, typename }) => [model.version, typename])).toEqual([['2', 'MPrediction']]);
     }
   });
@@ -181,7 +181,7 @@ describe('names that collide', () => {
     const fields = Object.keys(fieldsOf(models, 'PredictionInput'));
     expect(fields).toHaveLength(AWKWARD.length + 1);
     expect(fields).toEqual(expect.arrayContaining(['iris', 'Iris', 'My_Model_v2', '_3d', 'tensors']));
-    const union = buildApi(models).schema.getType('Prediction') as GraphQLUnionType;
+    const union = buildApiSchema(models).schema.getType('Prediction') as GraphQLUnionType;
     expect(union.getTypes()).toHaveLength(AWKWARD.length + 1);
     expect(schemaText(models.toReversed())).toBe(schemaText(models));
   });
@@ -212,7 +212,7 @@ describe('names that collide', () => {
             const signature = { inputs: specs(inputs), outputs: specs(outputs), batched: false };
             return servedModel(called, signature, { names: { inputs: named(inputs), outputs: named(outputs) } });
           });
-          const { schema, models: typed } = buildApi(served.slice(removed), served.slice(0, removed));
+          const { schema, models: typed } = buildApiSchema(served.slice(removed), served.slice(0, removed));
           assertValidSchema(schema);
           expect(typed).toHaveLength(served.length);
         },

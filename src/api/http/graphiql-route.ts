@@ -3,7 +3,7 @@ import { forgetOldest } from '../../async/oldest-first.ts';
 import type { Log } from '../../process/log.ts';
 import { graphiqlFiles, graphiqlPage } from '../graphql/graphiql/graphiql.ts';
 import { GRAPHQL_PATH } from '../graphql/request/server.ts';
-import type { Api } from '../graphql/schema/schema.ts';
+import type { ApiSchema } from '../graphql/schema/schema.ts';
 import { CompressedText } from './compressed-text.ts';
 import type { Route } from './http-server.ts';
 
@@ -40,7 +40,7 @@ export interface Graphiql {
 }
 
 /** GraphiQL, which executes nothing by itself and needs no key. */
-export function createGraphiql(api: () => Api, log: Log): Graphiql {
+export function createGraphiql(api: () => ApiSchema, log: Log): Graphiql {
   const pages = new Map<string, CompressedText>();
   let files: Promise<Map<string, CompressedText>> | undefined;
 

@@ -1,4 +1,4 @@
-import type { Api } from '../schema/schema.ts';
+import type { ApiSchema } from '../schema/schema.ts';
 import { graphiqlTabs } from './examples.ts';
 
 /** A text that a browser loads for GraphiQL. */
@@ -19,7 +19,7 @@ const START_WITH_OPTIONS = `${START}
 const MORE_CSS = '\n.graphiql-tab { transform: none !important; }\n';
 
 /** The page. It has no script of its own, so that its policy can refuse all that stands in a page; its options are data. */
-export function graphiqlPage(api: Api, url: URL): PageText {
+export function graphiqlPage(api: ApiSchema, url: URL): PageText {
   // No text of a model's ends the element.
   const options = JSON.stringify(graphiqlOptions(api, url)).replaceAll('<', '\\u003c');
   const text = `<!doctype html>
@@ -61,7 +61,7 @@ function between(page: string, tag: string, end: number): string {
 }
 
 /** What GraphiQL opens with: a tab for each example, the first of them filled in. */
-function graphiqlOptions({ models }: Api, page: URL) {
+function graphiqlOptions({ models }: ApiSchema, page: URL) {
   const tabs = graphiqlTabs(models).map(({ query, variables }) => ({
     query,
     variables: JSON.stringify(variables, null, 2),

@@ -3,7 +3,7 @@ import { isAsyncIterable } from 'graphql-yoga';
 import { messageOf } from '../../../errors.ts';
 import { type AnswerJson, withDistinctErrors } from '../schema/answer-text.ts';
 import type { GraphQLContext } from '../schema/builder.ts';
-import type { Api } from '../schema/schema.ts';
+import type { ApiSchema } from '../schema/schema.ts';
 import { type MaskError, settleCodes, shownErrors } from './errors.ts';
 import { eventVariables } from './event-variables.ts';
 import { createKnownOperations } from './known-operations.ts';
@@ -30,7 +30,7 @@ export interface Operations {
 }
 
 export function createOperations(options: {
-  api: () => Api;
+  api: () => ApiSchema;
   limits: Limits;
   maskError: MaskError;
   /** @default STEPS */

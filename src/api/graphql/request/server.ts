@@ -6,7 +6,7 @@ import type { Predictions } from '../../predictions/predictions.ts';
 import { AnswerText } from '../schema/answer-text.ts';
 import type { GraphQLContext } from '../schema/builder.ts';
 import { NAMED_MAX } from '../schema/operations.ts';
-import { type Api, buildApi } from '../schema/schema.ts';
+import { type ApiSchema, buildApiSchema } from '../schema/schema.ts';
 import { useCountedJson } from './counted-json.ts';
 import { createDirectAnswers } from './direct-answers.ts';
 import { createMaskError, useErrorCodes } from './errors.ts';
@@ -28,7 +28,7 @@ export interface GraphQLSettings {
 export interface GraphQLServer {
   handle: (request: IncomingMessage, response: ServerResponse, context: RequestContext) => unknown;
   /** The API as it is now: it follows the registry. */
-  api: () => Api;
+  api: () => ApiSchema;
   close: () => void;
 }
 
@@ -46,10 +46,10 @@ interface Options {
 
 /** The GraphQL API over HTTP: plain requests are answered directly, all others by Yoga, with what it leaves open by default closed. */
 export function createGraphQLServer({ predictions, registry, settings, log, steps }: Options): GraphQLServer {
-  let api = buildApi([]);
+  let api = buildApiSchema([]);
   const rebuild = () => {
     try {
-      api = buildApi(registry.list(), registry.withdrawn());
+      api = buildApiSchema(registry.list(), registry.withdrawn());
     } catch (error) {
       // One registration that no schema can be made of must not take down what worked.
       log.error({ err: error }, 'schema not rebuilt');

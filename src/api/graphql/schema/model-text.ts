@@ -8,16 +8,16 @@ import {
   printType,
 } from 'graphql';
 import type { ServedModel } from '../../../models/served-model.ts';
-import { buildApi } from './schema.ts';
+import { buildApiSchema } from './schema.ts';
 
 /** The GraphQL types that a model gets where it is served alone; `undefined` where it has no typed API. */
 export function modelText(model: ServedModel): string | undefined {
-  const { schema, models } = buildApi([model]);
+  const { schema, models } = buildApiSchema([model]);
   const [types] = models;
   const inputs = schema.getType('PredictionInput');
   if (!types || !isInputObjectType(inputs)) return undefined;
   const field = inputs.getFields()[types.field];
-  const everyModels = buildApi([]).schema;
+  const everyModels = buildApiSchema([]).schema;
   const found = new Set<GraphQLNamedType>();
   const visit = (of: GraphQLType | undefined): void => {
     const type = of && getNamedType(of);

@@ -8,7 +8,7 @@ import { shownModels } from './shown-models.ts';
 import { addTaskTypes } from './task-types.ts';
 import { addTensorTypes } from './tensor-types.ts';
 
-export interface Api {
+export interface ApiSchema {
   schema: GraphQLSchema;
   /** The models that have a typed API, with their names in the schema; those that are served no more among them. */
   models: readonly ModelTypes[];
@@ -18,7 +18,7 @@ export interface Api {
  * The API for these models: a function of what is registered, built anew whenever that changes.
  * @param withdrawn models that are registered no more and that tasks may refer to: their types stay, so that a document that names them is valid
  */
-export function buildApi(served: readonly ServedModel[], withdrawn: readonly ServedModel[] = []): Api {
+export function buildApiSchema(served: readonly ServedModel[], withdrawn: readonly ServedModel[] = []): ApiSchema {
   const builder = createBuilder();
   const tensors = addTensorTypes(builder);
   const models = addModelTypes(builder, shownModels(served, withdrawn), tensors);
@@ -33,5 +33,5 @@ export function buildApi(served: readonly ServedModel[], withdrawn: readonly Ser
 
 /** `schema.graphql`: the same text whatever the order of the models. */
 export function schemaText(served: readonly ServedModel[]): string {
-  return `${printSchema(lexicographicSortSchema(buildApi(served).schema))}\n`;
+  return `${printSchema(lexicographicSortSchema(buildApiSchema(served).schema))}\n`;
 }
