@@ -116,7 +116,7 @@ test.each<[Command, Settings]>([
   const variable = command === 'worker' ? 'WORKER_PORT' : 'PORT';
   const { code, stderr } = await runCommand(command, [], { ...settings, LOG_LEVEL: 'silent', [variable]: port });
   expect(code).toBe(1);
-  expect(stderr).toMatch(new RegExp(`^foretell: [^\\n]*(in use|taken)[^\\n]*${port}[^\\n]*\\n$`));
+  expect(stderr).toMatch(new RegExp(`^foretell: port ${port} of [^\\n]* is in use[^\\n]*\\n$`));
 });
 
 test('start says in one line that none of the models that it is to serve is there, and exits with 1', async () => {

@@ -59,66 +59,52 @@ export interface Metrics {
 /** Metrics of one process, with those of Node itself; nothing is shared with others that the process may have. */
 export function createMetrics(): Metrics {
   const registry = Registry.merge([processRegistry()]);
-  const {
-    accepted,
-    refused,
-    ended,
-    retries,
-    returns,
-    deadLetters,
-    duplicates,
-    sharingChecks,
-    sharingEnds,
-    reconnects,
-    queuedSeconds,
-    runSeconds,
-    batchSize,
-    taskSeconds,
-  } = createSeries(registry);
+  const series = createSeries(registry);
   // A series that appears with its first event hides that event from `rate()`.
-  for (const connection of CONNECTIONS) reconnects.inc({ connection }, 0);
-  for (const code of REFUSALS) refused.inc({ model: '', code }, 0);
-  deadLetters.inc({ model: '' }, 0);
+  for (const connection of CONNECTIONS) series.reconnects.inc({ connection }, 0);
+  for (const code of REFUSALS) series.refused.inc({ model: '', code }, 0);
+  series.deadLetters.inc({ model: '' }, 0);
 
   const labelOf = createModelLabel();
   const mayEnd = (model: string, states: readonly TaskState[]) => {
-    for (const state of states) ended.inc({ model, state }, 0);
-    for (const state of states) taskSeconds.zero({ model, state });
+    for (const state of states) series.ended.inc({ model, state }, 0);
+    for (const state of states) series.taskSeconds.zero({ model, state });
   };
   return {
-    accepted: ({ model }) => accepted.inc({ model: labelOf(model) }),
-    refused: ({ model, code }) => refused.inc({ model: labelOf(model), code }),
-    begun: ({ model, queuedMs }) => queuedSeconds.observe({ model: labelOf(model) }, seconds(queuedMs)),
+    accepted: ({ model }) => series.accepted.inc({ model: labelOf(model) }),
+    refused: ({ model, code }) => series.refused.inc({ model: labelOf(model), code }),
+    begun: ({ model, queuedMs }) => series.queuedSeconds.observe({ model: labelOf(model) }, seconds(queuedMs)),
     ran({ model: name, ...run }) {
       const model = labelOf(name);
-      runSeconds.observe({ model }, seconds(run.runMs));
-      batchSize.observe({ model }, run.batchSize);
+      series.runSeconds.observe({ model }, seconds(run.runMs));
+      series.batchSize.observe({ model }, run.batchSize);
     },
     ended({ model, state, totalMs }) {
       const labels = { model: labelOf(model), state };
-      ended.inc(labels);
-      taskSeconds.observe(labels, seconds(totalMs));
+      series.ended.inc(labels);
+      series.taskSeconds.observe(labels, seconds(totalMs));
     },
-    retried: ({ model }) => retries.inc({ model: labelOf(model) }),
-    returned: ({ model }) => returns.inc({ model: labelOf(model) }),
-    deadLettered: ({ model }) => deadLetters.inc({ model: labelOf(model) }),
-    duplicateDropped: ({ model }) => duplicates.inc({ model: labelOf(model) }),
-    sharingChecked: ({ model }) => sharingChecks.inc({ model: labelOf(model) }),
-    sharingEnded: ({ model }) => sharingEnds.inc({ model: labelOf(model) }),
+    retried: ({ model }) => series.retries.inc({ model: labelOf(model) }),
+    returned: ({ model }) => series.returns.inc({ model: labelOf(model) }),
+    deadLettered: ({ model }) => series.deadLetters.inc({ model: labelOf(model) }),
+    duplicateDropped: ({ model }) => series.duplicates.inc({ model: labelOf(model) }),
+    sharingChecked: ({ model }) => series.sharingChecks.inc({ model: labelOf(model) }),
+    sharingEnded: ({ model }) => series.sharingEnds.inc({ model: labelOf(model) }),
     know: createKnownModels(labelOf, {
       submits(model) {
-        accepted.inc({ model }, 0);
-        for (const code of REFUSALS) refused.inc({ model, code }, 0);
+        series.accepted.inc({ model }, 0);
+        for (const code of REFUSALS) series.refused.inc({ model, code }, 0);
         mayEnd(model, ['CANCELLED', 'EXPIRED']);
       },
       runs(model) {
-        for (const each of [retries, returns, deadLetters, duplicates]) each.inc({ model }, 0);
-        for (const each of [sharingChecks, sharingEnds]) each.inc({ model }, 0);
-        for (const each of [queuedSeconds, runSeconds, batchSize]) each.zero({ model });
+        for (const each of [series.retries, series.returns, series.deadLetters, series.duplicates])
+          each.inc({ model }, 0);
+        for (const each of [series.sharingChecks, series.sharingEnds]) each.inc({ model }, 0);
+        for (const each of [series.queuedSeconds, series.runSeconds, series.batchSize]) each.zero({ model });
         mayEnd(model, ['SUCCEEDED', 'FAILED']);
       },
     }),
-    reconnected: (connection) => reconnects.inc({ connection }),
+    reconnected: (connection) => series.reconnects.inc({ connection }),
     observe: (observed) => observe(registry, observed, labelOf),
     exposition: () => registry.metrics(),
     contentType: registry.contentType,

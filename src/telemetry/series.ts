@@ -13,38 +13,32 @@ export function createSeries(registry: Registry) {
     new Counter({ name, help, labelNames, registers });
   const histogram = <Label extends string>(name: string, help: string, labelNames: Label[], buckets: number[]) =>
     new Histogram({ name, help, labelNames, buckets, registers });
-
-  const accepted = counter('foretell_submissions_total', 'Submissions that were accepted.', ['model']);
-  const refused = counter('foretell_submissions_refused_total', 'Submissions that were refused.', ['model', 'code']);
-  const ended = counter('foretell_tasks_ended_total', 'Tasks that this process ended.', ['model', 'state']);
-  const retries = counter('foretell_retries_total', 'Tasks that are to be tried again.', ['model']);
-  const returns = counter('foretell_returns_total', 'Tasks that went back without an attempt.', ['model']);
-  const deadLetters = counter('foretell_dead_letters_total', 'Messages that became dead letters.', ['model']);
-  const duplicates = counter('foretell_duplicates_dropped_total', 'Messages of tasks that had ended.', ['model']);
-  const checksHelp = 'Shared runs of which a task was run again alone.';
-  const sharingChecks = counter('foretell_sharing_checks_total', checksHelp, ['model']);
-  const sharingEnds = counter('foretell_sharing_ended_total', 'How often such a check ended sharing.', ['model']);
-  const reconnects = counter('foretell_reconnects_total', 'Connections that came back.', ['connection']);
-  const queuedHelp = 'From the submission to the first claim.';
-  const queuedSeconds = histogram('foretell_queued_seconds', queuedHelp, ['model'], WAIT_BUCKETS);
-  const runSeconds = histogram('foretell_run_seconds', 'One run of a model, of a whole batch.', ['model'], RUN_BUCKETS);
-  const batchSize = histogram('foretell_batch_size', 'Tasks that shared a run.', ['model'], BATCH_BUCKETS);
-  const totalHelp = 'From the submission to the terminal state.';
-  const taskSeconds = histogram('foretell_task_seconds', totalHelp, ['model', 'state'], WAIT_BUCKETS);
   return {
-    accepted,
-    refused,
-    ended,
-    retries,
-    returns,
-    deadLetters,
-    duplicates,
-    sharingChecks,
-    sharingEnds,
-    reconnects,
-    queuedSeconds,
-    runSeconds,
-    batchSize,
-    taskSeconds,
+    accepted: counter('foretell_submissions_total', 'Submissions that were accepted.', ['model']),
+    refused: counter('foretell_submissions_refused_total', 'Submissions that were refused.', ['model', 'code']),
+    ended: counter('foretell_tasks_ended_total', 'Tasks that this process ended.', ['model', 'state']),
+    retries: counter('foretell_retries_total', 'Tasks that are to be tried again.', ['model']),
+    returns: counter('foretell_returns_total', 'Tasks that went back without an attempt.', ['model']),
+    deadLetters: counter('foretell_dead_letters_total', 'Messages that became dead letters.', ['model']),
+    duplicates: counter('foretell_duplicates_dropped_total', 'Messages of tasks that had ended.', ['model']),
+    sharingChecks: counter('foretell_sharing_checks_total', 'Shared runs of which a task was run again alone.', [
+      'model',
+    ]),
+    sharingEnds: counter('foretell_sharing_ended_total', 'How often such a check ended sharing.', ['model']),
+    reconnects: counter('foretell_reconnects_total', 'Connections that came back.', ['connection']),
+    queuedSeconds: histogram(
+      'foretell_queued_seconds',
+      'From the submission to the first claim.',
+      ['model'],
+      WAIT_BUCKETS,
+    ),
+    runSeconds: histogram('foretell_run_seconds', 'One run of a model, of a whole batch.', ['model'], RUN_BUCKETS),
+    batchSize: histogram('foretell_batch_size', 'Tasks that shared a run.', ['model'], BATCH_BUCKETS),
+    taskSeconds: histogram(
+      'foretell_task_seconds',
+      'From the submission to the terminal state.',
+      ['model', 'state'],
+      WAIT_BUCKETS,
+    ),
   };
 }

@@ -208,6 +208,8 @@ describe('what is ours stays ours', () => {
   test('a port that is taken is said', async () => {
     const { api } = await start();
     const port = Number(new URL(api.url).port);
-    await expect(openHttpServer({ host: '127.0.0.1', port, routes: [] })).rejects.toThrow(/EADDRINUSE/);
+    await expect(openHttpServer({ host: '127.0.0.1', port, routes: [] })).rejects.toThrow(
+      `port ${port} of 127.0.0.1 is in use`,
+    );
   });
 });

@@ -26,7 +26,10 @@ export function linkFault(directory: string, path: string, isFolder = false): st
  */
 async function openOwn(directory: string, path: string): Promise<FileHandle> {
   const root = await realpath(directory);
-  const place = await realpath(join(directory, path));
+  const place = await realpath(join(directory, path)).catch((error: NodeJS.ErrnoException) => {
+    if (error.code !== 'ENOENT') throw error;
+    throw Object.assign(new Error(`${path} does not exist`), { code: error.code });
+  });
   if (!isWithin(root, place)) throw await linkOnTheWay(root, directory, path);
   // To open a pipe would wait for somebody to write to it.
   const handle = await open(place, constants.O_RDONLY | constants.O_NONBLOCK | constants.O_NOFOLLOW);

@@ -74,7 +74,7 @@ export async function openHttpServer(options: HttpServerOptions): Promise<HttpSe
   const server = createServer(settings, connections.answer).on('connection', connections.add);
   if (options.onConnection) server.on('connection', options.onConnection);
   server.listen({ port, host, backlog: BACKLOG });
-  await once(server, 'listening');
+  await once(server, 'listening').catch((error: unknown) => Promise.reject(listenFault(error, host, port)));
   return {
     url: urlOf(server, host),
     cut(isMeant) {
@@ -82,6 +82,14 @@ export async function openHttpServer(options: HttpServerOptions): Promise<HttpSe
     },
     close: () => close(server, connections),
   };
+}
+
+/** Why nothing can listen there, and what to do about it. */
+function listenFault(error: unknown, host: string, port: number): unknown {
+  const { code } = Object(error) as { code?: unknown };
+  if (code !== 'EADDRINUSE') return error;
+  const message = `port ${port} of ${host} is in use by another process; stop it, or set PORT (WORKER_PORT of a worker) to a free port`;
+  return new Error(message, { cause: error });
 }
 
 /**
