@@ -121,8 +121,8 @@ function settingsTable({ settings = [] }: Command): string {
     ]);
   const [first] = settings;
   if (first === undefined) return '';
-  const option = `each but those that may hold a password is an option too, ${first} as --${optionOf(first)}`;
-  return `Settings are environment variables, with the default in brackets; ${option}:\n\n${table(rows)}`;
+  const option = `Each is an option too, ${first} as --${optionOf(first)}, except those that may hold a password`;
+  return `Settings are environment variables; their defaults are in brackets. ${option}:\n\n${table(rows)}`;
 }
 
 /** Two columns, set in from the left; a row is one line, whatever is in it. */

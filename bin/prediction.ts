@@ -25,13 +25,13 @@ export async function withPrediction(server: Server, task: ToldTask, fields: str
   const selection = fields ?? (await selectionOf(server, typename));
   if (selection === undefined) {
     complain(
-      `the server does not tell its types; name the fields of ${typename} that you want with --fields 'a b { c }'`,
+      `the server does not list its types (introspection is off); name the fields of ${typename} with --fields 'a b { c }'`,
     );
     return task;
   }
   const query = `query ($id: ID!) { result(id: $id) { ${TASK_FIELDS} prediction { ... on ${typename} { ${selection} } } } }`;
   const { result } = await ask(server, z.object({ result: taskSchema.nullable() }), query, { id: task.id });
-  if (!result) throw new Error(`task ${task.id} is gone: the server keeps it no more`);
+  if (!result) throw new Error(`task ${task.id} is gone: the server no longer keeps it`);
   return result;
 }
 

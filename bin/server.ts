@@ -92,7 +92,7 @@ export async function* subscribe<T>(
     for await (const result of client.iterate({ query, variables })) yield parse(data, result, server, status);
   } catch (error) {
     if (error instanceof Refusal || error instanceof NoAnswer) throw error;
-    throw unanswered ?? new NoAnswer(`${server.url} broke off: ${causeOf(error)}`);
+    throw unanswered ?? new NoAnswer(`${server.url} closed the stream early: ${causeOf(error)}`);
   }
 }
 
@@ -101,7 +101,7 @@ function unlessSilent(response: Response): Response {
   let timer: NodeJS.Timeout | undefined;
   const listen = (body: TransformStreamDefaultController) => {
     clearTimeout(timer);
-    timer = setTimeout(() => body.error(new Error(`silent for ${SILENCE_MS} ms`)), SILENCE_MS).unref();
+    timer = setTimeout(() => body.error(new Error(`no data for ${SILENCE_MS} ms`)), SILENCE_MS).unref();
   };
   const watched = new TransformStream<Uint8Array, Uint8Array>({
     start: listen,
@@ -132,7 +132,7 @@ async function textOf({ url }: Server, response: Response): Promise<string> {
   try {
     return await response.text();
   } catch (error) {
-    throw new NoAnswer(`${url} broke off: ${causeOf(error)}`);
+    throw new NoAnswer(`${url} closed the connection early: ${causeOf(error)}`);
   }
 }
 
@@ -144,7 +144,8 @@ function parse<T>(data: z.ZodType<T>, result: unknown, { url }: Server, status: 
   const answer = answerSchema.safeParse(result);
   if (answer.data?.errors) throw new Refusal(answer.data.errors);
   const parsed = data.safeParse(answer.data?.data);
-  if (!parsed.success) throw new NoAnswer(`${url} answered with HTTP ${status}, and not as Foretell does`);
+  if (!parsed.success)
+    throw new NoAnswer(`${url} answered with HTTP ${status}, but not as Foretell does; check the URL`);
   return parsed.data;
 }
 

@@ -62,7 +62,7 @@ export class InputError extends AppError {
   constructor(code: 'INVALID_INPUT' | 'UNKNOWN_MODEL', found: readonly Issue[], { hasMore = false } = {}) {
     const issues = found.map(shortenedIssue);
     const faults = issues.map(({ path, message }) => `${path.join('.')}: ${message}`).join('; ');
-    super(code, hasMore ? `${faults}; and more: only the first ${issues.length} faults are named` : faults);
+    super(code, hasMore ? `${faults}; and more: only the first ${issues.length} errors are listed` : faults);
     this.issues = issues;
   }
 

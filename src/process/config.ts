@@ -74,7 +74,7 @@ export function readConfig(command: Command, env: Settings = process.env, option
   refuseMemory(command, value.BROKER_URL, value.STORE_URL);
   if (command !== 'worker' && !isLoopback(value.HOST) && !apiKeys.required && !value.ALLOW_UNAUTHENTICATED) {
     throw new ConfigError(
-      `HOST: "${value.HOST}" lets other machines in; set API_KEYS, or ALLOW_UNAUTHENTICATED=1 if something in front checks who asks`,
+      `HOST: "${value.HOST}" lets other machines in; set API_KEYS, or ALLOW_UNAUTHENTICATED=1 if a proxy in front authenticates callers`,
     );
   }
   const open = !apiKeys.required && !value.PRODUCTION;
@@ -160,13 +160,11 @@ function refuseMemory(command: Command, brokerUrl: string, storeUrl: string): vo
     (name) => name !== false,
   );
   if (command === 'start' && memory.length === 1) {
-    throw new ConfigError(
-      `${memory[0]}: memory: goes with memory: alone; set both BROKER_URL and STORE_URL, or neither`,
-    );
+    throw new ConfigError(`${memory[0]}: memory: is for both or none; set both BROKER_URL and STORE_URL, or neither`);
   }
   if (command !== 'start' && memory.length > 0) {
     throw new ConfigError(
-      `${memory.join(', ')}: memory: lives inside one process; set BROKER_URL=amqp://… and STORE_URL=redis://…, or run \`npm start\` (foretell serve) for API and worker in one`,
+      `${memory.join(', ')}: memory: works within one process only; set BROKER_URL=amqp://… and STORE_URL=redis://…, or run \`npm start\` (foretell serve) for API and worker in one`,
     );
   }
 }

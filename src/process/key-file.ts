@@ -47,10 +47,7 @@ export function followKeyFile(options: { path: string; keys: ApiKeys; log: Log; 
       log.info(changes, 'API key file taken');
       warnOfWeakKeys('API_KEYS_FILE', keys, log);
     } catch (error) {
-      log.warn(
-        { setting: 'API_KEYS_FILE', fault: messageOf(error) },
-        'API key file not taken, the keys before it stay',
-      );
+      log.warn({ setting: 'API_KEYS_FILE', fault: messageOf(error) }, 'API key file rejected, the previous keys stay');
     }
   }
 

@@ -128,11 +128,11 @@ export class InferenceChild {
       const asked = this.#settle();
       if (!asked) return;
       asked.reject(signal?.reason);
-      this.#kill('nobody waits for its run any more');
+      this.#kill('its run was aborted');
     };
     signal?.addEventListener('abort', onAbort, { once: true });
     try {
-      this.#limit(HEARD_TIMEOUT_MS, 'hearing of the run');
+      this.#limit(HEARD_TIMEOUT_MS, 'accepting the run');
       this.#process.send(request);
       return await promise;
     } finally {

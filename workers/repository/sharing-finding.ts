@@ -19,7 +19,7 @@ const ROWS_MAX = 64;
 const ASSUMED: Sharing = {
   finding: 'independent',
   reason:
-    'model.json says "batched": true, so no proof was made that tasks which share a run get the answers of runs alone.',
+    'model.json says "batched": true, so nothing proves that tasks of a shared run get the results of separate runs.',
 };
 
 export interface FindingOptions {
