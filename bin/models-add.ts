@@ -78,7 +78,7 @@ async function add(file: string, to: { modelsDir: string; name: string; version:
   }
 }
 
-/** A new model comes with its first version: a directory without any would be a fault. */
+/** A new model moves in with its first version: a directory without a version would be an error. */
 async function moveIn(staged: string, { modelsDir, name, version }: Parameters<typeof add>[1]): Promise<void> {
   const home = join(modelsDir, name);
   try {

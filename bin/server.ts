@@ -3,7 +3,7 @@ import { messageOf } from '../src/errors.ts';
 import { readServerSettings } from '../src/process/config.ts';
 import { type Given, type Option, UsageError } from './command.ts';
 
-/** A running Foretell, to be asked over HTTP. */
+/** A running Foretell, reached over HTTP. */
 export interface Server {
   url: string;
   key: string | undefined;
@@ -22,7 +22,7 @@ export const SERVER_OPTIONS: Record<string, Option> = {
   },
 };
 
-/** The server that is named by an option, by the environment, or by neither. Throws `UsageError`. */
+/** The server by --url, FORETELL_URL or the default. Throws `UsageError`. */
 export function serverOf({ values }: Given): Server {
   const settings = readServerSettings();
   const wanted = values['url'] ?? settings.url ?? DEFAULT_URL;
@@ -34,7 +34,7 @@ export function serverOf({ values }: Given): Server {
   return { url: url.href, key: values['key'] ?? settings.key };
 }
 
-/** The server's own no. */
+/** The server answered with errors. */
 export class Refusal extends Error {
   readonly codes: readonly string[];
 
@@ -44,7 +44,7 @@ export class Refusal extends Error {
   }
 }
 
-/** No answer: nobody listens, the connection was lost, or something else is there. */
+/** No answer of Foretell: nothing listens, the connection was lost, or another server answered. */
 export class NoAnswer extends Error {}
 
 const errorsSchema = z
@@ -157,7 +157,7 @@ function jsonOf(text: string): unknown {
   }
 }
 
-/** What fetch itself says is "fetch failed"; why stands behind it. */
+/** The message of fetch is "fetch failed"; its cause has the reason. */
 function causeOf(error: unknown): string {
   const cause = error instanceof Error && error.cause ? error.cause : error;
   const { code } = Object(cause) as { code?: unknown };

@@ -1,7 +1,7 @@
 import { BlockList, isIP } from 'node:net';
 import { availableParallelism, totalmem } from 'node:os';
 import { z } from 'zod';
-import { originFault } from './cors-origins.ts';
+import { originError } from './cors-origins.ts';
 import { LOG_LEVELS } from './log.ts';
 
 const integer = (min: number, max: number) =>
@@ -51,8 +51,8 @@ const origins = z
   .transform((text) => text.split(',').flatMap((origin) => origin.trim() || []))
   .refine((list) => list.length > 0, 'expected origins such as https://app.example, comma-separated')
   .superRefine((list, context) => {
-    const faults = list.flatMap((origin) => originFault(origin) ?? []);
-    if (faults.length > 0) context.addIssue({ code: 'custom', message: faults.join('; ') });
+    const errors = list.flatMap((origin) => originError(origin) ?? []);
+    if (errors.length > 0) context.addIssue({ code: 'custom', message: errors.join('; ') });
   });
 
 const proxies = z.string().transform((text, context) => {
@@ -174,7 +174,7 @@ function halfOfMemoryMb(): number {
 /** A run of inputs and outputs of 64 MiB needs some 500 MiB for them alone. */
 const RUN_MEMORY_MB_MIN = 512;
 
-/** With the loaded models, three quarters of memory at most where the machine has enough: the rest is everybody else's. */
+/** With the loaded models, at most three quarters of memory where the machine has enough: the rest is for other programs. */
 export function runMemoryMb(slots: number): number {
   return Math.max(RUN_MEMORY_MB_MIN, Math.floor(halfOfMemoryMb() / 2 / slots));
 }
