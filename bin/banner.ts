@@ -7,10 +7,10 @@ import { oneLine } from '../src/process/printable.ts';
 import type { ModelRepository } from '../workers/repository/model-repository.ts';
 import { sharingNote } from '../workers/repository/sharing-note.ts';
 
-/** Where the demo looks unless it is told otherwise. */
+/** The URL that the demo uses if FORETELL_URL is not set. */
 const DEMO_URL = 'http://127.0.0.1:4000/graphql';
 
-/** What `npm start` says once it serves: which models, what is kept, and what to do next. */
+/** Printed by `foretell serve` once it serves: the models, where tasks are kept, and what to try next. */
 export function banner(started: { config: Config; url: string; api: ApiSchema; repository: ModelRepository }): string {
   const { config, url, api, repository } = started;
   const endpoint = url + GRAPHQL_PATH;

@@ -5,28 +5,28 @@ import { describeSettings, SECRET_SETTINGS } from '../src/process/settings.ts';
 
 /** One thing that `foretell` does. */
 export interface Command {
-  /** As it is typed: `models add`. */
+  /** As users type it: `models add`. */
   name: string;
-  /** What may stand behind it, in brackets where it may be left out: `FILE`, `[INPUT]`. */
+  /** Its argument, in brackets if it is optional: `FILE`, `[INPUT]`. */
   operand?: string;
   /** In one line. */
   purpose: string;
   options?: Record<string, Option>;
-  /** The settings that it reads; each is an option as well, unless it may hold a secret. */
+  /** The settings that it reads; each is also an option, unless it may hold a secret. */
   settings?: readonly string[];
-  /** What its help says beyond its options. */
+  /** Printed by --help after the options. */
   notes?: string;
   /** Resolves with the exit code; with `undefined` where the process goes on. */
   run(given: Given): Promise<number | undefined>;
 }
 
 export interface Option {
-  /** What its value is called; an option without is on or off. */
+  /** The name of its value; an option without a value is on or off. */
   value?: string;
   purpose: string;
 }
 
-/** What was typed behind a command's name. */
+/** The parsed arguments of a command. */
 export interface Given {
   operand: string | undefined;
   /** Values by the names of their options. */
@@ -36,23 +36,23 @@ export interface Given {
   settings: Record<string, string | undefined>;
 }
 
-/** What a command prints for whoever asked, with what came from files made harmless to a terminal. */
+/** Prints the result of a command. Control characters that came from files are escaped. */
 export function print(text: string): void {
   process.stdout.write(printable(text));
 }
 
-/** A fault, or a note, on standard error. */
+/** Prints an error or a note on standard error. */
 export function complain(text: string): void {
   process.stderr.write(`foretell: ${printable(text)}\n`);
 }
 
-/** What was typed is wrong: one line that names it. */
+/** The command line is wrong; the message is one line. */
 export class UsageError extends Error {}
 
-/** Exit code where what was typed, or a setting, is wrong. */
+/** Exit code for a wrong command line or setting. */
 export const USAGE_EXIT = 2;
 
-/** Reads what stands behind the name of a command; `undefined` where that asks for help. Throws `UsageError`. */
+/** Parses the arguments after the name of a command; `undefined` if they ask for help. Throws `UsageError`. */
 export function readGiven(command: Command, args: string[]): Given | undefined {
   const { values, positionals } = parse(command, args);
   if (values['help']) return undefined;
@@ -85,12 +85,12 @@ function parse(command: Command, args: string[]) {
   try {
     return parseArgs({ args, options, allowPositionals: true });
   } catch (error) {
-    // What follows in Node's message is advice on how to type an argument that begins with a dash.
+    // The rest of Node's message explains how to pass an argument that begins with a dash.
     throw new UsageError(messageOf(error).split(/\.? To specify a|\n/)[0]);
   }
 }
 
-/** A command line is seen by everybody on the machine: no place for a secret. */
+/** Every user of the machine can read a command line, so secrets are not options. */
 function openSettings({ settings = [] }: Command): string[] {
   return settings.filter((setting) => !SECRET_SETTINGS.has(setting));
 }
@@ -121,11 +121,11 @@ function settingsTable({ settings = [] }: Command): string {
     ]);
   const [first] = settings;
   if (first === undefined) return '';
-  const option = `each but those that may hold a password is an option too, ${first} as --${optionOf(first)}`;
-  return `Settings are environment variables, with the default in brackets; ${option}:\n\n${table(rows)}`;
+  const option = `Each is an option too, ${first} as --${optionOf(first)}, except those that may hold a password`;
+  return `Settings are environment variables; their defaults are in brackets. ${option}:\n\n${table(rows)}`;
 }
 
-/** Two columns, set in from the left; a row is one line, whatever is in it. */
+/** Two indented columns; each row is one line, whatever it contains. */
 export function table(rows: readonly (readonly [string, string])[]): string {
   const width = Math.max(0, ...rows.map(([first]) => first.length));
   return rows.map(([first, second]) => `  ${oneLine(first).padEnd(width)}  ${oneLine(second)}`.trimEnd()).join('\n');

@@ -18,7 +18,7 @@ const COMMANDS: readonly Command[] = [
   watchCommand,
 ];
 
-/** Runs what was typed behind `foretell`, and leaves its exit code. */
+/** Runs a command line and sets the exit code. */
 export async function main(args: string[]): Promise<void> {
   process.exitCode = await run(args);
 }
@@ -40,7 +40,7 @@ async function run(args: string[]): Promise<number | undefined> {
   }
 }
 
-/** Whoever reads may be gone, as `head` is after some lines, or the disk full. To a process that serves it makes no difference. */
+/** The reader of standard output may close it, as `head` does, or the disk may be full. A process that serves goes on. */
 function endWithoutReader(command: Command | undefined): void {
   const serves = command && PROCESS_COMMANDS.includes(command);
   process.stdout.on('error', (error: NodeJS.ErrnoException) => {
@@ -50,7 +50,7 @@ function endWithoutReader(command: Command | undefined): void {
   });
 }
 
-/** What can be typed without a command. */
+/** Handles a command line without a command. */
 function general(args: string[]): number {
   const [first] = args;
   const isHelp = args.some((arg) => arg === '--help' || arg === '-h');

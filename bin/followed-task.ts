@@ -4,8 +4,8 @@ import { z } from 'zod';
 import { TASK_STATES, type TaskState } from '../src/task/task.ts';
 import { NoAnswer, Refusal, type Server, subscribe } from './server.ts';
 
-/** A task as the server tells of it: these fields, and all others that were asked for. */
-export type ToldTask = z.infer<typeof taskSchema>;
+/** A task as the server returns it: these fields, and all others that were selected. */
+export type TaskAnswer = z.infer<typeof taskSchema>;
 
 export const taskSchema = z.looseObject({
   id: z.string(),
@@ -13,7 +13,7 @@ export const taskSchema = z.looseObject({
   prediction: z.looseObject({ __typename: z.string() }).nullish(),
 });
 
-/** What is asked of every task. The prediction's own fields come later: they depend on its type. */
+/** Selected for every task. The fields of the prediction come later: they depend on its type. */
 export const TASK_FIELDS = `id state model { name version } attempts submittedAt startedAt completedAt queuedMs runMs batchSize
   error { code message } prediction { __typename }`;
 
@@ -31,11 +31,11 @@ export const OUTCOME_EXIT: Record<TaskState, number> = {
 export const OUTCOME_NOTE =
   'Exit code: 0 SUCCEEDED, 3 FAILED, 4 CANCELLED, 5 EXPIRED; 1 if the outcome is unknown (no answer, or a refusal), 2 for wrong usage.';
 
-/** Attempts in a row, some half a minute in all, to come back to a server that was there before. */
+/** Attempts in a row, about half a minute, to reach a server that answered before. */
 const ATTEMPTS_MAX = 10;
 const PAUSE_MS = 250;
 const PAUSE_MS_MAX = 5_000;
-/** What a server says that cannot just now. */
+/** Codes of errors that may pass. */
 const PASSING = ['RATE_LIMITED', 'STORE_UNAVAILABLE', 'BROKER_UNAVAILABLE'];
 
 /**
@@ -43,7 +43,7 @@ const PASSING = ['RATE_LIMITED', 'STORE_UNAVAILABLE', 'BROKER_UNAVAILABLE'];
  * has had an answer before. Throws `Refusal` or `NoAnswer`.
  * @param known what the server has said of the task already
  */
-export async function* follow(server: Server, id: string, known?: ToldTask): AsyncGenerator<ToldTask, void> {
+export async function* follow(server: Server, id: string, known?: TaskAnswer): AsyncGenerator<TaskAnswer, void> {
   let task = known;
   let attempts = 0;
   for (;;) {

@@ -20,21 +20,21 @@ export interface Inspection {
   facts: OnnxFacts;
   /** Files beside or below it that hold its weights. */
   weights: string[];
-  /** Of the file, and of those that hold its weights. */
+  /** Size of the file and its files of weights. */
   bytes: number;
 }
 
-/** What a file would be served as. */
+/** The name and version that a file would have. */
 export interface Identity {
   name: string;
   version: string;
   manifestFile: string;
 }
 
-/** Nobody reads it: what is wrong is said by the command itself. */
+/** Silent: the command itself prints errors. */
 const log = createLog('silent', 'models');
 
-/** Lends inference processes for as long as `use` takes. */
+/** Runs `use` with a pool of inference processes, and closes the pool. */
 export async function withPool<T>(
   slots: number,
   use: (pool: InferencePool, silent: typeof log) => Promise<T>,
@@ -48,14 +48,14 @@ export async function withPool<T>(
 }
 
 /**
- * Copies a file, and those of its weights, to an empty directory as a version's files lie there, and has the copy inspected.
- * Throws, with the path and what is wrong there, where it could not be served.
+ * Copies a file and its files of weights to an empty directory, laid out as a version, and inspects the copy.
+ * Throws if it could not be served; the message has the path and the reason.
  */
 export async function inspect(file: string, identity: Identity, directory: string): Promise<Inspection> {
   const copy = join(directory, 'model.onnx');
   try {
     const home = dirname(file);
-    // The copy first: what lies there is not what is looked at next, where somebody replaces it meanwhile.
+    // Copy first: the original may be replaced while it is inspected.
     await copyOwn(home, basename(file), copy);
     requireOnnx(copy);
     const weights = externalFiles(copy);
@@ -72,14 +72,14 @@ export async function inspect(file: string, identity: Identity, directory: strin
       return { model, onnx, facts: factsOf(copy), weights, bytes: await sizeOf(copy) };
     });
   } catch (error) {
-    // The fault of a manifest names the manifest, and people know the file by the path that they gave.
+    // An error in a manifest names the manifest. Any other error names the path that the user gave, not the copy.
     if (error instanceof ModelFault) throw error;
     const message = messageOf(error).replaceAll(copy, file).replaceAll(directory, dirname(file));
     throw new Error(`${file}: ${message}`);
   }
 }
 
-/** What the place of a file says: `NAME/VERSION/model.onnx` as in a directory of models, else its own name. */
+/** Name and version by the path: `NAME/VERSION/model.onnx` as in MODELS_DIR, else the name of the file. */
 export function identityOf(file: string): Identity {
   const directory = dirname(file);
   const [home, version] = [dirname(resolve(directory)), basename(resolve(directory))];

@@ -14,11 +14,14 @@ export const modelsAddCommand: Command = {
   operand: 'FILE',
   purpose: 'Checks an ONNX file, and copies it and its files of weights into MODELS_DIR',
   options: {
-    name: { value: 'NAME', purpose: "the model's name; default: the file's, or NAME of NAME/VERSION/model.onnx" },
-    version: { value: 'N', purpose: 'a whole number; default: one more than the greatest there is, 1 for a new model' },
+    name: {
+      value: 'NAME',
+      purpose: 'name of the model; default: the name of the file, or NAME if the file is NAME/VERSION/model.onnx',
+    },
+    version: { value: 'N', purpose: 'a whole number; default: the highest version plus one, or 1 for a new model' },
   },
   settings: ['MODELS_DIR'],
-  notes: 'A worker that serves the directory takes it up by itself. What is there is never overwritten.',
+  notes: 'A running worker serves the new version without a restart. Existing files are never overwritten.',
   async run(given) {
     const modelsDir = readModelsDir(given.settings, false);
     const { operand: file = '' } = given;
@@ -28,7 +31,7 @@ export const modelsAddCommand: Command = {
     const version = given.values['version'] ?? free;
     if (!VERSION_NAME.test(version)) throw new UsageError(`--version: expected a whole number, got "${version}"`);
     const place = join(modelsDir, name, version);
-    if (taken.includes(Number(version))) throw new Error(`${place} is there already; version ${free} is free`);
+    if (taken.includes(Number(version))) throw new Error(`${place} exists already; version ${free} is free`);
     const { model } = await add(file, { modelsDir, name, version });
     print(`${oneLine(`${join(place, 'model.onnx')}: version ${version} of model "${name}"`)}\n`);
     print(`Note: ${oneLine(sharingNote(model)).replace(/\.?$/, '.')}\n`);
@@ -75,7 +78,7 @@ async function add(file: string, to: { modelsDir: string; name: string; version:
   }
 }
 
-/** A new model comes with its first version: a directory without any would be a fault. */
+/** A new model moves in with its first version: a directory without a version would be an error. */
 async function moveIn(staged: string, { modelsDir, name, version }: Parameters<typeof add>[1]): Promise<void> {
   const home = join(modelsDir, name);
   try {

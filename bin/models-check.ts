@@ -12,7 +12,7 @@ export const modelsCheckCommand: Command = {
   name: 'models check',
   purpose: 'Checks every manifest and model file in MODELS_DIR, and prints each error with its path',
   settings: ['MODELS_DIR'],
-  notes: 'Exit code: 0 where everything can be served, 1 where anything cannot.',
+  notes: 'Exit code: 0 if everything can be served, 1 if anything cannot.',
   async run({ settings }) {
     const modelsDir = readModelsDir(settings, true);
     const { models, faults } = await withPool(availableParallelism(), async (pool, log) => {
@@ -24,7 +24,7 @@ export const modelsCheckCommand: Command = {
     try {
       schemaText(models.map(({ served }) => served));
     } catch (error) {
-      faults.push(`${modelsDir}: no GraphQL schema can be made of these models together: ${messageOf(error)}`);
+      faults.push(`${modelsDir}: these models cannot share one GraphQL schema: ${messageOf(error)}`);
     }
     for (const model of models) {
       const { served, leftOut } = model;

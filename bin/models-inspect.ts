@@ -12,7 +12,7 @@ export const modelsInspectCommand: Command = {
   name: 'models inspect',
   operand: 'FILE',
   purpose: 'Prints the inputs, outputs and GraphQL types of an ONNX file, and whether its tasks can share a run',
-  notes: `A model.json counts, too: beside the file, or where it would be if the file is NAME/VERSION/model.onnx.`,
+  notes: `It reads model.json as a worker does: beside the file, or in NAME if the file is NAME/VERSION/model.onnx.`,
   async run({ operand: file = '' }) {
     const directory = await mkdtemp(join(tmpdir(), 'foretell-inspect-'));
     const inspection = await inspect(file, identityOf(file), directory).finally(() =>
@@ -41,7 +41,7 @@ function describe(file: string, inspection: Inspection, types: string | undefine
     ['batched', model.unbatched() === undefined ? `yes, ${sharingNote(model)}` : `no: ${model.unbatched()}`],
   ];
   const notes = model.leftOut.map((output) => `Note: ${oneLine(leftOutText(output))}.\n\n`).join('');
-  return `${oneLine(file)}\n\n${table(rows)}\n\n${notes}${types ?? `No typed input, since ${oneLine(typedObstacle(onnx.inputs))}: it is called by its tensors.`}\n`;
+  return `${oneLine(file)}\n\n${table(rows)}\n\n${notes}${types ?? `No typed input, because ${oneLine(typedObstacle(onnx.inputs))}; submit tensors (--tensors).`}\n`;
 }
 
 function tensorText({ name, datatype, dimensions }: OnnxTensor): string {

@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import { complain } from './command.ts';
-import { TASK_FIELDS, type ToldTask, taskSchema } from './followed-task.ts';
+import { TASK_FIELDS, type TaskAnswer, taskSchema } from './followed-task.ts';
 import { ask, Refusal, type Server } from './server.ts';
 
 export const FIELDS_OPTION = {
@@ -8,30 +8,34 @@ export const FIELDS_OPTION = {
   purpose: "fields of the prediction to print, as GraphQL selects them: 'label probabilities { setosa }'; default: all",
 };
 
-/** How a server refuses to tell its types. */
+/** The code of a server whose introspection is off. */
 const INTROSPECTION_REFUSED = 'GRAPHQL_VALIDATION_FAILED';
 
 const TENSOR = 'name datatype shape floats ints longs booleans strings base64';
-/** Known without asking. */
+/** Selections that need no introspection. */
 const SELECTIONS: Record<string, string> = { Tensor: TENSOR, TensorsPrediction: `outputs { ${TENSOR} }` };
 
 /**
- * The task with its prediction, where it has one. Which fields that has is asked of the server; where it does not tell
+ * The task with its prediction, if it has one. Introspection gives the fields of the prediction. Where it is off
  * (introspection is off), the name of the type is all, and a line on standard error says what to do.
  */
-export async function withPrediction(server: Server, task: ToldTask, fields: string | undefined): Promise<ToldTask> {
+export async function withPrediction(
+  server: Server,
+  task: TaskAnswer,
+  fields: string | undefined,
+): Promise<TaskAnswer> {
   if (!task.prediction) return task;
   const { __typename: typename } = task.prediction;
   const selection = fields ?? (await selectionOf(server, typename));
   if (selection === undefined) {
     complain(
-      `the server does not tell its types; name the fields of ${typename} that you want with --fields 'a b { c }'`,
+      `the server does not list its types (introspection is off); name the fields of ${typename} with --fields 'a b { c }'`,
     );
     return task;
   }
   const query = `query ($id: ID!) { result(id: $id) { ${TASK_FIELDS} prediction { ... on ${typename} { ${selection} } } } }`;
   const { result } = await ask(server, z.object({ result: taskSchema.nullable() }), query, { id: task.id });
-  if (!result) throw new Error(`task ${task.id} is gone: the server keeps it no more`);
+  if (!result) throw new Error(`task ${task.id} is gone: the server no longer keeps it`);
   return result;
 }
 
@@ -50,7 +54,7 @@ const introspected = z.object({
 const WRAPPINGS = 12;
 const TYPE = `${'kind name ofType { '.repeat(WRAPPINGS)}kind name${' }'.repeat(WRAPPINGS)}`;
 
-/** All fields of a type, those of its objects included; `undefined` where the server does not tell. */
+/** All fields of a type, including those of its objects; `undefined` if introspection is off. */
 async function selectionOf(server: Server, typename: string): Promise<string | undefined> {
   const known = SELECTIONS[typename];
   if (known !== undefined) return known;
@@ -75,7 +79,7 @@ function elementOf(type: TypeReference): TypeReference {
 }
 
 /** One line of JSON: what is absent is left out, and the bytes of a tensor where its elements say the same. */
-export function lineOf(task: ToldTask): string {
+export function lineOf(task: TaskAnswer): string {
   return `${JSON.stringify(task, (_key, value: unknown) => shown(value))}\n`;
 }
 

@@ -3,7 +3,7 @@ import { messageOf } from '../src/errors.ts';
 import { readServerSettings } from '../src/process/config.ts';
 import { type Given, type Option, UsageError } from './command.ts';
 
-/** A running Foretell, to be asked over HTTP. */
+/** A running Foretell, reached over HTTP. */
 export interface Server {
   url: string;
   key: string | undefined;
@@ -22,7 +22,7 @@ export const SERVER_OPTIONS: Record<string, Option> = {
   },
 };
 
-/** The server that is named by an option, by the environment, or by neither. Throws `UsageError`. */
+/** The server by --url, FORETELL_URL or the default. Throws `UsageError`. */
 export function serverOf({ values }: Given): Server {
   const settings = readServerSettings();
   const wanted = values['url'] ?? settings.url ?? DEFAULT_URL;
@@ -34,7 +34,7 @@ export function serverOf({ values }: Given): Server {
   return { url: url.href, key: values['key'] ?? settings.key };
 }
 
-/** The server's own no. */
+/** The server answered with errors. */
 export class Refusal extends Error {
   readonly codes: readonly string[];
 
@@ -44,7 +44,7 @@ export class Refusal extends Error {
   }
 }
 
-/** No answer: nobody listens, the connection was lost, or something else is there. */
+/** No answer of Foretell: nothing listens, the connection was lost, or another server answered. */
 export class NoAnswer extends Error {}
 
 const errorsSchema = z
@@ -92,7 +92,7 @@ export async function* subscribe<T>(
     for await (const result of client.iterate({ query, variables })) yield parse(data, result, server, status);
   } catch (error) {
     if (error instanceof Refusal || error instanceof NoAnswer) throw error;
-    throw unanswered ?? new NoAnswer(`${server.url} broke off: ${causeOf(error)}`);
+    throw unanswered ?? new NoAnswer(`${server.url} closed the stream early: ${causeOf(error)}`);
   }
 }
 
@@ -101,7 +101,7 @@ function unlessSilent(response: Response): Response {
   let timer: NodeJS.Timeout | undefined;
   const listen = (body: TransformStreamDefaultController) => {
     clearTimeout(timer);
-    timer = setTimeout(() => body.error(new Error(`silent for ${SILENCE_MS} ms`)), SILENCE_MS).unref();
+    timer = setTimeout(() => body.error(new Error(`no data for ${SILENCE_MS} ms`)), SILENCE_MS).unref();
   };
   const watched = new TransformStream<Uint8Array, Uint8Array>({
     start: listen,
@@ -132,7 +132,7 @@ async function textOf({ url }: Server, response: Response): Promise<string> {
   try {
     return await response.text();
   } catch (error) {
-    throw new NoAnswer(`${url} broke off: ${causeOf(error)}`);
+    throw new NoAnswer(`${url} closed the connection early: ${causeOf(error)}`);
   }
 }
 
@@ -144,7 +144,8 @@ function parse<T>(data: z.ZodType<T>, result: unknown, { url }: Server, status: 
   const answer = answerSchema.safeParse(result);
   if (answer.data?.errors) throw new Refusal(answer.data.errors);
   const parsed = data.safeParse(answer.data?.data);
-  if (!parsed.success) throw new NoAnswer(`${url} answered with HTTP ${status}, and not as Foretell does`);
+  if (!parsed.success)
+    throw new NoAnswer(`${url} answered with HTTP ${status}, but not as Foretell does; check the URL`);
   return parsed.data;
 }
 
@@ -156,7 +157,7 @@ function jsonOf(text: string): unknown {
   }
 }
 
-/** What fetch itself says is "fetch failed"; why stands behind it. */
+/** The message of fetch is "fetch failed"; its cause has the reason. */
 function causeOf(error: unknown): string {
   const cause = error instanceof Error && error.cause ? error.cause : error;
   const { code } = Object(cause) as { code?: unknown };

@@ -4,7 +4,7 @@ import { z } from 'zod';
 import { messageOf } from '../src/errors.ts';
 import { isTerminal } from '../src/task/task.ts';
 import { type Command, type Given, print, UsageError } from './command.ts';
-import { follow, OUTCOME_EXIT, OUTCOME_NOTE, TASK_FIELDS, type ToldTask, taskSchema } from './followed-task.ts';
+import { follow, OUTCOME_EXIT, OUTCOME_NOTE, TASK_FIELDS, type TaskAnswer, taskSchema } from './followed-task.ts';
 import { FIELDS_OPTION, lineOf, withPrediction } from './prediction.ts';
 import { ask, SERVER_OPTIONS, type Server, serverOf } from './server.ts';
 
@@ -51,7 +51,7 @@ const MUTATION = `mutation ($input: PredictionInput!, $options: SubmitOptions) {
   submitPrediction(input: $input, options: $options) { ${TASK_FIELDS} }
 }`;
 
-/** What is absent is not sent: null would be an answer. */
+/** Options that were not given are not sent: null would be a value. */
 function optionsOf({ values }: Given): Record<string, unknown> {
   const options = {
     version: values['model-version'],
@@ -91,16 +91,16 @@ function parsed({ name, json }: { name: string; json: string }): unknown {
     return JSON.parse(json);
   } catch (error) {
     const expected = 'expected JSON, such as \'{ "iris": { "sepalLengthCm": 5.1, … } }\'';
-    // The name of a file, or of a model, is what people type first.
+    // People try the name of a file or a model first.
     const isWord = name === 'INPUT' && !/[{[\s]/.test(json);
     if (isWord) throw new UsageError(`${name}: ${expected}, got "${json}"; to read it from a file: --file ${json}`);
     throw new UsageError(`${name}: ${expected}: ${messageOf(error)}`);
   }
 }
 
-async function endOf(server: Server, submitted: ToldTask): Promise<ToldTask> {
+async function endOf(server: Server, submitted: TaskAnswer): Promise<TaskAnswer> {
   let task = submitted;
   if (isTerminal(task.state)) return task;
-  for await (const told of follow(server, task.id, task)) task = told;
+  for await (const update of follow(server, task.id, task)) task = update;
   return task;
 }

@@ -15,10 +15,10 @@ export const ERROR_CODES = [
 
 export type ErrorCode = (typeof ERROR_CODES)[number];
 
-/** A fault that is the caller's to mend or to wait out; its message may be shown to clients. Our own bugs are `assert`s. */
+/** An error that the caller can correct or wait out; clients see its message. Our own bugs are `assert`s. */
 export class AppError extends Error {
   readonly code: ErrorCode;
-  /** Whether the same call may succeed later without being changed. */
+  /** Whether the same call may succeed later. */
   readonly retryable: boolean;
 
   constructor(code: ErrorCode, message: string, options: { retryable?: boolean; cause?: unknown } = {}) {
@@ -28,23 +28,23 @@ export class AppError extends Error {
     this.retryable = options.retryable ?? false;
   }
 
-  /** What a client sees beside the message. */
+  /** `extensions` of the GraphQL error. */
   get extensions(): Record<string, unknown> {
     return { code: this.code };
   }
 }
 
-/** One fault of an input: where it is, from the argument's name down, and what was expected there. */
+/** One error in an input: its path from the argument's name down, and what was expected there. */
 export interface Issue {
   path: (string | number)[];
   message: string;
 }
 
-/** Characters of a message, or of a key in a path, that a client is shown: both may repeat what was sent, which may be megabytes. */
+/** Largest length of a message, or of a key in a path: both may repeat what a client sent, which may be megabytes. */
 const MESSAGE_LENGTH_MAX = 1_000;
 const KEY_LENGTH_MAX = 100;
 
-/** A text as an error shows it. */
+/** A text cut to the length that errors show. */
 export function shortened(text: string, lengthMax = MESSAGE_LENGTH_MAX): string {
   return text.length <= lengthMax ? text : `${text.slice(0, lengthMax)}…`;
 }
@@ -54,15 +54,15 @@ function shortenedIssue({ path, message }: Issue): Issue {
   return { path: keys, message: shortened(message) };
 }
 
-/** What was asked does not fit; `issues` names the faults. Nothing was queued. */
+/** The input is wrong; `issues` lists the errors. Nothing was queued. */
 export class InputError extends AppError {
   readonly issues: readonly Issue[];
 
-  /** @param options `hasMore`: there are more faults, which are not named. */
+  /** @param options `hasMore`: there are more errors, which are not listed. */
   constructor(code: 'INVALID_INPUT' | 'UNKNOWN_MODEL', found: readonly Issue[], { hasMore = false } = {}) {
     const issues = found.map(shortenedIssue);
-    const faults = issues.map(({ path, message }) => `${path.join('.')}: ${message}`).join('; ');
-    super(code, hasMore ? `${faults}; and more: only the first ${issues.length} faults are named` : faults);
+    const listed = issues.map(({ path, message }) => `${path.join('.')}: ${message}`).join('; ');
+    super(code, hasMore ? `${listed}; and more: only the first ${issues.length} errors are listed` : listed);
     this.issues = issues;
   }
 
@@ -71,14 +71,14 @@ export class InputError extends AppError {
   }
 }
 
-/** How full a queue is, and when to come back. */
+/** How full a queue is, and when to try again. */
 export interface QueueLevel {
   waiting: number;
   limit: number;
   retryAfterMs: number;
 }
 
-/** As many predictions wait for the model as may wait. Nothing was queued. */
+/** The queue of the model is full. Nothing was queued. */
 export class QueueFull extends AppError {
   readonly level: QueueLevel;
 
@@ -92,9 +92,9 @@ export class QueueFull extends AppError {
   }
 }
 
-/** This process, or the caller, holds as much as it may. Nothing was begun. */
+/** This process or the caller has reached a limit. Nothing was started. */
 export class Overloaded extends AppError {
-  /** When to come back, in milliseconds. */
+  /** Milliseconds after which to try again. */
   readonly retryAfterMs: number;
 
   constructor(message: string, retryAfterMs = 1_000) {
@@ -107,23 +107,23 @@ export class Overloaded extends AppError {
   }
 }
 
-/** The broker did not confirm, in time or at all. Nothing was accepted. */
+/** The broker did not confirm in time. Nothing was accepted. */
 export class BrokerUnavailable extends AppError {
   constructor(message: string, cause?: unknown) {
     super('BROKER_UNAVAILABLE', message, { retryable: true, cause });
   }
 }
 
-/** The store could not be reached; the command may or may not have been carried out. */
+/** The store did not answer; the command may have run or not. */
 export class StoreUnavailable extends AppError {
   constructor(message: string, cause?: unknown, code: 'STORE_UNAVAILABLE' | 'STORE_FULL' = 'STORE_UNAVAILABLE') {
     super(code, message, { retryable: true, cause });
   }
 }
 
-/** The store has no room for what was to be written, and wrote nothing of it. Code that does not know better waits, as in an outage. */
+/** The store has no room and wrote nothing. Code that does not handle it waits, as in an outage. */
 export class StoreFull extends StoreUnavailable {
-  /** When to come back, in milliseconds, where that is known. */
+  /** Milliseconds after which to try again, if known. */
   readonly retryAfterMs: number | undefined;
 
   constructor(message: string, { cause, retryAfterMs }: { cause?: unknown; retryAfterMs?: number | undefined } = {}) {
@@ -144,7 +144,7 @@ export function ifUnavailable<T>(instead: T): (error: unknown) => T {
   };
 }
 
-/** What an error says; anything may be thrown. */
+/** The message of anything that was thrown. */
 export function messageOf(error: unknown): string {
   return error instanceof Error ? error.message : String(error);
 }

@@ -57,7 +57,7 @@ describe('foretell models inspect', () => {
     const onnx = identity('FP32', ['rows', 4]);
     const named = await folder({ 'm.onnx': onnx, 'model.json': '{ "batched": true, "maxBatch": 7 }' });
     expect((await named.run(['inspect', 'm.onnx'])).stdout).toContain(
-      'yes, up to 7 tasks share a run. Warning: model.json says "batched": true, so no proof was made',
+      'yes, up to 7 tasks share a run. Warning: model.json says "batched": true, so nothing proves that',
     );
     const wrong = await folder({ 'm.onnx': onnx, 'model.json': '{ "inputs": { "z": {} } }' });
     expect(await wrong.run(['inspect', 'm.onnx'])).toEqual({
@@ -83,7 +83,7 @@ describe('foretell models inspect', () => {
       }),
     });
     const { stdout } = await run(['inspect', 'any.onnx']);
-    expect(stdout).toContain('No typed input, since the rank of input "x" is unknown: it is called by its tensors.');
+    expect(stdout).toContain('No typed input, because the rank of input "x" is unknown; submit tensors (--tensors).');
   });
 
   test('counts the files of weights, and says in one line where one is missing or the file is no model', async () => {
@@ -138,7 +138,7 @@ describe('foretell models add', () => {
     const { code, stderr } = await run(['add', 'other.onnx', '--name', 'echo', '--version', '3']);
     expect({ code, stderr }).toEqual({
       code: 1,
-      stderr: 'foretell: models/echo/3 is there already; version 4 is free\n',
+      stderr: 'foretell: models/echo/3 exists already; version 4 is free\n',
     });
     expect(await readFile(join(cwd, 'models/echo/3/model.onnx'))).toEqual(before);
   });
@@ -153,7 +153,11 @@ describe('foretell models add', () => {
     const faults: [string[], number, string][] = [
       [['no.onnx'], 1, 'no.onnx: '],
       [['m.onnx'], 1, 'scale.bin'],
-      [['outside.onnx'], 1, 'outside.onnx: its weights are in "../scale.bin"; expected files beside or below it'],
+      [
+        ['outside.onnx'],
+        1,
+        'outside.onnx: its weights are in "../scale.bin"; expected files beside or below the model file',
+      ],
       [['nowhere.onnx'], 1, 'nowhere.onnx'],
       [['echo.onnx', '--name', 'tensors'], 1, 'models/tensors: a model cannot be named "tensors"'],
       [['echo.onnx', '--name', '../echo'], 2, '--name: expected a name without slashes'],

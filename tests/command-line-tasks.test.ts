@@ -152,7 +152,7 @@ describe('foretell submit', () => {
       expect(code).toBe(1);
       expect(stderr).toMatch(/^foretell: nothing answers at [^\n]+ECONNREFUSED[^\n]+\n$/);
       const other = await run(args, undefined, service.client.url.replace('graphql', 'healthz'));
-      expect(other.stderr).toMatch(/^foretell: [^\n]+not as Foretell does\n$/);
+      expect(other.stderr).toMatch(/^foretell: [^\n]+not as Foretell does; check the URL\n$/);
     }
   });
 });

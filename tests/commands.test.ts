@@ -124,7 +124,7 @@ test('start says in one line that none of the models that it is to serve is ther
   const { code, stderr } = await runCommand('start', [], settings);
   expect({ code, stderr }).toEqual({
     code: 1,
-    stderr: 'foretell: WORKER_MODELS: none of the models nothing, irs is in MODELS_DIR; there are digits, iris, spam\n',
+    stderr: 'foretell: WORKER_MODELS: MODELS_DIR has none of the models nothing, irs; it has digits, iris, spam\n',
   });
 });
 

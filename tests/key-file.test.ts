@@ -43,7 +43,7 @@ test('keys change while a service runs: a signal or a second is enough, and stre
   await service.line(/"remoteAddress":"127.0.0.1".*key refused/);
 
   await writeFile(file, '');
-  await service.line(/expected owner:key pairs.*API key file not taken/);
+  await service.line(/expected owner:key pairs.*API key file rejected/);
   expect([await status(ann), await status(bob)]).toEqual([401, 200]);
   await writeFile(file, `ann:${ann}`);
   await expect.poll(() => status(ann)).toBe(200);

@@ -95,13 +95,14 @@ export async function openApi(config: Config, services: Services, log: Log): Pro
 function warnOfSmallHeap({ memoryBytes: { max } }: Ledger, log: Log): void {
   const requestBytes = requestBytesMax(max);
   if (isFullRequest(requestBytes)) return;
-  const hint = 'requests may take less than usual; a larger heap: NODE_OPTIONS=--max-old-space-size=MIB';
+  const hint =
+    'the limit for requests is lower than usual; for a larger heap, set NODE_OPTIONS=--max-old-space-size=MIB';
   log.warn({ requestBytes, memoryBytes: max, hint }, 'small heap');
 }
 
 /** Said only where an owner who holds nothing finds no room: one whose own share is used up is told so, and others are not kept away. */
 function fullness({ bytes, limit, isFull }: StoreLevel): string | undefined {
-  return isFull ? `store full: tasks take ${bytes} bytes, and may take ${limit}` : undefined;
+  return isFull ? `store full: tasks take ${bytes} bytes of at most ${limit}` : undefined;
 }
 
 /** A browser that opens the bare address finds GraphiQL. */

@@ -40,6 +40,6 @@ export function decodeMessage(body: Uint8Array): PredictionMessage {
     const { header, tensors } = readFrame(body);
     return { submission: submissionOf(header), inputs: header.inputs ?? tensors };
   } catch (cause) {
-    throw new Error(`expected a prediction message, got ${body.byteLength} bytes that are none`, { cause });
+    throw new Error(`expected a prediction message, got ${body.byteLength} other bytes`, { cause });
   }
 }

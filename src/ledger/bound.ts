@@ -71,9 +71,9 @@ export class Bound {
     const alone = Math.floor(shareOf(this.max, 0.9 * this.max));
     const whose =
       held + amount > alone || held > this.#used / 2
-        ? `you hold ${held} of them, and one owner may hold at most nine times what is free`
-        : `others hold ${this.#used - held} of them`;
-    const message = `no room for ${amount} more ${this.what}: this process has ${this.max}, and ${whose}; try again later`;
+        ? `you hold ${held} (an owner may hold at most nine times what is free)`
+        : `others hold ${this.#used - held}`;
+    const message = `no room for ${amount} more ${this.what}: the limit of this process is ${this.max}, and ${whose}; try again later`;
     return new Overloaded(message, this.#retryAfterMs);
   }
 }

@@ -5,7 +5,7 @@ const WHAT = {
   /** Sockets of clients. */
   connections: 'connections',
   /** Requests that are being read or answered; not streams. */
-  requests: 'requests in hand',
+  requests: 'requests in progress',
   /** Subscriptions that are open. */
   streams: 'open streams',
   /** Tasks that streams wait for, each time they do. */

@@ -13,7 +13,8 @@ export function fileBytes(value: unknown): Uint8Array {
   const unpadded = text.slice(0, text.endsWith('==') ? -2 : text.endsWith('=') ? -1 : undefined);
   const bytes = Buffer.from(unpadded, 'base64');
   // Buffer skips what is not base64, and would read a part of it.
-  if (Math.floor((unpadded.length * 3) / 4) !== bytes.length) throw new MediaFault(`${EXPECTED}; that is no base64`);
+  if (Math.floor((unpadded.length * 3) / 4) !== bytes.length)
+    throw new MediaFault(`${EXPECTED}; the data is not base64`);
   return bytes;
 }
 

@@ -52,7 +52,7 @@ export async function decodeImage(given: Uint8Array, size: PictureSize, allowanc
 
 function unpackedBytes({ format, width, height, pages = 1, channels, depth }: Metadata): number {
   if (!FORMATS.includes(format)) throw new MediaFault(`${EXPECTED}, got ${format}`);
-  if (pages > 1) throw new MediaFault(`${EXPECTED} that does not move, got ${pages} frames`);
+  if (pages > 1) throw new MediaFault(`${EXPECTED} of one frame, got ${pages} frames`);
   if (width > SIDE_MAX || height > SIDE_MAX) {
     throw new MediaFault(`expected at most ${SIDE_MAX} pixels a side, got ${width} × ${height}`);
   }
@@ -68,9 +68,9 @@ function unpackedBytes({ format, width, height, pages = 1, channels, depth }: Me
 function refuse(error: unknown): never {
   const message = messageOf(error).replace(/^Input (buffer|file) (has|contains) /i, '');
   if (/pixel limit/.test(message)) throw new MediaFault(`expected at most ${PIXELS_MAX} pixels`);
-  if (/^timeout/.test(message)) throw new MediaFault(`expected a picture that is decoded within ${DECODE_S_MAX} s`);
+  if (/^timeout/.test(message)) throw new MediaFault(`expected a picture that decodes within ${DECODE_S_MAX} s`);
   if (/unsupported image format/.test(message)) throw new MediaFault(EXPECTED);
-  throw new MediaFault(`${EXPECTED} that can be read: ${message.replace(/\s*\n\s*/g, '; ')}`);
+  throw new MediaFault(`${EXPECTED}, but it cannot be read: ${message.replace(/\s*\n\s*/g, '; ')}`);
 }
 
 function asRgb(data: Uint8Array, channels: number): Uint8Array {

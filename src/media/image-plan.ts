@@ -99,8 +99,8 @@ function inkFaults({ ink, fit, invert }: ImageOptions, colour: string, shorter: 
   if (!ink) return;
   if (colour !== 'grayscale') fault('ink', `expected grayscale, got ${colour}`);
   if (ink.box > shorter) fault('ink.box', `expected at most ${shorter}, the picture's shorter side, got ${ink.box}`);
-  if (fit !== undefined) fault('fit', 'has no meaning beside `ink`, which cuts and scales by itself');
-  if (invert !== undefined) fault('invert', 'has no meaning beside `ink`, which is bright always');
+  if (fit !== undefined) fault('fit', 'has no effect with `ink`, which crops and scales by itself');
+  if (invert !== undefined) fault('invert', 'has no effect with `ink`, which is always bright');
 }
 
 /** (pixel × scale − mean) / std for every pixel value there is. */
@@ -109,7 +109,7 @@ function valuesOf(options: ImageOptions, channels: number, datatype: Datatype, f
   const { scale = range ? 1 : 1 / 255, mean = 0, std = 1 } = options;
   const each = (key: 'mean' | 'std', given: number | number[]) => {
     if (!Array.isArray(given)) return Array.from({ length: channels }, () => given);
-    if (given.length !== channels) fault(key, `expected ${channels} numbers, one a channel, got ${given.length}`);
+    if (given.length !== channels) fault(key, `expected ${channels} numbers, one per channel, got ${given.length}`);
     return given;
   };
   const [means, stds] = [each('mean', mean), each('std', std)];

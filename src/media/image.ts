@@ -40,7 +40,7 @@ const INK_SIZE = { width: INK_SIDE, height: INK_SIDE, fit: 'inside' } as const;
 
 function inkPixels(pixels: Pixels, { width, height }: ImagePlan, box: number): Pixels {
   const ink = findInk(greyPlane(pixels), { width, height, box });
-  if (!ink) throw new MediaFault('expected something drawn on a plain ground that differs from it, found nothing');
+  if (!ink) throw new MediaFault('expected a drawing on a plain background, found none');
   const data = new Uint8Array(ink.length * 3);
   for (const [i, value] of ink.entries()) data.fill(Math.round(value * 255), i * 3, i * 3 + 3);
   return { width, height, data };

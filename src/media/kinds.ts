@@ -9,7 +9,9 @@ export interface MediaOptions {
 }
 
 export const mediaOptions = {
-  image: imageOptions.optional().describe('how a picture becomes the tensor: an upload or a data URL (inputs only)'),
+  image: imageOptions
+    .optional()
+    .describe('accept a picture, as an upload or a data URL, and make the tensor from it (inputs only)'),
 };
 
 /** The same as workers register them. */

@@ -23,7 +23,7 @@ const tensorNames = z.strictObject({
   fields: z
     .array(z.string().min(1))
     .min(1)
-    .refine((names) => new Set(names).size === names.length, 'expected names that differ from each other')
+    .refine((names) => new Set(names).size === names.length, 'expected distinct names')
     .optional()
     .describe('names of the elements of the last dimension: the tensor becomes an object with these fields'),
   labels: z
@@ -59,50 +59,60 @@ const executionProvider: z.ZodType<ExecutionProvider> = z.union(
 /** What `models/<name>/model.json` may say; every key is optional, and so is the file. */
 export const manifestSchema = z.strictObject({
   description: z.string().optional().describe('one sentence, shown in the schema and in `models`'),
-  inputs: z.record(z.string(), tensorNames).default({}).describe('human names, by input tensor'),
-  outputs: z.record(z.string(), tensorNames).default({}).describe('human names, by output tensor'),
+  inputs: z.record(z.string(), tensorNames).default({}).describe('names and pictures, by input tensor'),
+  outputs: z.record(z.string(), tensorNames).default({}).describe('names and labels, by output tensor'),
   defaultVersion: z
     .union([z.literal('latest'), z.string().regex(VERSION_NAME)], 'expected "latest" or a version, such as "2"')
     .default('latest')
-    .describe('the version that is meant where none is named'),
+    .describe('the version that runs if a submission pins none'),
   batched: z
     .boolean()
     .optional()
     .describe(
-      'true: dimension 0 is the batch, and tasks share runs without a proof; false: it is none; default: an experiment decides',
+      'true: dimension 0 is the batch, and tasks share runs without a proof; false: it is not; default: an experiment decides',
     ),
-  maxBatch: z.int().min(1).max(4096).default(64).describe('the most tasks that share a run'),
-  maxDelayMs: z.number().min(0).max(10_000).default(0).describe('how long a task may wait for others to share its run'),
-  timeoutMs: z.int().min(1).max(TIMEOUT_MS_MAX).default(600_000).describe('how long one run may take'),
-  maxAttempts: z.int().min(1).max(20).default(3).describe('how often a task is tried whose worker dies or times out'),
+  maxBatch: z.int().min(1).max(4096).default(64).describe('largest number of tasks that share a run'),
+  maxDelayMs: z
+    .number()
+    .min(0)
+    .max(10_000)
+    .default(0)
+    .describe('milliseconds that a task may wait for others to share its run'),
+  timeoutMs: z.int().min(1).max(TIMEOUT_MS_MAX).default(600_000).describe('milliseconds that one run may take'),
+  maxAttempts: z
+    .int()
+    .min(1)
+    .max(20)
+    .default(3)
+    .describe('attempts for a task whose worker dies or whose run times out'),
   concurrency: z
     .int()
     .min(1)
     .max(1024)
     .optional()
-    .describe('slots it may take at once; default: all but one, at least 1'),
+    .describe('slots that it may use at once; default: all but one, at least 1'),
   maxStartsPerSecond: z
     .number()
     .min(STARTS_PER_SECOND_MIN)
     .max(100_000)
     .optional()
-    .describe('how many of its tasks may begin in a second on each worker; default: no limit'),
+    .describe('tasks that may start per second on each worker; default: no limit'),
   executionProviders: z
     .array(executionProvider)
     .min(1)
     .default([{ name: 'cpu' }])
-    .describe('what computes it, in order of preference: the first that is there, cpu unless set'),
+    .describe('what computes it, in order of preference; the first available one is used; default: cpu'),
   maxSizes: maxSizes
     .default({})
     .describe(
-      'the largest sizes of inputs that vary, by what the model calls them or by place: { "sequence": 512, "x[1]": 9 }',
+      'largest sizes of variable dimensions, by their names in the model or by place: { "sequence": 512, "x[1]": 9 }',
     ),
   maxWaiting: z
     .int()
     .min(1)
     .max(10_000_000)
     .default(WAITING_DEFAULT)
-    .describe('the most tasks that may wait for it; what comes beyond is refused with QUEUE_FULL'),
+    .describe('largest number of waiting tasks; more are refused with QUEUE_FULL'),
   warmUp: z
     .array(z.record(z.string(), z.unknown()))
     .max(WARM_UPS_MAX)

@@ -28,7 +28,7 @@ export function outputFault(
 ): string | undefined {
   for (const spec of model.signature.outputs) {
     const output = outputs.find(({ name }) => name === spec.name);
-    const fault = output ? tensorFault(spec, output) : 'the model did not give it';
+    const fault = output ? tensorFault(spec, output) : 'the model did not return it';
     const labels = model.names.outputs[spec.name]?.labels;
     const found = fault ?? (output && door === 'typed' ? typedFault(model, output, labels) : undefined);
     if (found) return `output "${spec.name}": ${found}`;
@@ -57,7 +57,7 @@ function tensorFault({ datatype, shape }: TensorSpec, output: Tensor): string | 
 /** A typed prediction is one row, its labels have names, and GraphQL's Float has no way to say NaN or Infinity. */
 function typedFault({ signature }: ServedModel, output: Tensor, labels?: readonly string[]): string | undefined {
   const { datatype, shape, data } = output;
-  if (signature.batched && shape[0] !== 1) return `expected one row for one row, got shape ${describeShape(shape)}`;
+  if (signature.batched && shape[0] !== 1) return `expected one row for one task, got shape ${describeShape(shape)}`;
   if (datatype === 'STRING' || Array.isArray(data)) return undefined;
   const numbers: ArrayLike<number | bigint> = viewAs(datatype, data);
   const isFloat = STORAGE[datatype].kind === 'float';

@@ -40,8 +40,8 @@ export function sizeBoundsOf(
     const known = new Set(
       free.flatMap(({ input, dimension, symbol }) => [symbol ?? [], `${input}[${dimension}]`].flat()),
     );
-    const expected = known.size > 0 ? `expected some of ${[...known].join(', ')}` : 'none may';
-    faults.push(`maxSizes.${key}: no size of an input that may vary; ${expected}`);
+    const expected = known.size > 0 ? `expected some of ${[...known].join(', ')}` : 'no dimension is variable';
+    faults.push(`maxSizes.${key}: no such variable dimension of an input; ${expected}`);
   }
   return { bounds, faults };
 }

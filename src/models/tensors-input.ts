@@ -121,7 +121,7 @@ function readBase64(datatype: Datatype, count: number, text: string, path: Path,
   const bytes = Buffer.from(length === wanted ? unpadded : '', 'base64');
   if (length !== wanted) issues.add(path, `expected base64 of ${wanted} bytes for this shape, got ${length}`);
   else if (!isBase64Of(bytes, unpadded)) issues.add(path, 'expected base64');
-  else if (datatype === 'BOOL' && bytes.some((byte) => byte > 1)) issues.add(path, 'expected bytes that are 0 or 1');
+  else if (datatype === 'BOOL' && bytes.some((byte) => byte > 1)) issues.add(path, 'expected bytes of value 0 or 1');
   return bytes;
 }
 

@@ -11,8 +11,7 @@ export function readWarmUp(
 ): { inputs: Tensor[][]; faults: string[] } {
   if (warmUp.length === 0) return { inputs: [], faults: [] };
   const typedApi = typedApiOf(model);
-  if (!typedApi)
-    return { inputs: [], faults: ['warmUp: the model has no typed input, so that none can be written here'] };
+  if (!typedApi) return { inputs: [], faults: ['warmUp: expected none, because the model has no typed input'] };
   const issues = new InputIssues();
   const { batched } = model.signature;
   const inputs = warmUp.map((input, i) => readTypedInput(typedApi, batched, input, ['warmUp', i], issues));

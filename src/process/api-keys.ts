@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto';
 import { isWeakKey } from './weak-key.ts';
 
-/** Whose tasks they are where no keys are set: everyone's. */
+/** The owner of all tasks if no keys are set. */
 export const ANONYMOUS = 'anonymous';
 
 /** Keys long enough to be random ones: only then is a fast hash a safe way to keep them. */
@@ -69,7 +69,7 @@ export class ApiKeys {
   /**
    * Replaces the keys of API_KEYS_FILE, and tells listeners which keys are gone.
    * @returns how many keys came and how many went
-   * @throws Error, having changed nothing, if the text has no key at all (an emptied file must not shut everybody out) or a wrong one
+   * @throws Error, having changed nothing, if the text has no key at all (an emptied file must not lock out all callers) or a wrong one
    */
   replaceFile(fileText: string): { added: number; removed: number } {
     const after = addPairs(fileText, this.#inline);
@@ -91,7 +91,7 @@ export class ApiKeys {
   }
 }
 
-/** What is said of a text that was to have keys. */
+/** The error for a setting that has no keys. */
 export function noPairs(): Error {
   return new Error('expected owner:key pairs, but there are none');
 }

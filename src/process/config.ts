@@ -19,7 +19,7 @@ export interface Config {
   /** Nothing outlives the process: broker and store are in it. */
   embedded: boolean;
   modelsDir: string;
-  /** `modelsDir` is the folder of the models that come along: nothing was set, and there is no other. */
+  /** `modelsDir` is the folder of the bundled models, because none was set and ./models does not exist. */
   shippedModels: boolean;
   workerSlots: number;
   /** The models that a worker serves; `undefined` for all. */
@@ -33,14 +33,14 @@ export interface Config {
   apiKeysFile: string | undefined;
   /** The key for /metrics; `undefined` where none is set. */
   metricsKey: ApiKeys | undefined;
-  /** Something in front checks who asks: any address, any name. */
+  /** A proxy in front authenticates callers: any address, any host name. */
   allowUnauthenticated: boolean;
   /** Proxies whose X-Forwarded-For is believed. */
   trustedProxies: BlockList | undefined;
   corsOrigins: string[];
   resultTtlMs: number;
   bodyLimitBytes: number;
-  /** How long a process that was told to end may take for what it has in hand. */
+  /** How long a process may take after SIGTERM to finish its work. */
   graceMs: number;
   introspection: boolean;
   graphiql: boolean;
@@ -50,14 +50,14 @@ export interface Config {
   serviceName: string;
 }
 
-/** Settings that are wrong: one line each, naming the setting and what was expected. */
+/** Wrong settings: one line for each, with its name and what was expected. */
 export class ConfigError extends Error {}
 
 type Settings = Record<string, string | undefined>;
 
 /**
- * Reads the environment, the one place that does. Throws `ConfigError`.
- * @param options settings that were given on the command line, before which the environment stands back
+ * Reads the settings; only this file reads the environment. Throws `ConfigError`.
+ * @param options settings of the command line, which override the environment
  */
 export function readConfig(command: Command, env: Settings = process.env, options: Settings = {}): Config {
   const given = { ...named(env), ...named(options) };
@@ -74,7 +74,7 @@ export function readConfig(command: Command, env: Settings = process.env, option
   refuseMemory(command, value.BROKER_URL, value.STORE_URL);
   if (command !== 'worker' && !isLoopback(value.HOST) && !apiKeys.required && !value.ALLOW_UNAUTHENTICATED) {
     throw new ConfigError(
-      `HOST: "${value.HOST}" lets other machines in; set API_KEYS, or ALLOW_UNAUTHENTICATED=1 if something in front checks who asks`,
+      `HOST: "${value.HOST}" lets other machines in; set API_KEYS, or ALLOW_UNAUTHENTICATED=1 if a proxy in front authenticates callers`,
     );
   }
   const open = !apiKeys.required && !value.PRODUCTION;
@@ -107,7 +107,7 @@ export function readConfig(command: Command, env: Settings = process.env, option
   };
 }
 
-/** What a process of ours is started with: this one's own environment, and these where that says nothing of them. */
+/** The environment for a child process: this one's, completed by `defaults`. */
 export function childEnvironment(defaults: Record<string, string>): NodeJS.ProcessEnv {
   return { ...defaults, ...process.env };
 }
@@ -121,12 +121,12 @@ export function readModelsDir(options: Settings, orShipped: boolean, env: Settin
   return modelsIn(settings.MODELS_DIR.parse(MODELS_DIR), orShipped && MODELS_DIR === undefined).modelsDir;
 }
 
-/** Where a running server is, and the key for it, as clients are told of them: the demo too. */
+/** URL and key of a running server, for the commands that are clients, and the demo. */
 export function readServerSettings(env: Settings = process.env): { url: string | undefined; key: string | undefined } {
   return { url: env['FORETELL_URL'] || undefined, key: env['FORETELL_KEY'] || undefined };
 }
 
-/** What is a setting, and set: an empty variable is not, as compose files and shells write it. */
+/** The settings among these variables. An empty one counts as not set, as in compose files and shells. */
 function named(values: Settings): Settings {
   return Object.fromEntries(Object.entries(values).filter(([name, value]) => name in settings && value));
 }
@@ -138,7 +138,7 @@ function gotOf(name: string, given: Settings): string {
 function readApiKeys(inline: string | undefined, file: string | undefined): ApiKeys {
   const keys = readKeys('API_KEYS', () => ApiKeys.parse(inline ?? ''));
   if (file !== undefined) readKeys('API_KEYS_FILE', () => keys.replaceFile(readFileSync(file, 'utf8')));
-  // Somebody meant to guard the API: a setting that came out empty must not leave it open.
+  // The operator meant to guard the API: an empty setting must not leave it open.
   if (inline !== undefined && !keys.required) throw new ConfigError(`API_KEYS: ${messageOf(noPairs())}`);
   return keys;
 }
@@ -160,18 +160,16 @@ function refuseMemory(command: Command, brokerUrl: string, storeUrl: string): vo
     (name) => name !== false,
   );
   if (command === 'start' && memory.length === 1) {
-    throw new ConfigError(
-      `${memory[0]}: memory: goes with memory: alone; set both BROKER_URL and STORE_URL, or neither`,
-    );
+    throw new ConfigError(`${memory[0]}: memory: is for both or none; set both BROKER_URL and STORE_URL, or neither`);
   }
   if (command !== 'start' && memory.length > 0) {
     throw new ConfigError(
-      `${memory.join(', ')}: memory: lives inside one process; set BROKER_URL=amqp://… and STORE_URL=redis://…, or run \`npm start\` (foretell serve) for API and worker in one`,
+      `${memory.join(', ')}: memory: works within one process only; set BROKER_URL=amqp://… and STORE_URL=redis://…, or run \`npm start\` (foretell serve) for API and worker in one`,
     );
   }
 }
 
-/** Who has no models yet gets those that come along, to begin with; a worker on its own has to be told what it serves. */
+/** Without a folder of models, `serve` starts with the bundled ones; a worker on its own needs MODELS_DIR. */
 function modelsIn(modelsDir: string, orShipped: boolean): Pick<Config, 'modelsDir' | 'shippedModels'> {
   const shippedModels = orShipped && !existsSync(modelsDir);
   return { modelsDir: shippedModels ? SHIPPED_MODELS_DIR : modelsDir, shippedModels };

@@ -1,5 +1,5 @@
-/** What is wrong with an entry of CORS_ORIGINS, and what was expected; `undefined` if it is the origin that a browser sends. */
-export function originFault(entry: string): string | undefined {
+/** The error in an entry of CORS_ORIGINS; `undefined` if it is an origin as browsers send it. */
+export function originError(entry: string): string | undefined {
   const quoted = `"${entry}"`;
   if (entry.includes('*')) return `${quoted}: wildcards are not supported; list each origin`;
   if (entry === 'null') return `${quoted} is every sandboxed page; list the origin of the page that embeds it`;

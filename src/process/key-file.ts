@@ -5,7 +5,7 @@ import { messageOf } from '../errors.ts';
 import type { ApiKeys } from './api-keys.ts';
 import type { Log } from './log.ts';
 
-/** How often the file is looked at. Looked at, not watched: Kubernetes swaps a link to a folder, and network disks tell nobody of changes. */
+/** How often the file is polled. It is not watched: Kubernetes swaps a link to a folder, and network disks report no changes. */
 const POLL_MS = 1_000;
 
 /** Of some ten thousand keys. */
@@ -21,7 +21,7 @@ interface Look {
 }
 
 export interface KeyFile {
-  /** Takes the file as it is now. Does not reject: what is wrong is logged, and the keys stay. */
+  /** Reads the file now. Does not reject: an error is logged, and the keys stay. */
   read(): Promise<void>;
   close(): void;
 }
@@ -47,10 +47,7 @@ export function followKeyFile(options: { path: string; keys: ApiKeys; log: Log; 
       log.info(changes, 'API key file taken');
       warnOfWeakKeys('API_KEYS_FILE', keys, log);
     } catch (error) {
-      log.warn(
-        { setting: 'API_KEYS_FILE', fault: messageOf(error) },
-        'API key file not taken, the keys before it stay',
-      );
+      log.warn({ setting: 'API_KEYS_FILE', fault: messageOf(error) }, 'API key file rejected, the previous keys stay');
     }
   }
 
@@ -83,7 +80,7 @@ export function followKeyFile(options: { path: string; keys: ApiKeys; log: Log; 
   };
 }
 
-/** Says of which owners a key can be guessed, never the key. */
+/** Logs the owners whose keys can be guessed, never the keys. */
 export function warnOfWeakKeys(setting: string, keys: ApiKeys, log: Log): void {
   const { weakOwners: owners } = keys;
   if (owners.length === 0) return;
@@ -95,7 +92,7 @@ export function warnOfWeakKeys(setting: string, keys: ApiKeys, log: Log): void {
 async function lookAt(path: string): Promise<Look> {
   try {
     const stats = await stat(path);
-    // To read a pipe again would wait for somebody who writes, or find it empty.
+    // A second read of a pipe would wait for a writer, or find it empty.
     if (!stats.isFile()) return { stamp: 'pipe', warning: 'not a regular file, so its changes are not followed' };
     if (stats.size > FILE_BYTES_MAX) throw new Error(`expected at most ${FILE_BYTES_MAX} bytes, got ${stats.size}`);
     const text = await readFile(path, 'utf8');
@@ -106,7 +103,7 @@ async function lookAt(path: string): Promise<Look> {
   }
 }
 
-/** Who besides this process's user can read the keys, or change them. */
+/** The risk that other users can read or change the keys. */
 function riskOf({ mode, uid }: Stats): string | undefined {
   const own = process.getuid?.();
   if (own === undefined) return undefined;

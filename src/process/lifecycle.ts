@@ -27,7 +27,7 @@ export function createLifecycle(log: Log): Lifecycle {
 }
 
 /**
- * One Ctrl-C comes several times: the terminal signals the whole group, and npm hands on what it gets. A second one that somebody means comes later.
+ * One Ctrl-C arrives several times: the terminal signals the whole group, and npm passes it on. A deliberate second one comes later.
  */
 const SAME_SIGNAL_MS = 1_000;
 

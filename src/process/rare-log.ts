@@ -19,7 +19,7 @@ export function rareLog(log: Log, { linesMax = LINES_MAX, periodMs = PERIOD_MS }
     };
   };
   return {
-    // Asked for by whoever sets the level, and with all its lines.
+    // Whoever sets the level to debug wants every line.
     debug: (fields, message) => log.debug(fields, message),
     info: rarely((fields, message) => log.info(fields, message)),
     warn: rarely((fields, message) => log.warn(fields, message)),

@@ -1,7 +1,7 @@
 import { BlockList, isIP } from 'node:net';
 import { availableParallelism, totalmem } from 'node:os';
 import { z } from 'zod';
-import { originFault } from './cors-origins.ts';
+import { originError } from './cors-origins.ts';
 import { LOG_LEVELS } from './log.ts';
 
 const integer = (min: number, max: number) =>
@@ -51,8 +51,8 @@ const origins = z
   .transform((text) => text.split(',').flatMap((origin) => origin.trim() || []))
   .refine((list) => list.length > 0, 'expected origins such as https://app.example, comma-separated')
   .superRefine((list, context) => {
-    const faults = list.flatMap((origin) => originFault(origin) ?? []);
-    if (faults.length > 0) context.addIssue({ code: 'custom', message: faults.join('; ') });
+    const errors = list.flatMap((origin) => originError(origin) ?? []);
+    if (errors.length > 0) context.addIssue({ code: 'custom', message: errors.join('; ') });
   });
 
 const proxies = z.string().transform((text, context) => {
@@ -97,7 +97,7 @@ export const settings = {
     .string()
     .default('127.0.0.1')
     .describe(
-      'address that the API, and a worker with WORKER_PORT, listens on; an API needs API_KEYS for any but loopback',
+      'address that the API, and a worker with WORKER_PORT, listens on; an address other than loopback needs API_KEYS',
     ),
   PORT: integer(0, 65_535).default(4000).describe('port of the API; 0 takes a free one'),
   WORKER_PORT: integer(0, 65_535)
@@ -120,7 +120,7 @@ export const settings = {
   RUN_MEMORY_MB: integer(1, 1_048_576)
     .optional()
     .describe(
-      'MiB that a run may take beyond what its process may keep loaded, a part of MODEL_MEMORY_MB; a task that takes more fails (watched on Linux); default: a quarter of memory, shared out over WORKER_SLOTS, at least 512',
+      'MiB that a run may take in addition to the loaded models; a task that takes more fails (Linux only); default: a quarter of memory divided by WORKER_SLOTS, at least 512',
     ),
   API_KEYS: z
     .string()
@@ -133,8 +133,10 @@ export const settings = {
   METRICS_KEY: z
     .string()
     .optional()
-    .describe('key for /metrics, 24 characters or more; other machines need it if it or API_KEYS is set'),
-  ALLOW_UNAUTHENTICATED: flag.default(false).describe('1: listen on any address, and answer to any name, without keys'),
+    .describe('key for /metrics, 24 characters or more; if it or API_KEYS is set, other machines need it'),
+  ALLOW_UNAUTHENTICATED: flag
+    .default(false)
+    .describe('1: accept requests without keys on any address and for any host name'),
   TRUSTED_PROXIES: proxies
     .optional()
     .describe(
@@ -149,7 +151,7 @@ export const settings = {
     .describe('largest request in bytes; default: 64 MiB'),
   SHUTDOWN_GRACE_S: integer(1, 3_600)
     .default(10)
-    .describe('seconds after SIGTERM to finish what runs; set more than a usual prediction takes'),
+    .describe('seconds after SIGTERM to finish running predictions; set it above the time of a usual prediction'),
   PRODUCTION: flag.default(false).describe('1: introspection and GraphiQL are off unless set below'),
   INTROSPECTION: flag.optional().describe('1 or 0; default: on, unless API_KEYS or PRODUCTION is set'),
   GRAPHIQL: flag.optional().describe('1 or 0; default: on, unless API_KEYS or PRODUCTION is set'),
@@ -172,7 +174,7 @@ function halfOfMemoryMb(): number {
 /** A run of inputs and outputs of 64 MiB needs some 500 MiB for them alone. */
 const RUN_MEMORY_MB_MIN = 512;
 
-/** With the loaded models, three quarters of memory at most where the machine has enough: the rest is everybody else's. */
+/** With the loaded models, at most three quarters of memory where the machine has enough: the rest is for other programs. */
 export function runMemoryMb(slots: number): number {
   return Math.max(RUN_MEMORY_MB_MIN, Math.floor(halfOfMemoryMb() / 2 / slots));
 }

@@ -203,8 +203,8 @@ export function faultOf(error: unknown): Error {
   if (!isReplyError(error)) return new StoreUnavailable('the connection to Redis was lost', error);
   const outage = OUTAGE.exec(textOf(error));
   // Without the error as its cause: it carries the inputs or the outputs that were refused.
-  if (outage?.[1] === 'OOM') return new StoreFull('the store has no memory left: Redis refuses to keep more (OOM)');
-  if (outage) return new StoreUnavailable(`Redis refuses commands at present (${outage[1]})`, error);
+  if (outage?.[1] === 'OOM') return new StoreFull('the store is out of memory: Redis refuses writes (OOM)');
+  if (outage) return new StoreUnavailable(`Redis refuses commands for now (${outage[1]})`, error);
   // Not the error itself: it carries the command's arguments, whole outputs among them, into every log.
   return new Error(`Redis: ${error.message}`);
 }

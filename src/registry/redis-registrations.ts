@@ -29,7 +29,7 @@ export function createRedisRegistrations(commands: RedisConnection, ttlMs: numbe
 
   function adopt(fingerprint: string, text: string): ServedModel | undefined {
     const model = parseModel(text);
-    if (!model) log.warn({ fingerprint }, 'registered model not understood');
+    if (!model) log.warn({ fingerprint }, 'registered model not readable');
     models.set(fingerprint, model);
     forgetOldest(models, CACHE_MAX);
     return model;

@@ -70,8 +70,8 @@ export function refusal({ held, used, max }: Holding, bytes: number, retryAfterM
   const alone = shareOf(max, 0.9 * max);
   const isOwn = held + bytes > alone || held > used / 2;
   const whose = isOwn
-    ? `you hold ${held} of them, and one owner may hold at most nine times what is free`
-    : `others hold ${used - held} of them`;
-  const message = `the store has no room for ${bytes} more bytes: tasks may take ${max} bytes, and ${whose}; results make room when they expire`;
+    ? `you hold ${held} (an owner may hold at most nine times what is free)`
+    : `others hold ${used - held}`;
+  const message = `the store has no room for ${bytes} more bytes: the limit is ${max} bytes, and ${whose}; try again when results have expired`;
   return new StoreFull(message, { retryAfterMs });
 }

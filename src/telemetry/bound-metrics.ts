@@ -23,5 +23,5 @@ export function observeBounds(registry: Registry, bounds: () => readonly Observe
   };
   series(Gauge, 'foretell_bound_used', 'What clients hold of each bound of this process.', 'used');
   series(Gauge, 'foretell_bound_limit', 'The most that all clients may hold of each.', 'max');
-  series(Counter, 'foretell_bound_refusals_total', 'Clients refused for want of room.', 'refusals');
+  series(Counter, 'foretell_bound_refusals_total', 'Clients refused because a bound was full.', 'refusals');
 }

@@ -51,20 +51,20 @@ export function observe(registry: Registry, observed: Partial<Observed>, labelOf
   gauge('foretell_sessions', 'Sessions of loaded models.', sessions && (() => sessions().loaded));
   gauge('foretell_session_bytes', 'Bytes that loaded models hold.', sessions && (() => sessions().bytes));
   counter('foretell_session_loads_total', 'Models that were loaded.', sessions && (() => sessions().loads));
-  const evictionsHelp = 'Sessions that made room for others.';
+  const evictionsHelp = 'Sessions that were evicted to load others.';
   counter('foretell_session_evictions_total', evictionsHelp, sessions && (() => sessions().evictions));
-  const tasksHelp = 'Tasks that this worker holds: QUEUED ones wait for their run, RUNNING ones are in it.';
+  const tasksHelp = 'Tasks that this worker holds: QUEUED ones wait for a run, RUNNING ones are in one.';
   rows('foretell_tasks_in_hand', tasksHelp, ['model', 'state'], tasksInHand, ({ model, state, tasks }) => [
     { model: labelOf(model), state },
     tasks,
   ]);
-  const faultsHelp =
-    'Faults of models, or of their versions, that keep them from being served, as one of all APIs tells.';
+  const faultsHelp = 'Models or versions that cannot be served; one API reports it for all.';
   rows('foretell_model_faults', faultsHelp, ['model'], modelFaults, ({ model, faults }) => [
     { model: labelOf(model) },
     faults,
   ]);
-  const depthsHelp = 'Messages that wait in the broker, as one of all APIs tells; absent while it does not answer.';
+  const depthsHelp =
+    'Messages that wait in the broker; one API reports it for all, and nothing while the broker does not answer.';
   const depths = queueDepths && depthsInTime(queueDepths);
   rows('foretell_queue_messages', depthsHelp, ['model', 'lane'], depths, ({ model, lane, messages }) => [
     { model: labelOf(model), lane },

@@ -17,14 +17,16 @@ export function createSeries(registry: Registry) {
     accepted: counter('foretell_submissions_total', 'Submissions that were accepted.', ['model']),
     refused: counter('foretell_submissions_refused_total', 'Submissions that were refused.', ['model', 'code']),
     ended: counter('foretell_tasks_ended_total', 'Tasks that this process ended.', ['model', 'state']),
-    retries: counter('foretell_retries_total', 'Tasks that are to be tried again.', ['model']),
-    returns: counter('foretell_returns_total', 'Tasks that went back without an attempt.', ['model']),
+    retries: counter('foretell_retries_total', 'Tasks that will be retried.', ['model']),
+    returns: counter('foretell_returns_total', 'Tasks that were returned without an attempt.', ['model']),
     deadLetters: counter('foretell_dead_letters_total', 'Messages that became dead letters.', ['model']),
-    duplicates: counter('foretell_duplicates_dropped_total', 'Messages of tasks that had ended.', ['model']),
-    sharingChecks: counter('foretell_sharing_checks_total', 'Shared runs of which a task was run again alone.', [
-      'model',
-    ]),
-    sharingEnds: counter('foretell_sharing_ended_total', 'How often such a check ended sharing.', ['model']),
+    duplicates: counter('foretell_duplicates_dropped_total', 'Messages whose task had ended already.', ['model']),
+    sharingChecks: counter(
+      'foretell_sharing_checks_total',
+      'Shared runs that were checked by running one task again alone.',
+      ['model'],
+    ),
+    sharingEnds: counter('foretell_sharing_ended_total', 'Checks that ended sharing.', ['model']),
     reconnects: counter('foretell_reconnects_total', 'Connections that came back.', ['connection']),
     queuedSeconds: histogram(
       'foretell_queued_seconds',

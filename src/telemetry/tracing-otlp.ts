@@ -156,10 +156,10 @@ class ReportingExporter extends OTLPTraceExporter {
     if (error) {
       // Not the error itself: it may carry the whole answer. Where every address of a name refused, its code is all it says.
       const said = { code: 'code' in error ? error.code : undefined, error: messageOf(error) };
-      if (this.#dropped === 0) this.#log.warn({ ...fields, ...said }, 'trace collector takes no spans');
+      if (this.#dropped === 0) this.#log.warn({ ...fields, ...said }, 'trace collector rejects spans');
       this.#dropped += spans.length;
     } else if (this.#dropped > 0) {
-      this.#log.info({ ...fields, dropped: this.#dropped }, 'trace collector takes spans again');
+      this.#log.info({ ...fields, dropped: this.#dropped }, 'trace collector accepts spans again');
       this.#dropped = 0;
     }
   }

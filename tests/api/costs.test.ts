@@ -229,7 +229,7 @@ describe.each(PAIRS)('on %s', (pair) => {
         const { errors } = await ask(way, SUBMIT, { input });
         expect(errors).toMatchObject([{ extensions: { code: 'INVALID_INPUT' } }]);
         expect(errors?.[0]?.extensions.issues).toHaveLength(20);
-        expect(errors?.[0]?.message).toMatch(/and more: only the first 20 faults are named$/);
+        expect(errors?.[0]?.message).toMatch(/and more: only the first 20 errors are listed$/);
       }
       const { errors = [] } = await ask(way, `{ ${Array.from({ length: 500 }, (_, i) => `field${i}`).join(' ')} }`);
       expect(errors).toHaveLength(21);

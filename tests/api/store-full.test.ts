@@ -67,7 +67,7 @@ test('/readyz and /metrics say how full the store is', async () => {
       broker: true,
       store: true,
       models: 1,
-      reason: expect.stringMatching(/^store full: tasks take \d+ bytes, and may take \d+$/),
+      reason: expect.stringMatching(/^store full: tasks take \d+ bytes of at most \d+$/),
     },
   });
   await limit('0');

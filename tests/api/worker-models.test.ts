@@ -72,7 +72,7 @@ test('two workers of one model: what one finds out in use ends sharing on both a
     [2, 1],
     [3, 1],
   ]);
-  const unbatched = expect.stringContaining('did not get what it gets alone: FP32 output "y"');
+  const unbatched = expect.stringContaining('got another result than it gets alone: FP32 output "y"');
   const later = await start();
   for (const each of [one, other, later]) {
     await expect.poll(() => shown(each), { timeout: 10_000 }).toMatchObject({ maxBatch: 1, unbatched });
@@ -96,11 +96,11 @@ test('a name that is not there is one warning, and no worker starts with none th
     const repository = await read(['right', 'wrong']);
     onTestFinished(() => repository.close());
     expect(repository.models().map(({ served }) => served.name)).toEqual(['right']);
-    const said = { level: 'warn', message: 'WORKER_MODELS names models that are not there' };
+    const said = { level: 'warn', message: 'WORKER_MODELS names models that MODELS_DIR does not have' };
     expect(log.lines('warn')).toEqual([{ ...said, fields: { missing: ['wrong'], there: ['left', 'right'] } }]);
     await expect(read(['wrong'])).rejects.toThrow(ConfigError);
     await expect(read(['wrong'])).rejects.toThrow(
-      'WORKER_MODELS: none of the models wrong is in MODELS_DIR; there are left, right',
+      'WORKER_MODELS: MODELS_DIR has none of the models wrong; it has left, right',
     );
   } finally {
     await pool.close();

@@ -81,7 +81,7 @@ test('an owner is refused what would leave others too little of three quarters o
   await expect.poll(fill, { timeout: 10_000 }).toBe(5);
   const refused = await another();
   expect(refused).toMatchObject({ code: 'STORE_FULL', retryAfterMs: expect.any(Number) });
-  expect(`${refused}`).toMatch(/you hold \d+ of them, and one owner may hold at most nine times what is free/);
+  expect(`${refused}`).toMatch(/you hold \d+ \(an owner may hold at most nine times what is free\)/);
   // Another process has read it, too.
   expect(await submit(elsewhere, 'alice', 8 * MIB).catch((error: unknown) => error)).toBeInstanceOf(StoreFull);
   expect(room.level()).toMatchObject({ limit: 0.75 * 100 * MIB, isFull: false });

@@ -168,7 +168,7 @@ test('registrations that are not understood are passed over, and logged once', a
   await listed(api).toEqual([a]);
   await worker.register([a, b]);
   await listed(api).toEqual([a, b]);
-  const warnings = log.lines().filter(({ message }) => message === 'registered model not understood');
+  const warnings = log.lines().filter(({ message }) => message === 'registered model not readable');
   expect(warnings.map(({ fields }) => fields)).toEqual([{ fingerprint: 'f00d' }]);
 });
 

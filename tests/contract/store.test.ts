@@ -81,7 +81,7 @@ describe('a memory store whose room is used up', () => {
     }
     const refused = await store.room.take('alice', 100_000).catch((error: unknown) => error);
     expect(refused).toMatchObject({ code: 'STORE_FULL', retryable: true });
-    expect(`${refused}`).toContain('you hold 329728 of them, and one owner may hold at most nine times what is free');
+    expect(`${refused}`).toContain('you hold 329728 (an owner may hold at most nine times what is free)');
     const submission = await created(store);
     await expect(store.transition(submission.id, succeeded(submission, outputs))).rejects.toThrow(StoreFull);
     expect(await statesOf(store, [submission.id])).toEqual(['QUEUED']);

@@ -59,9 +59,9 @@ test('what is held is what was taken and not given back, never more than the bou
 test('a refusal says what there is no room for, whose limit it was, and when to come back', () => {
   const bound = new Bound({ what: 'open streams', max: 10, retryAfterMs: 500 });
   fill(bound, 'a');
-  const own = /9 of them, and one owner may hold at most nine times what is free/;
+  const own = /9 \(an owner may hold at most nine times what is free\)/;
   expect(() => bound.take('a', 1)).toThrow(own);
-  expect(() => bound.take('b', 1)).toThrow(/1 more open streams: this process has 10, and others hold 9 of them/);
+  expect(() => bound.take('b', 1)).toThrow(/1 more open streams: the limit of this process is 10, and others hold 9;/);
   expect(bound.refusals).toBe(2);
   try {
     bound.take('a', 1);

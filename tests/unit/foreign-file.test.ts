@@ -48,7 +48,7 @@ test('a file that was cut off says how much is missing', async () => {
   for (const part of [0.1, 0.5, 0.9]) {
     const length = Math.floor(whole.length * part);
     const file = await written(whole.subarray(0, length));
-    expect(() => requireOnnx(file)).toThrow(new RegExp(`expected \\d+ bytes, got ${length}: the file was cut off`));
+    expect(() => requireOnnx(file)).toThrow(new RegExp(`expected \\d+ bytes, got ${length}: the file is incomplete`));
   }
   expect(() => requireOnnx('models/iris/1/model.onnx')).not.toThrow();
 });
@@ -81,7 +81,9 @@ describe('weights in other files', () => {
     'that are in %s are refused',
     async (location) => {
       const file = await written(model([branch(then(location))]));
-      expect(() => requireOnnx(file)).toThrow(`its weights are in "${location}"; expected files beside or below it`);
+      expect(() => requireOnnx(file)).toThrow(
+        `its weights are in "${location}"; expected files beside or below the model file`,
+      );
     },
   );
 

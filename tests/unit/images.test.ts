@@ -125,10 +125,10 @@ describe('what is no picture that can be read', () => {
     ['an SVG, which may refer to other files', async () => Buffer.from(svg), /expected a JPEG/],
     ['a TIFF', () => sharp(FLAG).tiff().toBuffer(), /expected a JPEG/],
     ['an AVIF', () => sharp(FLAG).avif().toBuffer(), /expected a JPEG/],
-    ['a picture that moves', () => moving().gif().toBuffer(), /does not move, got 2 frames/],
-    ['another that moves', () => moving().webp().toBuffer(), /does not move, got 2 frames/],
-    ['half a JPEG', async () => PHOTOGRAPH.subarray(0, PHOTOGRAPH.length / 2), /that can be read/],
-    ['half a PNG', async () => FLAG.subarray(0, FLAG.length - 30), /that can be read/],
+    ['a picture that moves', () => moving().gif().toBuffer(), /of one frame, got 2 frames/],
+    ['another that moves', () => moving().webp().toBuffer(), /of one frame, got 2 frames/],
+    ['half a JPEG', async () => PHOTOGRAPH.subarray(0, PHOTOGRAPH.length / 2), /cannot be read/],
+    ['half a PNG', async () => FLAG.subarray(0, FLAG.length - 30), /cannot be read/],
     [
       'a few bytes that are 10,000 by 10,000 pixels',
       async () => withSides(FLAG, 10_000, 10_000),
@@ -197,6 +197,6 @@ describe('a data URL', () => {
   ])('%j is none', (value) => expect(() => fileBytes(value)).toThrow(/expected a data URL/));
 
   test('of millions of equals signs is refused at once', () => {
-    expect(() => fileBytes(`data:;base64,${'='.repeat(5_000_000)}a`)).toThrow(/no base64/);
+    expect(() => fileBytes(`data:;base64,${'='.repeat(5_000_000)}a`)).toThrow(/not base64/);
   });
 });

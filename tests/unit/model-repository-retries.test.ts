@@ -35,7 +35,7 @@ async function follow(inspect: ModelPool['inspect']) {
 
 test.each([
   new RunError('WORKER_LOST', 'the inference process was lost: ended by SIGKILL'),
-  new RunError('TIMEOUT', 'hearing of the run took longer than 10000 ms'),
+  new RunError('TIMEOUT', 'accepting the run took longer than 10000 ms'),
   new RunError('MODEL_ERROR', 'the model could not be loaded: std::bad_alloc'),
   Object.assign(new Error('EMFILE: too many open files'), { code: 'EMFILE' }),
 ])('what failed for no fault of the files is tried again, and said once: %s', async (error) => {

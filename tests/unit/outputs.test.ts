@@ -35,7 +35,7 @@ test('outputs that fit have no fault, by either API', () => {
 
 describe.each(['typed', 'tensors'] as const)('by the %s door', (door) => {
   test('a missing output is named', () => {
-    expect(outputFault(model, door, [label])).toBe('output "scores": the model did not give it');
+    expect(outputFault(model, door, [label])).toBe('output "scores": the model did not return it');
   });
 
   test('a datatype that was not registered is named', () => {
@@ -90,6 +90,6 @@ test.each([
 
 test('a typed prediction is one row of a batched model', () => {
   const twoRows = [tensor('label', 'INT64', [0n, 1n]), tensor('scores', 'FP32', [0, 1, 2, 3], [2, 2])];
-  expect(outputFault(model, 'typed', twoRows)).toBe('output "label": expected one row for one row, got shape [2]');
+  expect(outputFault(model, 'typed', twoRows)).toBe('output "label": expected one row for one task, got shape [2]');
   expect(outputFault(model, 'tensors', twoRows)).toBeUndefined();
 });

@@ -39,7 +39,7 @@ test('a size that the model does not have, or that never varies, is a fault that
     const { bounds, faults } = sizeBoundsOf({ [key]: 3 }, INPUTS);
     expect({ bounds, faults }).toEqual({
       bounds: [],
-      faults: [`maxSizes.${key}: no size of an input that may vary; ${known}`],
+      faults: [`maxSizes.${key}: no such variable dimension of an input; ${known}`],
     });
   }
 });

@@ -162,7 +162,7 @@ test('a collector that is away is told once, and when it is back; the service no
   const tracing = await open(`http://127.0.0.1:${port}`, log);
   const told = () => log.lines().map(({ level, message }) => `${level}: ${message}`);
   for (let i = 0; i < 10_000; i += 1) tracing.start(`span ${i}`, {}).end();
-  await expect.poll(told, { timeout: 30_000 }).toEqual(['warn: trace collector takes no spans']);
+  await expect.poll(told, { timeout: 30_000 }).toEqual(['warn: trace collector rejects spans']);
   expect(log.lines()[0]?.fields).toMatchObject({ collector: `127.0.0.1:${port}`, code: 'ECONNREFUSED' });
 
   const collector = await openOtlpCollector({ port });
@@ -170,7 +170,7 @@ test('a collector that is away is told once, and when it is back; the service no
   onTestFinished(() => clearInterval(again));
   await collector.first('again');
   await expect.poll(told, { timeout: 30_000 }).toHaveLength(2);
-  expect(told()[1]).toBe('info: trace collector takes spans again');
+  expect(told()[1]).toBe('info: trace collector accepts spans again');
   expect(log.lines()[1]?.fields['dropped']).toBeGreaterThanOrEqual(512);
   // What waited meanwhile was bounded; the rest of the ten thousand was dropped.
   expect(collector.spans().filter(({ name }) => name !== 'again').length).toBeLessThanOrEqual(2_048);

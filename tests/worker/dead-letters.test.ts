@@ -34,7 +34,7 @@ test('a message that nobody can read is dropped, told, and ends the task that it
   }
   expect(await one.ended(known.id)).toMatchObject({
     state: 'FAILED',
-    error: { code: 'MODEL_ERROR', message: 'the message of the task could not be read by a worker' },
+    error: { code: 'MODEL_ERROR', message: 'no worker could read the message of the task' },
   });
   const told = () => one.log.lines('error').filter(({ message }) => message.includes('no prediction message'));
   await expect.poll(() => told().map(({ fields }) => fields['taskId'])).toEqual([known.id, unknown]);

@@ -38,7 +38,7 @@ test('those that are there are chosen, in the order in which they are wanted, an
         for (const wanted of wishes) {
           const there = wanted.filter((each) => KNOWN.includes(each.name) && works.has(keyOf(each)));
           const choice = await providers.choose(wanted).catch((error: Error) => error.message);
-          if (there.length === 0) expect(choice).toContain('executionProviders: none is there');
+          if (there.length === 0) expect(choice).toContain('executionProviders: none is available');
           else expect(choice).toMatchObject({ found: there });
           if (typeof choice !== 'string') expect(choice.missing).toHaveLength(wanted.length - there.length);
         }
@@ -54,8 +54,8 @@ test('where none is there, it is said why not and what is', async () => {
   };
   const providers = new Providers({ known: ['cpu', 'cuda', 'webgpu'], attempt });
   await expect(providers.choose([{ name: 'cuda' }, { name: 'dml' }])).rejects.toThrow(
-    'executionProviders: none is there (cuda: Failed to load shared library; ' +
-      'dml: unknown to this build of ONNX Runtime); there is cpu, webgpu',
+    'executionProviders: none is available (cuda: Failed to load shared library; ' +
+      'dml: unknown to this build of ONNX Runtime); expected one of cpu, webgpu',
   );
 });
 
@@ -67,13 +67,13 @@ describe('a model', () => {
     expect(task).toMatchObject({ state: 'SUCCEEDED' });
     const [said] = one.log.lines('warn');
     expect(said).toMatchObject({
-      message: 'execution provider is not there, the next is used',
+      message: 'execution provider is not available, the next is used',
       fields: { used: 'cpu', missing: [expect.stringContaining(`${ELSEWHERE}: `), expect.stringContaining('1: ')] },
     });
   });
 
   test.each<[string, unknown, string]>([
-    ['no provider of which is there', [ELSEWHERE], `executionProviders: none is there (${ELSEWHERE}: `],
+    ['no provider of which is there', [ELSEWHERE], `executionProviders: none is available (${ELSEWHERE}: `],
     [
       'with a provider that nobody knows',
       ['gpu', 'cpu'],
@@ -98,6 +98,6 @@ describe('a model', () => {
     expect(repository.models().map(({ served }) => served.name)).toEqual(['good']);
     const faults = repository.faults().map(({ message }) => message);
     expect(faults).toEqual([expect.stringContaining(fault)]);
-    if (fault.includes('none is there')) expect(faults[0]).toMatch(/model\.json: .*; there is cpu/);
+    if (fault.includes('none is available')) expect(faults[0]).toMatch(/model\.json: .*; expected one of cpu/);
   });
 });

@@ -11,7 +11,7 @@ import { op, rows } from '../support/onnx-rows.ts';
 import { tensor } from '../support/tensors.ts';
 import { startTestWorker } from '../support/worker.ts';
 
-const ENDED = 'tasks of the model share no runs any more';
+const ENDED = 'tasks of the model no longer share runs';
 
 /** Tasks that wait for the process together, so that they share a run. */
 async function together(one: Awaited<ReturnType<typeof startTestWorker>>, model: string, inputs: Tensor[][]) {

@@ -35,9 +35,9 @@ test('a task whose inputs the store has lost, or has others of, ends as FAILED a
   const it = await startTestWorker({ models });
   const lost = await it.ended(await publish(it, THREE.length));
   expect(lost).toMatchObject({ state: 'FAILED', error: { code: 'INPUTS_LOST' } });
-  expect(lost.error?.message).toMatch(/has nothing/);
+  expect(lost.error?.message).toMatch(/found nothing/);
   const other = await it.ended(await publish(it, THREE.length + 1, THREE));
-  expect(other.error?.message).toMatch(new RegExp(`${THREE.length + 1} bytes, and has ${THREE.length} bytes`));
+  expect(other.error?.message).toMatch(new RegExp(`${THREE.length + 1} bytes, found ${THREE.length} bytes`));
 });
 
 test('a store that is away while inputs are fetched is waited for: nobody’s attempt', async () => {

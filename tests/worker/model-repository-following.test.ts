@@ -229,7 +229,7 @@ test('the default version is the newest, or the one that the manifest names, as 
   expect(byDefault()).toBe('1');
   await rm(path('m', '1'), { recursive: true });
   await expect.poll(byDefault).toBe('3');
-  await expect.poll(faults).toEqual([expect.stringContaining('m/model.json: defaultVersion: there is no version 1')]);
+  await expect.poll(faults).toEqual([expect.stringContaining('m/model.json: defaultVersion: version 1 is missing')]);
   await write('m', { onnx: {}, manifest: { defaultVersion: 'latest' } });
   await expect.poll(faults).toEqual([]);
   expect(byDefault()).toBe('3');

@@ -134,7 +134,7 @@ test.each<[string, Record<string, ModelFixture>, string]>([
   [
     'weights that lie elsewhere',
     { bad: { onnx: slow({ location: '../rounds.bin' }) } },
-    'bad/1/model.onnx: the model could not be loaded: its weights are in "../rounds.bin"; expected files beside or below it',
+    'bad/1/model.onnx: the model could not be loaded: its weights are in "../rounds.bin"; expected files beside or below the model file',
   ],
   [
     'lists within lists without end',

@@ -115,7 +115,7 @@ describe('a task that is not to be run', () => {
       'input "x": expected FP32 [?, 4], got INT32 [1, 4]',
     ],
     ['another name', [tensor('z', 'FP32', [1, 2, 3, 4], [1, 4])], 'input "x": expected FP32 [?, 4], got none'],
-    ['one too many', [...row(1, 2, 3, 4), tensor('z', 'FP32', [1])], 'input "z": expected no such, or no second one'],
+    ['one too many', [...row(1, 2, 3, 4), tensor('z', 'FP32', [1])], 'input "z": unexpected, or given twice'],
   ])('because its input has %s fails by itself', async (_, inputs, message) => {
     const { predict } = await startTestWorker({ models: { echo: { onnx: identity('FP32') } } });
     const [task, neighbour] = await Promise.all([predict('echo', inputs), predict('echo', row(1, 2, 3, 4))]);

@@ -3,7 +3,7 @@ import { extname } from 'node:path';
 import { childEnvironment } from '../../src/process/config.ts';
 import type { InferenceAnswer, InferenceReply, InferenceRequest } from './inference-messages.ts';
 import { MemoryWatch, offerToOomKiller, ownBytes } from './process-memory.ts';
-import { RunError } from './run-error.ts';
+import { RunError, RunLost } from './run-error.ts';
 import type { SessionsReport } from './sessions.ts';
 
 /** Beside this file, and of its kind: the package holds JavaScript, which Node demands below node_modules. */
@@ -128,11 +128,11 @@ export class InferenceChild {
       const asked = this.#settle();
       if (!asked) return;
       asked.reject(signal?.reason);
-      this.#kill('nobody waits for its run any more');
+      this.#kill('its run was aborted');
     };
     signal?.addEventListener('abort', onAbort, { once: true });
     try {
-      this.#limit(HEARD_TIMEOUT_MS, 'hearing of the run');
+      this.#limit(HEARD_TIMEOUT_MS, 'accepting the run');
       this.#process.send(request);
       return await promise;
     } finally {
@@ -180,7 +180,7 @@ export class InferenceChild {
   }
 
   #beginRun({ timeoutMs }: Asked): void {
-    this.#limit(timeoutMs, 'the run');
+    this.#limit(timeoutMs, 'the run', RunLost);
     if (this.#hasLoaded) this.#bytes.loaded = this.#measure();
     this.#hasLoaded = false;
     const { own, loaded } = this.#bytes;
@@ -201,11 +201,11 @@ export class InferenceChild {
     this.#kill(fault);
   }
 
-  #limit(timeoutMs: number, what: string): void {
+  #limit(timeoutMs: number, what: string, Fault = RunError): void {
     clearTimeout(this.#timer);
     this.#timer = setTimeout(() => {
       const fault = `${what} took longer than ${timeoutMs} ms`;
-      this.#settle()?.reject(new RunError('TIMEOUT', fault));
+      this.#settle()?.reject(new Fault('TIMEOUT', fault));
       this.#kill(fault);
     }, timeoutMs);
   }
@@ -227,7 +227,7 @@ export class InferenceChild {
   #end(how: string): void {
     const fault = this.#fault ?? how;
     this.#watch.close();
-    this.#settle()?.reject(new RunError('WORKER_LOST', `the inference process was lost: ${fault}`));
+    this.#settle()?.reject(new RunLost('WORKER_LOST', `the inference process was lost: ${fault}`));
     this.#events.onExit(fault);
   }
 }

@@ -17,6 +17,9 @@ export class RunError extends Error {
   }
 }
 
+/** The process was lost while it ran, or the run took too long: another run of the same may end in the same way. */
+export class RunLost extends RunError {}
+
 export function poolClosed(): RunError {
   return new RunError('WORKER_LOST', 'the worker has closed its inference processes');
 }

@@ -154,7 +154,7 @@ export class SharingExperiment {
     const outputs = await this.#budget.measure(again);
     const [difference] = rowDifferences(before, outputs);
     if (difference) {
-      return { is: 'random', why: `output "${difference.output}" of one row is another one each time it runs` };
+      return { is: 'random', why: `output "${difference.output}" of one row differs from run to run` };
     }
     this.#rowBytes = Math.max(byteLengths(inputs), byteLengths(outputs));
     this.#sizeMax = Math.min(this.#options.rowsMax, Math.floor(JOINED_BYTES_MAX / Math.max(1, this.#rowBytes)));
@@ -243,7 +243,7 @@ export class SharingExperiment {
   }
 
   #slow(rows: number): Verdict {
-    const why = `${rows} of its probes took all of the ${this.#options.budgetMs} ms that a proof may take`;
+    const why = `${rows} of its probes used up the ${this.#options.budgetMs} ms of a proof`;
     return { is: 'slow', why };
   }
 }

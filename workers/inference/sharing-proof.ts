@@ -75,7 +75,7 @@ function unknown(verdicts: readonly Verdict[]): Sharing {
   const found = (['tie', 'random', 'slow', 'large', 'constant', 'refused'] as const).find((is) =>
     verdicts.some((verdict) => verdict.is === is),
   );
-  const { why } = verdicts.find(({ is }) => is === found) ?? { why: 'its inputs are too large to be made up' };
+  const { why } = verdicts.find(({ is }) => is === found) ?? { why: 'its inputs are too large to generate' };
   const settling =
     found === 'tie' || found === 'random' || found === 'slow' || found === 'large'
       ? '"batched": true in model.json would share runs without a proof'

@@ -121,7 +121,7 @@ async function fetch(
   const found = payload ? `${payload.byteLength} bytes` : 'nothing';
   return new RunError(
     'INPUTS_LOST',
-    `the store was to keep the inputs, ${bytes} bytes, and has ${found}: submit again`,
+    `the store lost the inputs (expected ${bytes} bytes, found ${found}); submit again`,
   );
 }
 

@@ -8,8 +8,8 @@ import type { Log } from '../../src/process/log.ts';
 export function checkChosen(there: readonly string[], chosen: readonly string[], log: Log): void {
   const missing = chosen.filter((name) => !there.includes(name));
   if (missing.length === chosen.length) {
-    const known = there.length > 0 ? `there are ${there.join(', ')}` : 'there are none';
-    throw new ConfigError(`WORKER_MODELS: none of the models ${missing.join(', ')} is in MODELS_DIR; ${known}`);
+    const known = there.length > 0 ? `it has ${there.join(', ')}` : 'it has no models';
+    throw new ConfigError(`WORKER_MODELS: MODELS_DIR has none of the models ${missing.join(', ')}; ${known}`);
   }
-  if (missing.length > 0) log.warn({ missing, there }, 'WORKER_MODELS names models that are not there');
+  if (missing.length > 0) log.warn({ missing, there }, 'WORKER_MODELS names models that MODELS_DIR does not have');
 }

@@ -7,7 +7,7 @@ import type { LoadedModel } from './model-loading.ts';
 export function defaultVersionFaults(models: readonly LoadedModel[], modelsDir: string): ModelFault[] {
   return defaultVersions(models.map(({ served }) => served)).flatMap(({ name, version, defaultVersion = version }) => {
     if (defaultVersion === version) return [];
-    const fault = `defaultVersion: there is no version ${defaultVersion} that can be served; version ${version} is meant instead`;
+    const fault = `defaultVersion: version ${defaultVersion} is missing or cannot be served; version ${version} is the default instead`;
     return [new ModelFault({ name }, join(modelsDir, name, 'model.json'), fault)];
   });
 }

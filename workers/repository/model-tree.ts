@@ -65,7 +65,7 @@ async function versionsIn(path: string, name: string): Promise<VersionFiles[]> {
     throw new ModelFault(
       { name },
       path,
-      `a model cannot be named "${name}", which is the API's word for any model's input`,
+      `a model cannot be named "${name}": the API uses this name for the tensors of any model`,
     );
   }
   const bytes = Buffer.byteLength(name);

@@ -6,7 +6,7 @@ import { typedApiOf } from '../../src/models/typed-api.ts';
 import type { ModelFile } from '../inference/inference-messages.ts';
 import type { InferencePool } from '../inference/inference-pool.ts';
 import type { RowSpec } from '../inference/probe-rows.ts';
-import { RunError } from '../inference/run-error.ts';
+import { RunLost } from '../inference/run-error.ts';
 import type { SharingPlan } from '../inference/sharing-proof.ts';
 import { givenInputs } from './given-inputs.ts';
 
@@ -19,7 +19,7 @@ const ROWS_MAX = 64;
 const ASSUMED: Sharing = {
   finding: 'independent',
   reason:
-    'model.json says "batched": true, so no proof was made that tasks which share a run get the answers of runs alone.',
+    'model.json says "batched": true, so nothing proves that tasks of a shared run get the results of separate runs.',
 };
 
 export interface FindingOptions {
@@ -71,7 +71,7 @@ async function findingOf(
   // Another example may settle what is unknown. The same one would not, and may be what killed a process.
   if (known && (known.finding !== 'unknown' || known.probes === probes)) return { key, sharing: known };
   const found = await prove(pool, file, planOf(served, manifest)).catch((error: unknown) => {
-    if (closing?.aborted || !(error instanceof RunError)) throw error;
+    if (closing?.aborted || !(error instanceof RunLost)) throw error;
     return lostOver(error);
   });
   const finding = found.finding === 'unknown' ? { ...found, probes } : found;
@@ -82,10 +82,9 @@ function prove(pool: FindingOptions['pool'], file: ModelFile, plan: SharingPlan)
   return pool.prove(file, plan, { timeoutMs: PROOF_TIMEOUT_MS });
 }
 
-/** What is known of a model whose probe a process was lost over. Throws where it was not the probe's. */
-function lostOver(error: RunError): Sharing {
-  if (!/^the (run took longer|inference process was lost)/.test(error.message)) throw error;
-  const how = error.code === 'TIMEOUT' ? `took longer than ${PROOF_TIMEOUT_MS} ms` : 'ended its inference process';
+/** What is known of a model whose probe was lost. */
+function lostOver({ code }: RunLost): Sharing {
+  const how = code === 'TIMEOUT' ? `took longer than ${PROOF_TIMEOUT_MS} ms` : 'ended its inference process';
   const reason = `Not proven: a probe ${how}; an "example" in model.json that is quick and safe would settle whether its tasks may share a run.`;
   return { finding: 'unknown', reason };
 }

@@ -90,5 +90,5 @@ function split(
 }
 
 function sharesNone(): RunError {
-  return new RunError('INVALID_OUTPUT', 'tasks of the model share no runs any more');
+  return new RunError('INVALID_OUTPUT', 'tasks of the model no longer share runs');
 }

@@ -50,11 +50,11 @@ export class TaskSharing {
     if (!isWatched(model) || !this.shares(model)) return;
     const { record, observer, log } = this.#options;
     const { name, version, sharingKey } = model.served;
-    log.warn({ model: name, version, reason }, 'tasks of the model share no runs any more');
+    log.warn({ model: name, version, reason }, 'tasks of the model no longer share runs');
     observer.sharingEnded({ model: name });
     this.#ended.add(model);
     if (sharingKey === undefined) return;
-    const sentence = `A task of a shared run did not get what it gets alone: ${reason}.`;
+    const sentence = `A task of a shared run got another result than it gets alone: ${reason}.`;
     record(sharingKey, { finding: 'dependent', inUse: true, reason: sentence }).catch((err: unknown) => {
       log.error({ model: name, version, err }, 'end of sharing not kept');
     });

@@ -70,7 +70,7 @@ async function sendBack(submission: Submission, delivery: Delivery, options: Dea
     return endTask(submission, attempts, wornOut(attempts, maxAttempts), signals, options);
   }
   if (returnsBefore >= RETURNS_MAX) {
-    const message = `the broker gave up on the task's message again and again (${returnsBefore} returns)`;
+    const message = `the broker dead-lettered the message of the task again after ${returnsBefore} returns`;
     log.error(fields, 'dead letter came back too often, task failed');
     return endTask(submission, attempts, { code: 'WORKER_LOST', message }, signals, options);
   }
@@ -90,7 +90,7 @@ async function endUnreadable(delivery: Delivery, options: DeadLettersOptions): P
   const fields = { taskId: id, bytes: body.byteLength, attemptsBefore, returnsBefore, state: task?.state };
   log.error(fields, 'dead letter is no prediction message, dropped');
   if (!task || isTerminal(task.state)) return 'ack';
-  const error = { code: 'MODEL_ERROR', message: 'the message of the task could not be read by a worker' } as const;
+  const error = { code: 'MODEL_ERROR', message: 'no worker could read the message of the task' } as const;
   return endTask(submissionSchema.parse(task), attemptsBefore, error, signals, options);
 }
 

@@ -192,7 +192,7 @@ export function inputFault({ inputs, model }: HeldTask): string | undefined {
   const isExpected = ({ name }: Tensor, i: number) =>
     specs.some((spec) => spec.name === name) && inputs.findIndex((other) => other.name === name) === i;
   const extra = inputs.find((input, i) => !isExpected(input, i));
-  return extra && `input "${extra.name}": expected no such, or no second one`;
+  return extra && `input "${extra.name}": unexpected, or given twice`;
 }
 
 /** Tensors of a batch are joined by their place. */

@@ -37,7 +37,7 @@ export interface Connections {
 const BUSY = JSON.stringify({
   errors: [
     {
-      message: 'your address has as many connections to this process as it may, all of them in use; try again later',
+      message: 'your address has its maximum of connections to this process, and all are in use; try again later',
       extensions: { code: 'RATE_LIMITED', retryable: true, retryAfterMs: 1_000 },
     },
   ],

@@ -59,7 +59,7 @@ interface Denial {
   headers?: Record<string, string>;
 }
 
-const NO_HOST: Denial = { status: 400, code: 'BAD_USER_INPUT', message: 'expected a host name as Host' };
+const NO_HOST: Denial = { status: 400, code: 'BAD_USER_INPUT', message: 'expected a host name in the header Host' };
 
 const NO_KEY: Denial = {
   status: 401,
@@ -72,7 +72,8 @@ const NO_KEY: Denial = {
 const OTHER_NAME: Denial = {
   status: 403,
   code: 'FORBIDDEN',
-  message: 'expected the name of this machine as Host; for other names set API_KEYS, or ALLOW_UNAUTHENTICATED=1',
+  message:
+    'expected the name of this machine in the header Host; to allow other names, set API_KEYS, or ALLOW_UNAUTHENTICATED=1',
 };
 
 const OTHER_CONTENT: Denial = {
@@ -82,7 +83,11 @@ const OTHER_CONTENT: Denial = {
     'expected the content type application/json; or, with files, multipart/form-data and a header GraphQL-Require-Preflight',
 };
 
-const NOT_READY: Denial = { status: 503, code: 'STORE_UNAVAILABLE', message: 'the models have not been read yet' };
+const NOT_READY: Denial = {
+  status: 503,
+  code: 'STORE_UNAVAILABLE',
+  message: 'the models have not been read yet; try again',
+};
 
 function deny(response: ServerResponse, { status, code, message, headers = {} }: Denial): void {
   for (const [name, value] of Object.entries(headers)) response.setHeader(name, value);
@@ -142,7 +147,7 @@ function createAnswer({ graphql, config: { apiKeys, trustedProxies }, load: limi
   };
 }
 
-const GONE = new Error('whoever asked is gone');
+const GONE = new Error('the client has disconnected');
 
 /**
  * Not the signal that Yoga makes of the request: of one that was cut before its answer had begun, Yoga hears nothing. Most requests wait for

@@ -180,7 +180,7 @@ class HeldByRequest implements RequestLoad {
 
 /** The client has gone: what it sent is not worth another second. */
 function nobodyThere(): Overloaded {
-  return new Overloaded('whoever was to be answered has gone');
+  return new Overloaded('the client has disconnected');
 }
 
 function tooMany(path: (string | number)[], what: string, bytesMax: number): InputError {

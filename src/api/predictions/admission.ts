@@ -104,7 +104,7 @@ function check({ name, maxWaiting: limit }: ServedModel, count: number, level: L
   const waiting = waitingOf(level);
   if (waiting + count <= limit) return;
   const asked = count === 1 ? 'one more' : `${count} more`;
-  const message = `the queue of model "${name}" has no room for ${asked}: ${waiting} wait, and ${limit} may`;
+  const message = `the queue of model "${name}" has no room for ${asked}: ${waiting} of at most ${limit} tasks wait`;
   const retryAfterMs = retryAfter({ waiting, limit, count, drainRate: level.drainRate.at(performance.now()) });
   throw new QueueFull(message, { waiting, limit, retryAfterMs });
 }

@@ -211,5 +211,5 @@ export function unknownTask(ids: readonly string[]): AppError {
 
 /** In place of a task in a stream; its result can be asked for later. */
 export function noRoom({ id }: Task, { message, retryAfterMs }: Overloaded): Overloaded {
-  return new Overloaded(`the result of task ${id} is not told: ${message}`, retryAfterMs);
+  return new Overloaded(`the result of task ${id} cannot be sent: ${message}`, retryAfterMs);
 }

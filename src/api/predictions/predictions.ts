@@ -126,7 +126,7 @@ export function createPredictions(services: {
 
 /** Who has left a queue by the time that it is its turn costs no more. */
 function unlessGone<T>(gone: AbortSignal | undefined, work: () => Promise<T>): Promise<T> {
-  if (gone?.aborted) throw new Overloaded('whoever asked has gone');
+  if (gone?.aborted) throw new Overloaded('the client has disconnected');
   return work();
 }
 

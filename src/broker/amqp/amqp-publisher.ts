@@ -95,7 +95,7 @@ export function createPublisher(connection: AmqpConnection<PublishingLink>): Pub
     prepare: (queue) =>
       withinTime('make a queue', PUBLISH_TIMEOUT_MS, async (signal) => (await linkOf(signal)).prepare(queue)),
     depth: (queue) =>
-      withinTime('tell the depth of a queue', DEPTH_TIMEOUT_MS, async (signal) =>
+      withinTime('report the depth of a queue', DEPTH_TIMEOUT_MS, async (signal) =>
         (await linkOf(signal)).depth(queue, signal),
       ),
     close: async () => {

@@ -13,7 +13,7 @@ import type { Link } from './amqp-connection.ts';
 /** A queue or exchange is there with other arguments; no attempt of ours can mend that. */
 export class TopologyConflict extends Error {
   constructor(name: string, cause: unknown) {
-    super(`"${name}" exists with other arguments: drain it and delete it, and it is declared anew`, { cause });
+    super(`"${name}" exists with other arguments; drain and delete it, and Foretell declares it again`, { cause });
     this.name = 'TopologyConflict';
   }
 }

@@ -33,7 +33,9 @@ export class Providers {
       faults[i] === undefined ? [] : [`${nameOf(provider)}: ${faults[i]}`],
     );
     if (found.length > 0) return { found, missing };
-    throw new Error(`executionProviders: none is there (${missing.join('; ')}); there is ${await this.#there()}`);
+    throw new Error(
+      `executionProviders: none is available (${missing.join('; ')}); expected one of ${await this.#there()}`,
+    );
   }
 
   async #there(): Promise<string> {

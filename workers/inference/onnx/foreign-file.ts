@@ -14,11 +14,11 @@ const FOREIGN: readonly { is: (head: Buffer) => boolean; called: string }[] = [
   },
   {
     is: (head) => /^\s*<(!doctype|html|head|body|\?xml)/i.test(head.toString('latin1').replace(/^\xef\xbb\xbf/, '')),
-    called: 'an HTML or XML page: the download gave a page, perhaps of a log-in, instead of the file',
+    called: 'an HTML or XML page: the download returned a page, perhaps a login page, instead of the file',
   },
   {
     is: (head) => startsWith(head, 'ORTM', 4),
-    called: "an .ort file, ONNX Runtime's own format: serve the ONNX file that it was made of",
+    called: "an .ort file, ONNX Runtime's own format: serve the ONNX file that it was made from",
   },
   {
     is: (head) => startsWith(head, 'TFL3', 4),
@@ -26,7 +26,7 @@ const FOREIGN: readonly { is: (head: Buffer) => boolean; called: string }[] = [
   },
   {
     is: (head) => startsWith(head, 'PK\x03\x04'),
-    called: 'a zip archive; PyTorch saves such files, and torch.onnx.export writes ONNX',
+    called: 'a zip archive, as PyTorch saves: export the model to ONNX (torch.onnx.export)',
   },
   { is: (head) => startsWith(head, '\x1f\x8b'), called: 'a file compressed by gzip: unpack it' },
   { is: (head) => startsWith(head, '\x28\xb5\x2f\xfd'), called: 'a file compressed by zstd: unpack it' },
@@ -48,7 +48,7 @@ const FOREIGN: readonly { is: (head: Buffer) => boolean; called: string }[] = [
   { is: (head) => startsWith(head, '\x93NUMPY'), called: 'a NumPy array' },
   {
     is: (head) => head.every((octet) => octet === 0),
-    called: 'a file of zeros, which was made room for and not written',
+    called: 'a file of zeros: its content was never written',
   },
   { is: isText, called: 'a text file' },
 ];
@@ -64,9 +64,9 @@ export function requireOnnx(file: string): void {
     const fields = fieldsOf(read, model, ...TOP_LEVEL);
     const end = Math.max(...fields.map((field) => field.end), 0);
     if (end > size)
-      return `expected ${end} bytes, got ${size}: the file was cut off, perhaps by a download that did not end`;
+      return `expected ${end} bytes, got ${size}: the file is incomplete, perhaps because a download did not finish`;
     if (fields.some(({ number }) => number === GRAPH)) return undefined;
-    return 'expected an ONNX model, got protocol buffers without an ONNX graph, as files of TensorFlow (.pb) and Core ML are: tf2onnx converts the former';
+    return 'expected an ONNX model, got protocol buffers without an ONNX graph, such as a file of TensorFlow (tf2onnx converts it) or Core ML';
   });
   if (fault !== undefined) throw new Error(fault);
   const weights = externalFiles(file);

@@ -11,7 +11,7 @@ export const onnxRuntime: Runtime = {
   async open({ file, executionProviders }, note) {
     requireOnnx(file);
     return openOnnxSession(file, executionProviders, ({ found, missing }) => {
-      note('execution provider is not there, the next is used', { file, missing, used: found[0]?.name });
+      note('execution provider is not available, the next is used', { file, missing, used: found[0]?.name });
     });
   },
   readable: readableFault,

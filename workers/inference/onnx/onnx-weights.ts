@@ -68,7 +68,7 @@ export function requireWeightsBelow(locations: readonly string[]): void {
   const elsewhere = locations.find((location) => !isBelow(location));
   if (elsewhere === undefined) return;
   throw new Error(
-    `its weights are in "${elsewhere}"; expected files beside or below it, where those of a version are (onnx.save_model(model, file, save_as_external_data=True, location="weights.bin") writes them there)`,
+    `its weights are in "${elsewhere}"; expected files beside or below the model file (onnx.save_model(model, file, save_as_external_data=True, location="weights.bin") writes them there)`,
   );
 }
 

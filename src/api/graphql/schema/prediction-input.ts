@@ -96,7 +96,7 @@ export async function readPredictionInputs(
     const model = requireModel(registry, types?.model.name ?? field, version, [...path, field]);
     const typedApi = typedApiOf(model);
     if (!typedApi) {
-      issues.add([...path, field], `version ${model.version} has no typed input; expected tensors`);
+      issues.add([...path, field], `version ${model.version} has no typed input; submit it with tensors`);
       return { model, door: 'typed', inputs: [], path };
     }
     const at = [...path, field];

@@ -199,8 +199,8 @@ function typedBy(
   }
   // Or the document would be answered with `{}`, without a word.
   if (selectsOf(info, typename) && !selectsOf(info, TENSORS)) {
-    const of = `model "${task.model.name}" version ${task.model.version}, as this task was submitted for it`;
-    const fields = differing.length > 0 ? ` (not alike: ${differing.join(', ')})` : '';
+    const of = `model "${task.model.name}" version ${task.model.version}, as it was when this task was submitted`;
+    const fields = differing.length > 0 ? ` (different: ${differing.join(', ')})` : '';
     const message = `${of}, has other outputs than ${typename}${fields}; select ... on ${TENSORS} { outputs { name } }`;
     throw new GraphQLError(message, { extensions: { code: 'BAD_USER_INPUT' } });
   }
