@@ -71,7 +71,7 @@ describe('a photograph of a digit', () => {
     const answer = await service?.client.ask(SUBMIT_ALL, { inputs: [{ digits: { image: dataUrl(file) } }] });
     expect(answer?.errors?.[0]?.extensions).toMatchObject({
       code: 'INVALID_INPUT',
-      issues: [{ path: ['inputs', 0, 'digits', 'image'], message: expect.stringMatching(/found nothing/) }],
+      issues: [{ path: ['inputs', 0, 'digits', 'image'], message: expect.stringMatching(/found none/) }],
     });
   });
 });
