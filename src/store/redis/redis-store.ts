@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { gathering } from '../../async/gather.ts';
-import { createTurns } from '../../ledger/turns.ts';
+import { createFairQueue } from '../../ledger/fair-queue.ts';
 import type { Log } from '../../process/log.ts';
 import type { RedisLink } from '../../redis/link.ts';
 import { checkIds, headOf, recordStateSchema, type TaskRecord, taskOf } from '../../task/record.ts';
@@ -30,7 +30,7 @@ export interface RedisStoreOptions {
 /** Tasks in Redis: one hash each, one script that writes them and tells of it. The link stays the caller's. */
 export function createRedisStore({ link, room, resultTtlMs, hears = 'changes', log }: RedisStoreOptions): TaskStore {
   const { commands, large, events } = link;
-  const largeReads = createTurns(LARGE_READS_AT_ONCE);
+  const largeReads = createFairQueue(LARGE_READS_AT_ONCE);
   const listeners = createListeners(log);
   defineReads(commands.redis);
   const channel = channelOf(commands.redis, hears);
@@ -61,7 +61,7 @@ export function createRedisStore({ link, room, resultTtlMs, hears = 'changes', l
         const small = await commands.run((redis) => readRows(redis, rest, owner, LARGE_BYTES));
         if (!small && tasks.length > 0) break;
         const readLarge = () => large.run((redis) => readRow(redis, first));
-        const rows = small ?? [await largeReads.take(owner ?? '', readLarge)];
+        const rows = small ?? [await largeReads.run(owner ?? '', readLarge)];
         tasks.push(...rows.map(taskIn));
         bytes += endBytesOf(rows);
         if (bytes > READ_BYTES_MAX) break;
