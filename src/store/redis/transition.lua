@@ -78,7 +78,7 @@ local function writeCounts()
   end
 end
 -- What is told of an end is put together with all the rest, and only once.
-local function addEvent(events, event, told)
+local function collect(events, event, told)
   local n = #events
   events[n + 1], events[n + 2], n = n == 0 and '[' or ',', event, n + 2
   if told then events[n + 1], events[n + 2], events[n + 3], n = ',"end":"', told, '"', n + 3 end
@@ -130,8 +130,8 @@ local function transition(key, inputs, line, submission, told)
     local event = '{"id":"' .. string.match(key, '{(.*)}') .. '","state":"' .. rule.state .. '","at":' .. at
       .. ',"attempts":' .. tries .. ',"revision":' .. revision
     if told and (kept[5] or '') ~= '' then event = event .. ',"startedAt":' .. kept[5] end
-    addEvent(changes, event, told)
-    if rule.stops ~= '' then addEvent(stops, event, told) end
+    collect(changes, event, told)
+    if rule.stops ~= '' then collect(stops, event, told) end
   end
   return attempts
 end
