@@ -24,7 +24,7 @@ import { Updates } from './updates.ts';
 
 /**
  * The service: all that resolvers call. Every method sees only the tasks of `owner`. A stream ends, and leaves nothing behind,
- * when `gone` aborts: whoever was to read it is there no more. `share` is whose share of this process it takes, by default the owner's; all throw
+ * when `gone` aborts: its client has disconnected. `share` is whose share of this process it takes, by default the owner's; all throw
  * RATE_LIMITED where there is no room.
  */
 export interface Predictions {
