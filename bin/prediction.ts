@@ -16,8 +16,8 @@ const TENSOR = 'name datatype shape floats ints longs booleans strings base64';
 const SELECTIONS: Record<string, string> = { Tensor: TENSOR, TensorsPrediction: `outputs { ${TENSOR} }` };
 
 /**
- * The task with its prediction, if it has one. Introspection gives the fields of the prediction. Where it is off
- * (introspection is off), the name of the type is all, and a line on standard error says what to do.
+ * The task with its prediction, if it has one. Introspection gives the fields of the prediction. If it is off,
+ * the result has only the name of the type, and a line on standard error says what to do.
  */
 export async function withPrediction(
   server: Server,

@@ -8,7 +8,7 @@ import type { Start } from './start.ts';
 
 /** The worker process. */
 export const worker: Start = async (config, log, lifecycle) => {
-  const services = await openServices({ ...config, hears: 'stops' }, log, lifecycle);
+  const services = await openServices({ ...config, subscribedTo: 'stops' }, log, lifecycle);
   const { broker, store } = services;
   let opened: OpenWorker | undefined;
   if (config.workerPort !== undefined) {

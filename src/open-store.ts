@@ -9,7 +9,7 @@ import { type OpenLease, openMemoryLease } from './store/lease.ts';
 import { createMemoryDeadlines } from './store/memory/memory-deadlines.ts';
 import { createMemoryStore } from './store/memory/memory-store.ts';
 import type { Payloads } from './store/payloads.ts';
-import type { Hears } from './store/redis/redis-channels.ts';
+import type { SubscribedTo } from './store/redis/redis-channels.ts';
 import { createRedisDeadlines } from './store/redis/redis-deadlines.ts';
 import { createRedisLeases } from './store/redis/redis-lease.ts';
 import { createRedisPayloads } from './store/redis/redis-payloads.ts';
@@ -23,8 +23,8 @@ export interface StoreConfig {
   storeUrl: string;
   /** Milliseconds that a task is kept from its terminal state on. */
   resultTtlMs: number;
-  /** What the store is told of by Redis: with `'stops'`, `watch` is refused. @default 'changes' */
-  hears?: Hears;
+  /** The events that the store subscribes to in Redis; with `'stops'`, `watch` is refused. @default 'changes' */
+  subscribedTo?: SubscribedTo;
   /** Called when a connection to Redis that had been lost is there again. */
   onReconnect?: ((connection: RedisConnectionName) => void) | undefined;
 }
@@ -42,7 +42,7 @@ export interface OpenedStore {
 
 /** Resolves at once also where Redis is not there yet; `isReady` says when it is. */
 export async function openStore(
-  { storeUrl, resultTtlMs, hears, onReconnect }: StoreConfig,
+  { storeUrl, resultTtlMs, subscribedTo, onReconnect }: StoreConfig,
   log: Log,
 ): Promise<OpenedStore> {
   if (storeUrl === 'memory:') {
@@ -56,7 +56,7 @@ export async function openStore(
   checkRedisUrl(storeUrl);
   const link = openRedisLink({ url: storeUrl, log, onReconnect });
   const room = createRedisRoom({ commands: link.commands, log });
-  const store = createRedisStore({ link, room, resultTtlMs, hears, log });
+  const store = createRedisStore({ link, room, resultTtlMs, subscribedTo, log });
   const registry = createRedisRegistry({ link, resultTtlMs, log });
   const deadlines = createRedisDeadlines(link.commands);
   const payloads = createRedisPayloads(link.large);

@@ -33,7 +33,7 @@ export interface Services {
 
 /** Opens broker and store as the settings say. Resolves at once: they connect in the background, and again whenever they are lost. */
 export async function openServices(
-  config: Config & Pick<StoreConfig, 'hears'>,
+  config: Config & Pick<StoreConfig, 'subscribedTo'>,
   log: Log,
   lifecycle: Lifecycle,
 ): Promise<Services> {

@@ -12,7 +12,7 @@ export interface BoundOptions {
 
 const RETRY_AFTER_MS = 1_000;
 
-/** One bound of a process, and what each owner holds of it. Whoever takes gives back the same amount, once. */
+/** One bound of a process, and what each owner holds of it. Each taker gives back the same amount, once. */
 export class Bound {
   readonly what: string;
   readonly max: number;

@@ -1,4 +1,4 @@
-import { createTurns } from '../ledger/turns.ts';
+import { createFairQueue } from '../ledger/fair-queue.ts';
 import { bytesOf, elementCount, STORAGE, viewAs } from '../tensor/tensor.ts';
 import type { ImageOptions } from './image-options.ts';
 import { greyAt, greyPlane, type Pixels } from './image-pixels.ts';
@@ -11,7 +11,7 @@ import { MediaFault, type MediaReader, type MediaTarget, type OptionsFault } fro
  * some 240 MiB each.
  */
 const AT_ONCE = 2;
-const turns = createTurns(AT_ONCE);
+const queue = createFairQueue(AT_ONCE);
 
 /** Makes a tensor out of a JPEG, PNG, WebP or GIF; the faults where the options do not fit the tensor. */
 export function imageReader(options: ImageOptions, target: MediaTarget): MediaReader | OptionsFault[] {
@@ -24,7 +24,7 @@ export function imageReader(options: ImageOptions, target: MediaTarget): MediaRe
     shape: plan.shape,
     bytes,
     read: (file, allowance) =>
-      turns.take(allowance.owner, async () => {
+      queue.run(allowance.owner, async () => {
         allowance.hold(bytes);
         // Only a process that is sent a picture loads the library.
         const { decodeImage } = await import('./image-decoder.ts');

@@ -197,7 +197,7 @@ function createDeadline(commandMs: number, onPassed: () => void) {
   return { passed: promise, clear: () => clearTimeout(timer) };
 }
 
-/** What a command's failure is to whoever asked: an outage, or a bug of ours. */
+/** The error for the caller of a failed command: an outage, or a bug of ours. */
 export function faultOf(error: unknown): Error {
   if (error instanceof StoreUnavailable) return error;
   if (!isReplyError(error)) return new StoreUnavailable('the connection to Redis was lost', error);

@@ -24,7 +24,7 @@ export const UNFINISHED_TTL_MS = 7 * 24 * 3_600_000;
 
 const IDS_MAX = 1_000;
 
-/** One call reads a bounded number of tasks; whoever asks for more has forgotten a bound of their own. */
+/** Largest number of tasks that one call reads; a caller that asks for more lacks a bound of its own. */
 export function checkIds(ids: readonly string[]): void {
   assert(ids.length <= IDS_MAX, `expected at most ${IDS_MAX} ids, got ${ids.length}`);
 }

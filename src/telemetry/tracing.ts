@@ -27,7 +27,7 @@ export interface Span {
  * never found in the surroundings. No method throws, and none waits for the collector but `close`.
  */
 export interface Tracing {
-  /** Begins a span that somebody else ends. */
+  /** Starts a span; the caller ends it. */
   start(name: string, options: SpanOptions): Span;
   /** The span of `work`, which ends with it. */
   span<T>(name: string, options: SpanOptions, work: (span: Span) => Promise<T>): Promise<T>;

@@ -1,6 +1,6 @@
 import { expect, onTestFinished } from 'vitest';
 import { type OpenedStore, openStore } from '../../src/open-store.ts';
-import type { Hears } from '../../src/store/redis/redis-channels.ts';
+import type { SubscribedTo } from '../../src/store/redis/redis-channels.ts';
 import { type RedisServer, startRedis } from '../support/redis.ts';
 import { createTestLog, type TestLog } from '../support/test-log.ts';
 import { HOUR_MS } from './store-samples.ts';
@@ -19,9 +19,9 @@ export async function startServer(options?: { appendonly: boolean }): Promise<Re
 export async function openForTest(
   storeUrl: string,
   log: TestLog = createTestLog(),
-  hears: Hears = 'changes',
+  subscribedTo: SubscribedTo = 'changes',
 ): Promise<OpenedStore> {
-  const opened = await openStore({ storeUrl, resultTtlMs: HOUR_MS, hears }, log);
+  const opened = await openStore({ storeUrl, resultTtlMs: HOUR_MS, subscribedTo }, log);
   onTestFinished(() => opened.close());
   return opened;
 }

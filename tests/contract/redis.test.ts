@@ -25,10 +25,10 @@ test('what one process changes, another is told of and reads', async () => {
 
 test.each(['changes', 'stops'] as const)(
   'two databases of one Redis are told nothing of each other (%s)',
-  async (hears) => {
+  async (subscribedTo) => {
     const redis = await startServer();
-    const { store } = await openForTest(redis.url, createTestLog(), hears);
-    const other = await openForTest(`${redis.url}/1`, createTestLog(), hears);
+    const { store } = await openForTest(redis.url, createTestLog(), subscribedTo);
+    const other = await openForTest(`${redis.url}/1`, createTestLog(), subscribedTo);
     // As the same idempotency key gives it in both.
     const submission = newSubmission();
     await store.create([submission]);

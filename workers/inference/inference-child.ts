@@ -96,7 +96,7 @@ export class InferenceChild {
       stdio: ['ignore', 'ignore', 'inherit', 'ipc'],
     });
     if (this.pid !== undefined) offerToOomKiller(this.pid);
-    this.#process.on('message', (reply: InferenceReply) => this.#hear(reply));
+    this.#process.on('message', (reply: InferenceReply) => this.#onReply(reply));
     this.#process.on('exit', (code, signal) => this.#end(signal ? `ended by ${signal}` : `exited with code ${code}`));
     this.#process.on('error', ({ code, message }: NodeJS.ErrnoException) => {
       // Clients may read it: the message says where Node lies.
@@ -144,7 +144,7 @@ export class InferenceChild {
     this.#kill(why);
   }
 
-  #hear(reply: InferenceReply): void {
+  #onReply(reply: InferenceReply): void {
     const { type } = reply;
     switch (reply.type) {
       case 'ready':

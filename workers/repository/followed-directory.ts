@@ -1,7 +1,7 @@
 import { dirname } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { createListeners } from '../../src/async/listeners.ts';
-import { createTurns } from '../../src/ledger/turns.ts';
+import { createFairQueue } from '../../src/ledger/fair-queue.ts';
 import type { Sharings } from '../../src/models/sharing.ts';
 import type { Log } from '../../src/process/log.ts';
 import { compareModels } from '../../src/registry/registry.ts';
@@ -48,7 +48,7 @@ export class FollowedDirectory {
   readonly #entries = new Map<string, TakenVersion>();
   readonly #retired = new RetiredModels();
   readonly #changed = createListeners();
-  readonly #turns = createTurns(LOADS_MAX);
+  readonly #loads = createFairQueue(LOADS_MAX);
   /** What is being taken. */
   readonly #taking = new Map<string, Promise<void>>();
   /** Those whose copies somebody else has removed. */
@@ -149,7 +149,7 @@ export class FollowedDirectory {
   /** Several at once, and not all: each has files open. */
   #begin(files: VersionFiles): Promise<void> {
     const key = versionKeyOf(files);
-    const taking = this.#turns.take(files.name, () => this.#take(files)).finally(() => this.#taking.delete(key));
+    const taking = this.#loads.run(files.name, () => this.#take(files)).finally(() => this.#taking.delete(key));
     this.#taking.set(key, taking);
     return taking;
   }

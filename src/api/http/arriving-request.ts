@@ -8,7 +8,7 @@ export interface BodyWatch {
   end(): void;
 }
 
-/** A request whose body is counted as it arrives, whoever reads it: what a header says of its length takes no memory. */
+/** A request whose body is counted as it arrives: a length in a header takes no memory. */
 export class ArrivingRequest extends IncomingMessage {
   body: BodyWatch | undefined;
   /** Bytes of the body that came so far. */

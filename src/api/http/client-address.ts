@@ -1,11 +1,11 @@
 import type { IncomingMessage } from 'node:http';
 import { type BlockList, isIP, isIPv4 } from 'node:net';
 
-/** Groups of an IPv6 address that name a network: whoever has one address has 2^64 of them. */
+/** Groups of an IPv6 address that name a network: a client with one address has 2^64 of them. */
 const NETWORK_GROUPS = 4;
 const GROUPS = 8;
 
-/** Entries of a header that are looked at: what is further left was written by whoever sent the request. */
+/** Entries of a header that are read: the client may have written those further left. */
 const HOPS_MAX = 32;
 
 /**

@@ -19,7 +19,7 @@ export class CountedBody implements BodyWatch {
   }
 
   receive(bytes: number): boolean {
-    // Also where whoever reads the body has refused it.
+    // Also if the reader of the body has refused it.
     if (!this.#response.headersSent) {
       try {
         this.#load.receive(bytes);

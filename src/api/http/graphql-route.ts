@@ -99,7 +99,7 @@ function createDoor({ config: { apiKeys, allowUnauthenticated }, onRefusedKey }:
   return (request: IncomingMessage, isPage: boolean): string | Denial => {
     const hostname = hostnameOf(request);
     if (hostname === undefined) return NO_HOST;
-    // The page executes nothing and needs no key; an address with an operation does, whoever opens it.
+    // The page executes nothing and needs no key; an address with an operation needs one.
     const needsKey = apiKeys.required && !(isPage && request.url === GRAPHQL_PATH);
     const owner = needsKey ? apiKeys.ownerOf(request.headers.authorization) : ANONYMOUS;
     if (owner === undefined) {
@@ -116,12 +116,12 @@ function createAnswer({ graphql, config: { apiKeys, trustedProxies }, load: limi
   const addressOf = (request: IncomingMessage, { address }: Connection) =>
     trustedProxies ? networkOf(clientAddress(request, trustedProxies)) : address;
   const onFault = (error: unknown, response: ServerResponse) => {
-    // One that was refused while its body came is answered already, and whoever read the body finds that out too late.
+    // A request that was refused while its body arrived is answered already; the reader of the body notices too late.
     if (!response.headersSent) log.error({ err: error }, 'request not answered');
     response.destroy();
   };
   const handle = (...[request, response, given]: Parameters<GraphQLServer['handle']>) => {
-    // Whoever has gone while others began costs no more.
+    // A client that disconnected while others began costs nothing more.
     if (response.destroyed) return;
     Promise.resolve(graphql.handle(request, response, given)).catch((error: unknown) => onFault(error, response));
   };

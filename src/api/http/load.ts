@@ -3,7 +3,7 @@ import { AppError, InputError, Overloaded } from '../../errors.ts';
 import type { Bound } from '../../ledger/bound.ts';
 import { requestBytesMax } from '../../ledger/capacity.ts';
 import type { Ledger } from '../../ledger/ledger.ts';
-import { createHeavyTurns, type HeavyTurns } from './heavy-turns.ts';
+import { createHeavyWork, type HeavyWork } from './heavy-work.ts';
 
 /**
  * Results that one answer may hold, unless it is a single one: as JSON they take up to seven times as much, and V8 has no
@@ -66,12 +66,12 @@ export interface RequestLoad {
 }
 
 export function createLoad(ledger: Ledger): Load {
-  const turns = createHeavyTurns();
+  const heavyWork = createHeavyWork();
   return {
     admit(request, response, owner) {
       // An EventSource asks so for the one thing that it can read, and Apollo's clients for a subscription.
       const isStream = STREAM_ACCEPTED.test(request.headers.accept ?? '');
-      const load = new HeldByRequest({ ledger, turns, response, owner });
+      const load = new HeldByRequest({ ledger, heavyWork, response, owner });
       load.enter(isStream ? ledger.streams : ledger.requests);
       return load;
     },
@@ -80,7 +80,7 @@ export function createLoad(ledger: Ledger): Load {
 
 interface HeldOptions {
   ledger: Ledger;
-  turns: HeavyTurns;
+  heavyWork: HeavyWork;
   response: ServerResponse;
   owner: string;
 }
@@ -88,7 +88,7 @@ interface HeldOptions {
 class HeldByRequest implements RequestLoad {
   readonly owner: string;
   readonly #memory: Bound;
-  readonly #turns: HeavyTurns;
+  readonly #heavyWork: HeavyWork;
   readonly #response: ServerResponse;
   #bytes = 0;
   #uncountedBytes = 0;
@@ -98,10 +98,10 @@ class HeldByRequest implements RequestLoad {
   #tensorBytes = 0;
   #unpackedBytes = 0;
 
-  constructor({ ledger, turns, response, owner }: HeldOptions) {
+  constructor({ ledger, heavyWork, response, owner }: HeldOptions) {
     this.owner = owner;
     this.#memory = ledger.memoryBytes;
-    this.#turns = turns;
+    this.#heavyWork = heavyWork;
     this.#response = response;
   }
 
@@ -164,7 +164,7 @@ class HeldByRequest implements RequestLoad {
   }
 
   turn(bytes: number): Promise<void> | undefined {
-    return this.#turns.enter(this.owner, bytes);
+    return this.#heavyWork.enter(this.owner, bytes);
   }
 
   step(): Promise<void> | undefined {

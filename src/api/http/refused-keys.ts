@@ -5,7 +5,7 @@ import { rareLog } from '../../process/rare-log.ts';
 /** Hears of each request that came without a key that opens what it asked for. */
 export type OnRefusedKey = (request: IncomingMessage) => void;
 
-/** Logs them, never the key: somebody may be guessing, or a client still have a key that was removed. */
+/** Logs them, never the key: a client may guess keys, or still use a removed one. */
 export function createRefusedKeys(log: Log): OnRefusedKey {
   const rare = rareLog(log);
   return ({ socket: { remoteAddress }, headers: { authorization }, url }) => {

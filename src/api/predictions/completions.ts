@@ -50,7 +50,7 @@ export class Completions extends TaskStream<Task | AppError> {
     for (const id of ids) {
       this.watch(id, (event) => {
         if (event === 'reread') this.#due.add(id);
-        else if (isEnded(event)) this.#hear(event);
+        else if (isEnded(event)) this.#onEnded(event);
       });
     }
   }
@@ -112,7 +112,7 @@ export class Completions extends TaskStream<Task | AppError> {
   }
 
   /** What is told of an end need not be read, which would double the time that it takes here. No more are kept for a slow client than are read at a time. */
-  #hear(event: TaskEnded): void {
+  #onEnded(event: TaskEnded): void {
     const submission = this.#ready.length < READ_MAX ? this.#submissions.get(event.id) : undefined;
     const ended = submission && endedBy(event, submission);
     if (ended) this.#receive(ended);

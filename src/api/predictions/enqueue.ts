@@ -127,7 +127,7 @@ function createPublish({
   payloads,
   tracing,
 }: Pick<EnqueueServices, 'broker' | 'payloads' | 'tracing'>): Publish {
-  /** Large inputs go before the message: whoever has that looks for them. `undefined` if the task has ended meanwhile. */
+  /** Large inputs are stored before the message is published: a worker that gets it reads them. `undefined` if the task has ended meanwhile. */
   async function place(
     { inputs, payload }: Prepared,
     first: Submission,

@@ -62,7 +62,7 @@ export function openExpirer(options: { store: TaskStore; deadlines: Deadlines; m
       }),
     );
     // Also those that refused: they have begun or ended, or the store has lost them and a worker will look at the message.
-    // Afterwards: whoever dies in between leaves them to the next sweep.
+    // Afterwards: if the process dies in between, the next sweep does it.
     await deadlines.remove(ids);
     const later = tasks.flatMap((task) =>
       task?.expiresAt !== undefined && task.expiresAt > at ? [{ id: task.id, expiresAt: task.expiresAt }] : [],

@@ -1,7 +1,7 @@
 import type { Broker } from '../../broker/broker.ts';
 import { AppError, Overloaded } from '../../errors.ts';
+import { createFairQueue } from '../../ledger/fair-queue.ts';
 import type { Ledger } from '../../ledger/ledger.ts';
-import { createTurns } from '../../ledger/turns.ts';
 import type { Sharings } from '../../models/sharing.ts';
 import type { Log } from '../../process/log.ts';
 import type { Deadlines } from '../../store/deadlines.ts';
@@ -24,7 +24,7 @@ import { Updates } from './updates.ts';
 
 /**
  * The service: all that resolvers call. Every method sees only the tasks of `owner`. A stream ends, and leaves nothing behind,
- * when `gone` aborts: whoever was to read it is there no more. `share` is whose share of this process it takes, by default the owner's; all throw
+ * when `gone` aborts: its client has disconnected. `share` is whose share of this process it takes, by default the owner's; all throw
  * RATE_LIMITED where there is no room.
  */
 export interface Predictions {
@@ -71,7 +71,7 @@ export function createPredictions(services: {
   const { broker, store, metrics, tracing, messageInputBytesMax } = services;
   const enqueue = createEnqueue({ ...services, admission: createAdmission(broker) });
   const listeners = services.ledger?.listeners;
-  const bulks = createTurns(BULKS_AT_ONCE);
+  const bulks = createFairQueue(BULKS_AT_ONCE);
   let openSubscriptions = 0;
   metrics.observe({ openSubscriptions: () => openSubscriptions, taskListeners: store.watching });
 
@@ -115,7 +115,7 @@ export function createPredictions(services: {
       await refuseOtherIds(store, distinct, owner);
       const open = () => Completions.open(store, distinct, owner, { ...share, bound: listeners });
       const isBulk = distinct.length > READ_MAX;
-      return subscribed(await (isBulk ? bulks.take(share.payer, () => unlessGone(gone, open)) : open()), gone);
+      return subscribed(await (isBulk ? bulks.run(share.payer, () => unlessGone(gone, open)) : open()), gone);
     },
     async updates(id, owner, gone, share = { payer: owner }) {
       await refuseOtherIds(store, [id], owner);

@@ -15,7 +15,7 @@ import { type Hold, readTasks } from './results.ts';
 import { contentOf, keyedTaskId } from './submission-id.ts';
 import { untilTerminal } from './until-terminal.ts';
 
-/** Keys whose task is known to be queued: whoever asks again and again by one does not fill the queue with copies. */
+/** Keys whose task is known to be queued: repeated submissions by one key do not fill the queue with copies. */
 const CONFIRMED_MAX = 10_000;
 
 /** The most that the inputs of one task may take, as they are stored: as much as its outputs. */

@@ -66,11 +66,11 @@ export abstract class TaskStream<T> implements AsyncIterableIterator<T, undefine
   /** One of those that room was made for. */
   protected watch(id: string, listener: TaskListener): void {
     const { bound, payer } = this.#share;
-    const hear: TaskListener = (event) => {
+    const onEvent: TaskListener = (event) => {
       listener(event);
       this.#wake?.();
     };
-    const unwatch = this.#store.watch(id, hear, payer);
+    const unwatch = this.#store.watch(id, onEvent, payer);
     this.#unwatch.set(id, () => {
       unwatch();
       bound?.give(payer, 1);

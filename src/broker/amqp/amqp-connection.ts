@@ -30,7 +30,7 @@ export interface AmqpConnection<Built> {
 }
 
 export interface ConnectionOptions<Built> {
-  /** Apart by commas, where RabbitMQ is a cluster: the next one is tried whenever one is lost or not there. */
+  /** Comma-separated if RabbitMQ is a cluster: the next one is tried if one is lost or not reachable. */
   brokerUrl: string;
   /** Tells the connections of a process apart, here in the log and there in RabbitMQ's list. */
   purpose: 'publishing' | 'consuming';

@@ -1,6 +1,6 @@
 import type { Channel } from 'amqplib';
 import { abortable } from '../../async/abortable.ts';
-import { createTurns } from '../../ledger/turns.ts';
+import { createFairQueue } from '../../ledger/fair-queue.ts';
 import { isNotFound } from './amqp-channel.ts';
 import { type Link, unlessLost } from './amqp-connection.ts';
 
@@ -62,6 +62,6 @@ function createLine(link: Link): Depths {
     }
   }
 
-  const turns = createTurns(1);
-  return (queue, signal) => turns.take('', () => askInTime(queue, signal));
+  const questions = createFairQueue(1);
+  return (queue, signal) => questions.run('', () => askInTime(queue, signal));
 }

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { gathering } from '../../async/gather.ts';
-import { createTurns } from '../../ledger/turns.ts';
+import { createFairQueue } from '../../ledger/fair-queue.ts';
 import type { Log } from '../../process/log.ts';
 import type { RedisLink } from '../../redis/link.ts';
 import { checkIds, headOf, recordStateSchema, type TaskRecord, taskOf } from '../../task/record.ts';
@@ -9,7 +9,7 @@ import type { Task, TaskHead } from '../../task/task.ts';
 import { createListeners } from '../listeners.ts';
 import type { StoreRoom } from '../room.ts';
 import { READ_BYTES_MAX, type TaskStore } from '../store.ts';
-import { channelOf, type Hears, parseEvents } from './redis-channels.ts';
+import { channelOf, parseEvents, type SubscribedTo } from './redis-channels.ts';
 import { LARGE_BYTES, TASKS_MAX } from './redis-limits.ts';
 import { type Asked, defineReads, endBytesOf, type Row, readHeadRows, readRow, readRows } from './redis-reads.ts';
 import { createRedisWrites } from './redis-writes.ts';
@@ -23,17 +23,23 @@ export interface RedisStoreOptions {
   /** Milliseconds that a task is kept from its terminal state on. */
   resultTtlMs: number;
   /** What is subscribed: `watch` needs `'changes'`. @default 'changes' */
-  hears?: Hears | undefined;
+  subscribedTo?: SubscribedTo | undefined;
   log: Log;
 }
 
 /** Tasks in Redis: one hash each, one script that writes them and tells of it. The link stays the caller's. */
-export function createRedisStore({ link, room, resultTtlMs, hears = 'changes', log }: RedisStoreOptions): TaskStore {
+export function createRedisStore({
+  link,
+  room,
+  resultTtlMs,
+  subscribedTo = 'changes',
+  log,
+}: RedisStoreOptions): TaskStore {
   const { commands, large, events } = link;
-  const largeReads = createTurns(LARGE_READS_AT_ONCE);
+  const largeReads = createFairQueue(LARGE_READS_AT_ONCE);
   const listeners = createListeners(log);
   defineReads(commands.redis);
-  const channel = channelOf(commands.redis, hears);
+  const channel = channelOf(commands.redis, subscribedTo);
   events.listen(channel, {
     onMessage: (text) => {
       const told = parseEvents(text, listeners.has);
@@ -61,7 +67,7 @@ export function createRedisStore({ link, room, resultTtlMs, hears = 'changes', l
         const small = await commands.run((redis) => readRows(redis, rest, owner, LARGE_BYTES));
         if (!small && tasks.length > 0) break;
         const readLarge = () => large.run((redis) => readRow(redis, first));
-        const rows = small ?? [await largeReads.take(owner ?? '', readLarge)];
+        const rows = small ?? [await largeReads.run(owner ?? '', readLarge)];
         tasks.push(...rows.map(taskIn));
         bytes += endBytesOf(rows);
         if (bytes > READ_BYTES_MAX) break;
@@ -74,7 +80,7 @@ export function createRedisStore({ link, room, resultTtlMs, hears = 'changes', l
     },
     transition: writes.transition,
     watch(...watched) {
-      assert(hears === 'changes', 'this store was opened for stops alone');
+      assert(subscribedTo === 'changes', 'this store was opened for stops alone');
       return listeners.watch(...watched);
     },
     watchStops: listeners.watchStops,

@@ -5,27 +5,27 @@ import { isRecord } from '../../../models/input-issues.ts';
 import type { Tensor } from '../../../tensor/tensor.ts';
 import { base64Text, countOf, isFiniteTensor, listBytes, listText, type TextSource } from './list-text.ts';
 
-/** What one answer may take as text, aliases included: a result of 64 MiB can be read in any one form. */
+/** Largest text of one answer, aliases included: any one form of a 64 MiB result fits. */
 const ANSWER_BYTES_MAX = 384 * 1024 * 1024;
 
-/** The same of an event that has to be in memory as one string. */
+/** Largest text of an event that must be one string in memory. */
 const EVENT_BYTES_MAX = 192 * 1024 * 1024;
 
-/** Values in one answer that GraphQL completes one by one, each some 0.2 µs in which the process does nothing else. */
+/** Largest number of values that GraphQL completes one by one in an answer; each blocks the process for about 0.2 µs. */
 const VALUES_MAX = 1_000_000;
 
-/** Elements, and bytes of base64, from which on a tensor is written while its client reads. */
+/** A tensor of this many elements, or bytes of base64, is written while its client reads. */
 const LARGE_ELEMENTS = 256;
 const LARGE_BYTES = 64 * 1024;
 
-/** A shorter answer is one string, however many large values are in it. */
+/** A shorter answer is one string, even with large values in it. */
 const PIECE_LENGTH = 64 * 1024;
 
-/** Nobody outside of this process has ever seen it: what a model says cannot hold a mark. */
+/** Secret of this process, so that no output of a model can contain a mark. */
 const NONCE = randomBytes(16).toString('hex');
 const MARK = new RegExp(`"large ${NONCE} (\\d+)"`);
 
-/** The JSON of an answer: a string, or pieces that are made as they are asked for. */
+/** The JSON of an answer: a string, or pieces that are made on demand. */
 export type AnswerJson = string | Iterable<string>;
 
 /** An answer whose errors are as clients see them. */
@@ -38,9 +38,9 @@ interface Large {
 }
 
 /**
- * What the values of one answer take, and those of them that are large. GraphQL completes a list element by element, and `JSON.stringify` looks at every letter of
- * a string: eight million floats take seconds, in which nothing else happens. So an empty list or a mark stands in the place of a large tensor, whose text is made piece
- * by piece while the answer is written.
+ * Counts the values of one answer and keeps the large ones apart. GraphQL completes a list element by element, and `JSON.stringify` reads every character
+ * of a string: eight million floats would block the process for seconds. So an empty list or a mark replaces a large tensor, whose text is made
+ * piece by piece while the answer is written.
  */
 export class AnswerText {
   #large: Large[] = [];
@@ -54,7 +54,7 @@ export class AnswerText {
     this.#bytesMax = EVENT_BYTES_MAX;
   }
 
-  /** The base64 of these bytes, or what stands for it. Throws INVALID_INPUT where the answer would be too long. */
+  /** The base64 of these bytes, or a mark that replaces it. Throws INVALID_INPUT if the answer would be too long. */
   base64(bytes: Uint8Array, info: GraphQLResolveInfo): string {
     const source = base64Text(bytes);
     this.#countBytes(source.bytes, info);
@@ -63,8 +63,8 @@ export class AnswerText {
   }
 
   /**
-   * The empty list that stands for a tensor's elements; `undefined` where they are few, or are not all numbers that JSON can say: these are GraphQL's to complete. Throws
-   * INVALID_INPUT where the answer would be too long.
+   * The empty list that replaces a tensor's elements. `undefined` if they are few, or if JSON cannot express one of them: then GraphQL completes them.
+   * Throws INVALID_INPUT if the answer would be too long.
    */
   list(tensor: Tensor, shape: readonly number[], info: GraphQLResolveInfo, labels?: readonly string[]): [] | undefined {
     const count = countOf(tensor);
@@ -115,7 +115,7 @@ export class AnswerText {
     this.#refuse(`expected at most ${this.#bytesMax} bytes of text in one answer`, info);
   }
 
-  /** All that is asked for from then on gets the same error, which has its place already: GraphQL would make tens of thousands of it. */
+  /** Every later value gets this same error, which has its path already: GraphQL would make tens of thousands of errors. */
   #refuse(expected: string, info: GraphQLResolveInfo): never {
     this.#refusal ??= tooMuch(expected, info);
     throw this.#refusal;
@@ -141,7 +141,7 @@ function keysOf({ path }: GraphQLResolveInfo): (string | number)[] {
   return keys.reverse();
 }
 
-/** Puts a mark where the empty list is; an error above may have taken the place away. */
+/** Replaces the empty list by a mark; an error higher up may have removed the place. */
 function replace(data: unknown, path: readonly (string | number)[], mark: string): void {
   const parents = path.slice(0, -1);
   const key = path.at(-1);
@@ -155,7 +155,7 @@ function isContainer(value: unknown): value is object {
 }
 
 function* piecesOf(json: string, large: readonly Large[]): Generator<string> {
-  // Apart at the marks, whose numbers are every second part.
+  // Split at the marks: every second part is the number of a mark.
   for (const [i, part] of json.split(MARK).entries()) {
     if (i % 2 === 0) yield part;
     else yield* large[Number(part)]?.source.pieces() ?? [];

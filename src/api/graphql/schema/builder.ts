@@ -5,34 +5,34 @@ import { toBigInt } from '../../../tensor/tensor-values.ts';
 import type { Predictions } from '../../predictions/predictions.ts';
 import type { AnswerText } from './answer-text.ts';
 
-/** What every resolver is given. */
+/** The context of every resolver. */
 export interface GraphQLContext {
-  /** Whose tasks this operation may see. */
+  /** The owner whose tasks this operation may see. */
   owner: string;
   predictions: Predictions;
   registry: ModelRegistry;
-  /** A signal that aborts when whoever asked is gone, or has the whole answer; made by the first who asks for it. */
+  /** A signal that aborts when the client disconnects or has the whole answer; created on first use. */
   gone: () => AbortSignal;
   /** Aborts when the server closes. */
   closing: AbortSignal;
   /**
-   * Counts the bytes of results that the answer is to hold, of tensors, of files unpacked, of what else the request takes, and of the event that a
-   * stream is at; throws where they are too many.
+   * Counts the bytes of results, tensors, unpacked files and everything else that the request holds, and of the current event of a stream.
+   * Throws if they are too many.
    */
   load: Record<'hold' | 'holdTensor' | 'unpack', (bytes: number, path: (string | number)[]) => void> &
     Record<'take' | 'holdEvent', (bytes: number) => void> & {
-      /** Whose share of each bound it is. */
+      /** The owner whose share of each bound it uses. */
       readonly owner: string;
       /** Waits for this owner's turn to hold the event loop for so much; what follows without waiting again is the turn. */
       turn(bytes: number): Promise<void> | undefined;
       /** The same for a further step of the work on a large request; `undefined` where it is none. */
       step(): Promise<void> | undefined;
     };
-  /** What the client calls its own span, as W3C Trace Context writes it. */
+  /** The client's span, as W3C Trace Context writes it. */
   traceparent: string | undefined;
   /** Ids and predictions that this operation may still name, over all its fields. */
   budget: { left: number };
-  /** What the answer takes as text, and what is large in it. */
+  /** Counts the text of the answer and keeps its large values. */
   answer: AnswerText;
 }
 
@@ -60,7 +60,7 @@ export function createBuilder() {
   builder.scalarType('Long', {
     description: 'An integer of more than 32 bits, as an input: a number up to 2⁵³, or a decimal string.',
     serialize: (value) => value,
-    // How many bits it may have is for the reader of the input to say.
+    // The reader of the input checks the number of bits.
     parseValue: (value) => {
       if (toBigInt(value) !== undefined) return value as number | string;
       throw new TypeError('expected a Long: an integer up to 2⁵³ as a number, or any as a decimal string');
@@ -70,7 +70,7 @@ export function createBuilder() {
     description:
       'A picture, JPEG, PNG, WebP or GIF: a data URL, data:image/png;base64,…, or a file of a multipart request.',
     serialize: (value) => value,
-    // What is in it is read with the model's own options, where there is a path to say what is wrong.
+    // It is decoded later, with the model's options and a path for errors.
     parseValue: (value) => {
       if (typeof value === 'string' || value instanceof UploadedFile) return value;
       throw new TypeError('expected an Image: a data URL or a file of a multipart request');

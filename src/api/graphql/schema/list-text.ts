@@ -1,16 +1,16 @@
 import { byteLength, type Datatype, type NumericArray, STORAGE, type Tensor, viewAs } from '../../../tensor/tensor.ts';
 
-/** Elements, or bytes of base64 by twelve, that become text at a time: less than a millisecond of work. */
+/** Elements, or groups of twelve bytes of base64, that become text at once: less than a millisecond of work. */
 const BLOCK = 4_096;
 
 /** A part of an answer that is written while the client reads it. */
 export interface TextSource {
-  /** About what it takes in the answer. */
+  /** Estimated size in the answer. */
   bytes: number;
   pieces(): Iterable<string>;
 }
 
-/** What an element takes as JSON, a comma included: of floats what most take, of all others the most. */
+/** Bytes of an element as JSON with its comma: for floats a usual value, for all others the maximum. */
 const ELEMENT_BYTES: Record<Exclude<Datatype, 'STRING'>, number> = {
   BOOL: 6,
   UINT8: 4,
@@ -99,7 +99,7 @@ function blockOf(datatype: Exclude<Datatype, 'STRING'>, data: Uint8Array, start:
 
 const finite = new WeakMap<Tensor, boolean>();
 
-/** Whether every element is a number that JSON can say. Looked at once for each tensor, however often it is asked for. */
+/** Whether JSON can express every element. Checked once per tensor. */
 export function isFiniteTensor(tensor: Tensor): boolean {
   const { datatype, data } = tensor;
   if (datatype === 'STRING' || Array.isArray(data) || STORAGE[datatype].kind !== 'float') return true;

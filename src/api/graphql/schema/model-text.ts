@@ -10,7 +10,7 @@ import {
 import type { ServedModel } from '../../../models/served-model.ts';
 import { buildApiSchema } from './schema.ts';
 
-/** The GraphQL types that a model gets where it is served alone; `undefined` where it has no typed API. */
+/** The GraphQL types of a model that is served alone; `undefined` if it has no typed API. */
 export function modelText(model: ServedModel): string | undefined {
   const { schema, models } = buildApiSchema([model]);
   const [types] = models;

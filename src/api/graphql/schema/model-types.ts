@@ -15,13 +15,13 @@ import type { TensorTypes } from './tensor-types.ts';
 
 type Types = Builder extends PothosSchemaTypes.SchemaBuilder<infer T> ? T : never;
 type Values = Record<string, unknown>;
-/** Any type at all: what it resolves to is known from the signature, at run time, and not to the compiler. */
+/** Any type: the signature determines it at run time, so the compiler does not know it. */
 type AnyOutput = OutputRef<unknown> | ListRef<Types, unknown> | (typeof SCALARS)[ElementKind];
 
-/** What stands behind the `Prediction` union: the type it shows as, and what that type's fields are read from. */
+/** A value of the `Prediction` union: its type, and the data of that type's fields. */
 export interface PredictionValue {
   typename: string;
-  /** `undefined` for what shows as tensors. */
+  /** `undefined` for a `TensorsPrediction`. */
   typed: TypedPrediction | undefined;
   outputs: readonly Tensor[];
 }
@@ -64,7 +64,7 @@ const SCALARS = {
   string: 'String',
 } as const satisfies Record<ElementKind, string>;
 
-/** What is sent may be a number as well, as most have it; what comes back is a string, since no client may lose a digit. */
+/** An input may also be a number; an output is a string, so that no client loses a digit. */
 const INPUT_SCALARS = { ...SCALARS, long: 'Long' } as const;
 
 /** Input and prediction types for each model that is shown. */
@@ -184,7 +184,7 @@ function outputOf(
     const rows = countOf(tensor) / field.elements.length;
     answer.countValues(rows * Math.max(fieldsBelow(info), field.elements.length), info);
   } else {
-    // Numbers that are called a label are written as texts.
+    // A number that is named a label is written as text.
     const labels = field.labels ?? (field.kind === 'string' && tensor.datatype !== 'STRING' ? [] : undefined);
     const list = answer.list(tensor, shape, info, labels);
     if (list) return list;
@@ -213,7 +213,7 @@ function scalarOf(field: TypedField): AnyOutput {
   return SCALARS[field.kind];
 }
 
-/** Lists around the element: one per dimension, less the one that named elements stand for. */
+/** Lists around the element: one per dimension, without the dimension of named elements. */
 function listDepth({ shape, elements }: TypedField): number {
   return (shape?.length ?? 0) - (elements ? 1 : 0);
 }

@@ -11,7 +11,7 @@ import { fieldsBelow } from './selection-fold.ts';
 import { addSubmitOptions, readSubmitOptions, type SubmitTerms } from './submit-options.ts';
 import type { TaskTypes } from './task-types.ts';
 
-/** Most ids and predictions that one operation may name, over all its fields: aliases do not multiply it. */
+/** Largest number of ids and predictions in one operation, over all its fields: aliases do not multiply it. */
 export const NAMED_MAX = 1_000;
 
 interface Refs {
@@ -140,7 +140,7 @@ function addMutations(builder: Builder, { tasks: { task }, predictionInput, mode
 }
 
 function addSubscriptions(builder: Builder, { tasks: { task } }: Refs): void {
-  // What cannot be told any more stands in the stream as an error of its own; the stream itself goes on.
+  // A result that can no longer be sent is an error of its own in the stream; the stream goes on.
   const resolve = (value: Task | AppError) => {
     if (value instanceof AppError) throw value;
     return value;
@@ -182,12 +182,12 @@ function addSubscriptions(builder: Builder, { tasks: { task } }: Refs): void {
   });
 }
 
-/** Asks for the memory that results take; the argument is what asked for too many. */
+/** Takes the memory for results; an error names the argument that asked for too many. */
 function holdFor(argument: string, { load }: GraphQLContext): Hold {
   return (bytes) => load.hold(bytes, [argument]);
 }
 
-/** What reading the inputs of this request may take; the path of the input or file is what is refused. */
+/** Takes the memory for the inputs of this request; an error names the path of the input or file. */
 function allowanceOf({ load }: GraphQLContext): AllowanceAt {
   return (path) => ({
     owner: load.owner,
@@ -197,7 +197,7 @@ function allowanceOf({ load }: GraphQLContext): AllowanceAt {
   });
 }
 
-/** The list, if the operation may still name so many. */
+/** Returns the list if the operation may still name that many; throws otherwise. */
 function atMost<T>(list: readonly T[], argument: string, { budget }: GraphQLContext): T[] {
   if (list.length > budget.left) {
     refuse([argument], `expected at most ${NAMED_MAX} in one operation, got ${list.length + NAMED_MAX - budget.left}`);

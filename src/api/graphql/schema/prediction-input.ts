@@ -14,10 +14,10 @@ import type { Builder } from './builder.ts';
 import type { ModelTypes } from './model-types.ts';
 import type { TensorTypes } from './tensor-types.ts';
 
-/** Characters of a name that an error repeats; none that is known is longer. */
+/** Characters of a name that an error repeats; no known name is longer. */
 const NAME_LENGTH_MAX = 255;
 
-/** Inputs that are read for longer go on in a turn of their own. */
+/** Reading of inputs that takes longer continues in another turn of the event loop. */
 const SLICE_MS = 20;
 
 /** `PredictionInput` as GraphQL has coerced it: exactly one key, a model's field or `tensors`. */
@@ -48,17 +48,17 @@ export function addPredictionInput(builder: Builder, models: readonly ModelTypes
 
 interface InputContext {
   version: string | null | undefined;
-  /** Asked for what is known at this moment. */
+  /** The models that are known now. */
   registry: ModelRegistry;
-  /** What the schema was built from. */
+  /** The models that the schema was built from. */
   models: readonly ModelTypes[];
-  /** What reading inputs may take. */
+  /** Takes memory for reading inputs. */
   allowance: AllowanceAt;
 }
 
 /**
- * Checks every input against its model and only then gives any back, so that nothing is queued beside a wrong one.
- * Throws UNKNOWN_MODEL or INVALID_INPUT, with the path of each fault.
+ * Checks all inputs against their models before it returns any, so that nothing is queued if one is wrong.
+ * Throws UNKNOWN_MODEL or INVALID_INPUT, with the path of each error.
  * @param paths where each input stands in the arguments
  */
 export async function readPredictionInputs(
@@ -72,7 +72,7 @@ export async function readPredictionInputs(
   for (const [i, input] of inputs.entries()) {
     if (issues.full) break;
     const path = paths[i] ?? [];
-    // One variable of a small request may be a thousand large inputs.
+    // A small request may use one variable for a thousand large inputs.
     if (performance.now() - since > SLICE_MS) {
       await allowance(path).turn(Number.POSITIVE_INFINITY);
       since = performance.now();

@@ -10,13 +10,13 @@ import { addTensorTypes } from './tensor-types.ts';
 
 export interface ApiSchema {
   schema: GraphQLSchema;
-  /** The models that have a typed API, with their names in the schema; those that are served no more among them. */
+  /** The models that have a typed API, with their names in the schema, including those that are no longer served. */
   models: readonly ModelTypes[];
 }
 
 /**
- * The API for these models: a function of what is registered, built anew whenever that changes.
- * @param withdrawn models that are registered no more and that tasks may refer to: their types stay, so that a document that names them is valid
+ * The schema for these models: a function of the registered models, built again when they change.
+ * @param withdrawn models that are no longer registered but that tasks may refer to: their types stay, so that documents which name them stay valid
  */
 export function buildApiSchema(served: readonly ServedModel[], withdrawn: readonly ServedModel[] = []): ApiSchema {
   const builder = createBuilder();
@@ -26,7 +26,7 @@ export function buildApiSchema(served: readonly ServedModel[], withdrawn: readon
   const predictionInput = addPredictionInput(builder, models, tensors);
   addOperations(builder, { tasks, predictionInput, models });
   const schema = builder.toSchema();
-  // Here, where it is known which models are to blame, and not with the first operation.
+  // Here, where the models that cause an error are known, and not at the first operation.
   assertValidSchema(schema);
   return { schema, models };
 }

@@ -7,11 +7,11 @@ import {
   type SelectionSetNode,
 } from 'graphql';
 
-/** How a measure of selections is made. */
+/** Defines a measure of selections. */
 export interface SelectionMeasure {
-  /** A field's value, by that of what is selected below it. */
+  /** The value of a field, from the value of the selections below it. */
   field(field: FieldNode, below: number): number;
-  /** The value of selections next to each other. */
+  /** The value of selections side by side. */
   join(values: readonly number[]): number;
 }
 
@@ -30,7 +30,7 @@ export function foldSelections(document: DocumentNode, measure: SelectionMeasure
   return document.definitions.map((one) => ('selectionSet' in one && one.selectionSet ? fold(one.selectionSet) : 0));
 }
 
-/** How many fields are selected below a field, fragments spread out: what each object that it gives is to say. */
+/** The number of fields selected below a field, fragments included: each object of the field answers them. */
 export function fieldsBelow({ fieldNodes, fragments }: GraphQLResolveInfo): number {
   const fold = createFold((name) => fragments[name], FIELDS);
   return fieldNodes.reduce((sum, { selectionSet }) => sum + (selectionSet ? fold(selectionSet) : 0), 0);

@@ -12,7 +12,7 @@ import {
   type SelectionSetNode,
 } from 'graphql';
 
-/** Whether what is selected of a field would show anything of an object of this type. */
+/** Whether the selections of a field include any field of an object of this type. */
 export function selectsOf({ fieldNodes, fragments, schema, variableValues }: GraphQLResolveInfo, typename: string) {
   const object = schema.getType(typename);
   const isMeant = (condition: string | undefined): boolean => {
@@ -26,7 +26,7 @@ export function selectsOf({ fieldNodes, fragments, schema, variableValues }: Gra
   const fragmentOf = (selection: FragmentSpreadNode | InlineFragmentNode) => {
     if (selection.kind === Kind.INLINE_FRAGMENT) return selection;
     const name = selection.name.value;
-    // One that was looked at and showed nothing shows nothing a second time: fragments of fragments would be looked at again and again.
+    // A fragment is read once: fragments within fragments would be read again and again.
     if (seen.has(name)) return undefined;
     seen.add(name);
     return fragments[name];

@@ -12,8 +12,8 @@ export interface ShownModel {
 }
 
 /**
- * Which version of each model the schema shows: the default one, or else the newest that GraphQL can say. A model that was removed is shown as it
- * was last. In the order of names, since of two that would be the same the first keeps it: removing a model renames no other's types.
+ * The version of each model that the schema shows: the default one, or else the newest one that has a typed API. A removed model is shown in its last
+ * form. They are ordered by name, because the first of two equal type names keeps it: removing a model renames no types of another.
  */
 export function shownModels(served: readonly ServedModel[], withdrawn: readonly ServedModel[]): ShownModel[] {
   const names = new Set(served.map(({ name }) => name));

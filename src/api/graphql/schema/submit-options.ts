@@ -4,12 +4,12 @@ import type { Builder } from './builder.ts';
 
 const WAIT_MS_MAX = 30_000;
 
-/** A record is kept no longer while its task is unfinished. */
+/** An unfinished task's record is kept this long at most. */
 const EXPIRES_IN_MS_MAX = 7 * 24 * 3_600_000;
 
 const IDEMPOTENCY_KEY_LENGTH_MAX = 255;
 
-/** `SubmitOptions` as GraphQL has coerced it; a null is as good as nothing. */
+/** `SubmitOptions` as GraphQL has coerced it; null means not given. */
 export interface SubmitOptions {
   version?: string | null | undefined;
   idempotencyKey?: string | null | undefined;
@@ -18,7 +18,7 @@ export interface SubmitOptions {
   waitMs?: number | null | undefined;
 }
 
-/** What was asked of a submission, beside its inputs. */
+/** The options of a submission. */
 export interface SubmitTerms {
   version: string | undefined;
   idempotencyKey: string | undefined;
@@ -61,7 +61,7 @@ export function addSubmitOptions(builder: Builder) {
   });
 }
 
-/** Throws INVALID_INPUT, naming each option that is wrong. A key stands for one task: `isBulk` has no use for it. */
+/** Throws INVALID_INPUT, which names each wrong option. A key names one task, so `isBulk` refuses it. */
 export function readSubmitOptions(given: SubmitOptions | null | undefined, isBulk: boolean): SubmitTerms {
   const { version, idempotencyKey, expiresInMs, priority, waitMs } = given ?? {};
   const issues = new InputIssues();
@@ -96,7 +96,7 @@ function checkRange(
   issues.add(['options', option], `expected ${min} to ${max} milliseconds, got ${value}`);
 }
 
-/** Not by `toLocaleString`, which has a process load its languages first: a tenth of a second at each start. */
+/** Not `toLocaleString`, which loads languages first: a tenth of a second at each start. */
 function thousands(value: number): string {
   return String(value).replace(/\B(?=(\d{3})+$)/g, ',');
 }

@@ -14,10 +14,10 @@ import { fieldsBelow } from './selection-fold.ts';
 import { selectsOf } from './selections.ts';
 import type { TensorTypes } from './tensor-types.ts';
 
-/** The type of a prediction that no model's own type says. */
+/** The type of a prediction that has no type of its model. */
 const TENSORS = 'TensorsPrediction';
 
-/** `Model`, `Task`, and the union of what tasks predict. */
+/** `Model`, `Task`, and the union of predictions. */
 export function addTaskTypes(builder: Builder, models: readonly ModelTypes[], tensors: TensorTypes) {
   const model = addModel(builder, tensors);
   const prediction = addPredictionUnion(builder, models, tensors);
@@ -61,7 +61,7 @@ export function addTaskTypes(builder: Builder, models: readonly ModelTypes[], te
       queuedMs: t.float({
         nullable: true,
         description: 'Milliseconds between submission and the start of the last attempt.',
-        // Two machines' clocks may disagree; a negative wait would only confuse.
+        // The clocks of two machines may differ; a negative wait would confuse.
         resolve: ({ startedAt, submittedAt }) =>
           startedAt === undefined ? null : Math.max(0, startedAt - submittedAt),
       }),
@@ -142,7 +142,7 @@ function addModel(builder: Builder, tensors: TensorTypes) {
   });
 }
 
-/** What GraphQL is to say of each of them, lengths of shapes included. */
+/** The number of values that GraphQL completes for them, dimensions of shapes included. */
 function counted(specs: readonly TensorSpec[], answer: AnswerText, info: GraphQLResolveInfo): TensorSpec[] {
   const dimensions = specs.reduce((sum, { shape }) => sum + (shape?.length ?? 0), 0);
   answer.countValues(specs.length * fieldsBelow(info) + dimensions, info);
@@ -168,7 +168,7 @@ async function modelOf({ model }: Task, _args: unknown, { registry }: GraphQLCon
   return served;
 }
 
-/** A task's prediction in the API by which it was submitted. Not a promise where none is needed: one makes promises of all that it stands in. */
+/** A task's prediction, typed or as tensors, as it was submitted. It is a promise only if needed: one promise makes every value around it a promise. */
 function predictionOf(
   task: Task,
   { registry }: GraphQLContext,
@@ -184,7 +184,7 @@ function predictionOf(
   return registry.find(model.fingerprint).then((served) => typedBy(served, types, task, outputs, info));
 }
 
-/** The schema shows one version; a result of another one is typed by it only where both say the same things. */
+/** The schema shows one version; a result of another version has its type only if both have the same fields. */
 function typedBy(
   served: ServedModel | undefined,
   { typedApi: shown, typename }: ModelTypes,
@@ -197,7 +197,7 @@ function typedBy(
   if (typedApi && differing.length === 0) {
     return { typename, typed: new TypedPrediction(typedApi, served.signature.batched, outputs), outputs };
   }
-  // Or the document would be answered with `{}`, without a word.
+  // Otherwise the answer would be `{}`, without an error.
   if (selectsOf(info, typename) && !selectsOf(info, TENSORS)) {
     const of = `model "${task.model.name}" version ${task.model.version}, as it was when this task was submitted`;
     const fields = differing.length > 0 ? ` (different: ${differing.join(', ')})` : '';

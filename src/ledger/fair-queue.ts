@@ -1,10 +1,10 @@
 /**
- * Lets so many pieces of work run at once. Those that wait are taken owner by owner: next comes the owner whose work has taken the least
- * time (start-time fair queueing), and of one owner's the one that came first. So a crowd of one owner, or a few long pieces, keep nobody else waiting
- * longer than the pieces that run already.
+ * A fair queue: runs at most `atOnce` pieces of work. The next piece belongs to the owner whose work has taken the least time (start-time fair
+ * queueing); the pieces of one owner run in order. So many pieces of one owner, or a few long ones, delay other owners by no more than the pieces that
+ * run already.
  */
-export interface Turns {
-  take<T>(owner: string, work: () => Promise<T>): Promise<T>;
+export interface FairQueue {
+  run<T>(owner: string, work: () => Promise<T>): Promise<T>;
   /** Pieces that wait. */
   waiting(): number;
 }
@@ -17,7 +17,7 @@ interface Account {
   readonly waiting: (() => void)[];
 }
 
-export function createTurns(atOnce: number): Turns {
+export function createFairQueue(atOnce: number): FairQueue {
   const accounts = new Map<string, Account>();
   let running = 0;
   /** Where owners begin that come new: idle time is no credit. */
@@ -63,7 +63,7 @@ export function createTurns(atOnce: number): Turns {
   }
 
   return {
-    async take(owner, work) {
+    async run(owner, work) {
       const account = accountOf(owner);
       if (running < atOnce) {
         running += 1;
