@@ -2,29 +2,17 @@ import type { Broker } from './broker/broker.ts';
 import { openBroker } from './broker/open.ts';
 import { boundsFor, readCapacity } from './ledger/capacity.ts';
 import { createLedger, type Ledger } from './ledger/ledger.ts';
-import { openStore, type StoreConfig } from './open-store.ts';
+import { type OpenedStore, openStore, type StoreConfig } from './open-store.ts';
 import type { Config } from './process/config.ts';
 import type { Lifecycle } from './process/lifecycle.ts';
 import type { Log } from './process/log.ts';
-import type { ModelRegistry } from './registry/registry.ts';
-import type { Deadlines } from './store/deadlines.ts';
-import type { OpenLease } from './store/lease.ts';
-import type { Payloads } from './store/payloads.ts';
-import type { StoreRoom } from './store/room.ts';
-import type { TaskStore } from './store/store.ts';
 import { createMetrics, type Metrics } from './telemetry/metrics.ts';
 import type { Tracing } from './telemetry/tracing.ts';
 import { openTracing } from './telemetry/tracing-open.ts';
 
 /** What API and worker meet through, and what they tell. */
-export interface Services {
+export interface Services extends Omit<OpenedStore, 'close'> {
   broker: Broker;
-  store: TaskStore;
-  deadlines: Deadlines;
-  payloads: Payloads;
-  room: StoreRoom;
-  registry: ModelRegistry;
-  openLease: OpenLease;
   metrics: Metrics;
   tracing: Tracing;
   /** What this process holds for its clients. */

@@ -29,7 +29,7 @@ export const registryFaultSchema: z.ZodType<RegistryFault> = z.object({
 export interface ModelRegistry extends Sharings {
   /**
    * Makes models known, and keeps saying so until `close` (a heartbeat: a registry that lost everything is whole again soon).
-   * Replaces what this process registered before: what it had then, and no other worker has, is withdrawn, and known no more. An
+   * Replaces what this process registered before: what it had then, and no other worker has, is withdrawn, and known no more. A
    * registration outlives the worker that made it, so that work can still be queued while no worker is there.
    */
   register(models: readonly ServedModel[], faults?: readonly RegistryFault[]): Promise<void>;

@@ -1,10 +1,10 @@
 import { StoreUnavailable } from '../../src/errors.ts';
 import type { Log } from '../../src/process/log.ts';
 import type { Deadlines } from '../../src/store/deadlines.ts';
-import { createListeners, type Listeners } from '../../src/store/listeners.ts';
 import type { Payloads } from '../../src/store/payloads.ts';
 import type { StoreRoom } from '../../src/store/room.ts';
 import type { TaskStore } from '../../src/store/store.ts';
+import { createTaskListeners, type TaskListeners } from '../../src/store/task-listeners.ts';
 import {
   allows,
   applied,
@@ -62,7 +62,7 @@ export function createSimulatedStore(setting: Setting, options: StoreOptions): S
   const records = new Map<string, TaskRecord>();
   const deadlines = new Map<string, number>();
   const payloads = new Map<string, Uint8Array>();
-  const subscribers = new Map<Machine, Listeners>();
+  const subscribers = new Map<Machine, TaskListeners>();
   let eventsLostUntil = 0;
 
   function apply(by: Machine, id: string, change: Applied['change'], planned: Effect): number | undefined {
@@ -91,7 +91,7 @@ export function createSimulatedStore(setting: Setting, options: StoreOptions): S
 
   return {
     connect(machine) {
-      const listeners = createListeners(log);
+      const listeners = createTaskListeners(log);
       subscribers.set(machine, listeners);
       machine.onDeath(() => {
         subscribers.delete(machine);

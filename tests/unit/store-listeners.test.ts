@@ -1,13 +1,13 @@
 import { afterEach, beforeEach, expect, test, vi } from 'vitest';
-import { createListeners, type Listeners } from '../../src/store/listeners.ts';
+import { createTaskListeners, type TaskListeners } from '../../src/store/task-listeners.ts';
 import { createTestLog } from '../support/test-log.ts';
 
 beforeEach(() => void vi.useFakeTimers());
 afterEach(() => void vi.useRealTimers());
 
-/** Listeners, and how many of them were told to read again in each millisecond since. */
+/** TaskListeners, and how many of them were told to read again in each millisecond since. */
 function startMany(count: number) {
-  const listeners = createListeners(createTestLog());
+  const listeners = createTaskListeners(createTestLog());
   const toldAt = new Map<number, number>();
   const begun = Date.now();
   for (let i = 0; i < count; i += 1) {
@@ -21,7 +21,7 @@ function startMany(count: number) {
 }
 
 /** A listener that counts how often it is told to read again. */
-function watchOne(listeners: Listeners, payer: string) {
+function watchOne(listeners: TaskListeners, payer: string) {
   let told = 0;
   const listener = () => {
     told += 1;
@@ -66,7 +66,7 @@ test('after a reconnect ten thousand listeners read again within a second, a sin
 });
 
 test('a listener that ends others while it is told does not have them told', () => {
-  const listeners = createListeners(createTestLog());
+  const listeners = createTaskListeners(createTestLog());
   const others = Array.from({ length: 10 }, () => watchOne(listeners, ''));
   const last: (() => void)[] = [];
   last.push(listeners.watch('first', () => undefined));
@@ -81,7 +81,7 @@ test('a listener that ends others while it is told does not have them told', () 
 });
 
 test('listeners that have ended, and a closed set of them, leave no timer', () => {
-  const listeners = createListeners(createTestLog());
+  const listeners = createTaskListeners(createTestLog());
   const all = ['ann', 'bob'].map((payer) => watchOne(listeners, payer));
   expect(vi.getTimerCount()).toBe(1);
   for (const { unwatch } of all) unwatch();

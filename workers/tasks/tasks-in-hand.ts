@@ -58,7 +58,7 @@ export function createTasksInHand(options: Options): TasksInHand {
   }
 
   function heard(task: HeldTask, state: TaskState): void {
-    // Its own failure is registered as well, perhaps before the store's answer; by then it neither waits nor runs.
+    // Its own failure is published as well, perhaps before the store's answer; by then it neither waits nor runs.
     if (!isTerminal(state) || held.get(task.submission.id)?.task !== task) return;
     log.debug({ taskId: task.submission.id, state, attempt: task.attempt }, 'task in hand has ended');
     task.noteEnd();

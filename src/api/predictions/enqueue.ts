@@ -38,7 +38,7 @@ export interface Enqueue {
   copy(prepared: Prepared): Promise<void>;
 }
 
-interface EnqueueServices {
+export interface EnqueueServices {
   broker: Broker;
   store: TaskStore;
   deadlines: Deadlines;

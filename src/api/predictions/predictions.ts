@@ -1,20 +1,13 @@
-import type { Broker } from '../../broker/broker.ts';
 import { AppError, Overloaded } from '../../errors.ts';
 import { createFairQueue } from '../../ledger/fair-queue.ts';
 import type { Ledger } from '../../ledger/ledger.ts';
-import type { Sharings } from '../../models/sharing.ts';
-import type { Log } from '../../process/log.ts';
-import type { Deadlines } from '../../store/deadlines.ts';
-import type { Payloads } from '../../store/payloads.ts';
-import type { StoreRoom } from '../../store/room.ts';
 import type { TaskStore } from '../../store/store.ts';
 import { isTerminal, type Task } from '../../task/task.ts';
 import type { Metrics } from '../../telemetry/metrics.ts';
-import type { Tracing } from '../../telemetry/tracing.ts';
 import { taskAttributes } from '../../telemetry/tracing-attributes.ts';
 import { createAdmission } from './admission.ts';
 import { Completions, unknownTask } from './completions.ts';
-import { createEnqueue } from './enqueue.ts';
+import { createEnqueue, type EnqueueServices } from './enqueue.ts';
 import { type Hold, READ_MAX, readTasks } from './results.ts';
 import { isTaskId } from './submission-id.ts';
 import { createSubmit, type Submit } from './submit.ts';
@@ -51,23 +44,15 @@ type Share = Pick<StreamShare, 'payer' | 'hold'>;
 
 type TaskIterator<T> = AsyncIterableIterator<T, undefined, undefined>;
 
-export function createPredictions(services: {
-  broker: Broker;
-  store: TaskStore;
-  deadlines: Deadlines;
-  payloads: Payloads;
-  registry: Pick<Sharings, 'sharing'>;
-  room: StoreRoom;
+interface PredictionServices extends Omit<EnqueueServices, 'admission'> {
   metrics: Metrics;
-  tracing: Tracing;
-  log: Log;
   /** What bounds the listeners of streams; without it nothing does. */
   ledger?: Pick<Ledger, 'listeners'>;
-  /** Milliseconds that a task is kept from its terminal state on. */
-  resultTtlMs: number;
   /** Larger inputs go by the store. @default MESSAGE_INPUT_BYTES_MAX */
   messageInputBytesMax?: number | undefined;
-}): Predictions {
+}
+
+export function createPredictions(services: PredictionServices): Predictions {
   const { broker, store, metrics, tracing, messageInputBytesMax } = services;
   const enqueue = createEnqueue({ ...services, admission: createAdmission(broker) });
   const listeners = services.ledger?.listeners;

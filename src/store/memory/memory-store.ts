@@ -13,11 +13,11 @@ import {
   taskOf,
 } from '../../task/record.ts';
 import { isTerminal } from '../../task/task.ts';
-import { createListeners, type Listeners } from '../listeners.ts';
 import type { Payloads } from '../payloads.ts';
 import { allocatedBytes, SMALL_END_BYTES, type StoreRoom } from '../room.ts';
 import { READ_BYTES_MAX, type TaskStore } from '../store.ts';
 import { Tally } from '../tally.ts';
+import { createTaskListeners, type TaskListeners } from '../task-listeners.ts';
 import { createMemoryPayloads, type MemoryPayloads } from './memory-payloads.ts';
 import { createMemoryRecords, type MemoryRecords } from './memory-records.ts';
 import { createMemoryRoom, type MemoryRoom } from './memory-room.ts';
@@ -41,7 +41,7 @@ export function createMemoryStore(options: MemoryStoreOptions): TaskStore & { pa
   const records = createMemoryRecords(tally);
   const inputs = createMemoryPayloads(tally);
   const room = createMemoryRoom(tally, options.bytesMax ?? STORE_BYTES_MAX, records.evict);
-  const listeners = createListeners(options.log);
+  const listeners = createTaskListeners(options.log);
   const sweeper = setInterval(() => {
     records.sweep();
     inputs.sweep();
@@ -90,7 +90,7 @@ interface Parts {
   records: MemoryRecords;
   inputs: MemoryPayloads;
   room: MemoryRoom;
-  listeners: Listeners;
+  listeners: TaskListeners;
 }
 
 function apply(parts: Parts, id: string, effect: Effect): number | undefined {

@@ -6,9 +6,9 @@ import type { RedisLink } from '../../redis/link.ts';
 import { checkIds, headOf, recordStateSchema, type TaskRecord, taskOf } from '../../task/record.ts';
 import { submissionSchema } from '../../task/submission.ts';
 import type { Task, TaskHead } from '../../task/task.ts';
-import { createListeners } from '../listeners.ts';
 import type { StoreRoom } from '../room.ts';
 import { READ_BYTES_MAX, type TaskStore } from '../store.ts';
+import { createTaskListeners } from '../task-listeners.ts';
 import { channelOf, parseEvents, type SubscribedTo } from './redis-channels.ts';
 import { LARGE_BYTES, TASKS_MAX } from './redis-limits.ts';
 import { type Asked, defineReads, endBytesOf, type Row, readHeadRows, readRow, readRows } from './redis-reads.ts';
@@ -37,7 +37,7 @@ export function createRedisStore({
 }: RedisStoreOptions): TaskStore {
   const { commands, large, events } = link;
   const largeReads = createFairQueue(LARGE_READS_AT_ONCE);
-  const listeners = createListeners(log);
+  const listeners = createTaskListeners(log);
   defineReads(commands.redis);
   const channel = channelOf(commands.redis, subscribedTo);
   events.listen(channel, {

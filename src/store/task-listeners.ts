@@ -4,12 +4,12 @@ import { createRereads } from './rereads.ts';
 import type { TaskListener, TaskStore } from './store.ts';
 
 /** Who waits for which task in this process. */
-export interface Listeners {
+export interface TaskListeners {
   watch: TaskStore['watch'];
   watchStops: TaskStore['watchStops'];
   /** Whether anybody waits for it. */
   has(id: unknown): boolean;
-  /** Listeners registered at present. */
+  /** TaskListeners registered at present. */
   count(): number;
   dispatch(event: TaskEvent): void;
   /** Tells every listener, soon, that it may have missed something. */
@@ -24,7 +24,7 @@ interface Entry {
 /** Whose listeners those are that nobody else is named for. */
 const OURS = '';
 
-export function createListeners(log: Log): Listeners {
+export function createTaskListeners(log: Log): TaskListeners {
   const entriesOf = new Map<unknown, Set<Entry>>();
   const rereads = createRereads<Entry>((entry) => tell(entry, 'reread'));
   let count = 0;
